@@ -1,0 +1,124 @@
+"""The family rule: from a size in parameters to width, depth and heads of constant proportions (no torch).
+
+A ladder extrapolates when its rungs are the same model at different sizes: aspect ratio (width / depth) and head size
+stay constant as far as whole numbers allow.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import cast, get_args
+
+from models.accounting import matrix_parameters
+from models.configuration import Activation
+
+SMALLEST_TARGET = 8_000
+LARGEST_TARGET = 2_000_000_000
+"""Non-embedding parameters between which `choose_shape` answers."""
+
+_SUFFIXES = {"k": 10**3, "m": 10**6, "b": 10**9}
+_MINIMUM_DEPTH = 2
+_MINIMUM_HEADS = 2
+# Feed-forward widths of swiglu are multiples of this, which vector units like.
+_FEEDFORWARD_MULTIPLE = 8
+# How a deviation of the aspect ratio is weighed against one of the parameter count, both in logarithms.
+_ASPECT_WEIGHT = 0.5
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Proportions of a model: what remains of a `ModelConfig` is the same for the whole family."""
+
+    width: int
+    depth: int
+    head_count: int
+    feedforward_width: int
+
+
+def parse_count(text: str | int | float) -> int:
+    """A count as people write it: "200k", "1.5b", "200M", "2e8", 12345.
+
+    Raises ValueError unless it is a whole number of at least 1.
+    """
+    written = str(text).strip().lower().replace("_", "")
+    digits, scale = (written[:-1], _SUFFIXES[written[-1]]) if written[-1:] in _SUFFIXES else (written, 1)
+    try:
+        value = Decimal(digits) * scale
+    except InvalidOperation:
+        value = Decimal("NaN")
+    if isinstance(text, bool) or not value.is_finite() or value < 1 or value != value.to_integral_value():
+        raise ValueError(f"{text!r} is not a count: write a whole number such as 200k, 1.5m, 2b, 2e8 or 12345")
+    return int(value)
+
+
+def choose_shape(non_embedding_parameters: int, *, aspect_ratio: int, head_size: int, activation: str) -> Shape:
+    """The shape of the family that comes nearest to a size.
+
+    Minimises |log(count / target)| + 0.5 |log(width / depth / aspect_ratio)| over depth >= 2 and at least 2 heads. The
+    count is that of the hidden matrices, about 12 depth width ** 2: gains of norms, under 1 %, are left out.
+    Width is a multiple of `head_size`; below twice the head size there are 2 heads of half the width each.
+    feedforward_width is 4 width (gelu), or 8/3 width to the nearest multiple of 8 (swiglu): the same count.
+
+    Proportions come first, so the rungs of a small ladder are few: at aspect ratio 16 and head size 16 the count may be
+    off by a factor of up to 1.36 below 100k, 1.25 below 1m, 1.11 below 10m and 1.05 above. A larger target never gets a
+    smaller model. Fits use the exact count of the model that was built, never the target.
+
+    Raises ValueError for a target outside [SMALLEST_TARGET, LARGEST_TARGET], an odd head size, an unknown activation.
+    """
+    target = non_embedding_parameters
+    if not SMALLEST_TARGET <= target <= LARGEST_TARGET:
+        raise ValueError(
+            f"size={target} non-embedding parameters is outside the family: "
+            f"choose between {SMALLEST_TARGET} and {LARGEST_TARGET}"
+        )
+    if aspect_ratio < 1:
+        raise ValueError(f"aspect_ratio={aspect_ratio} must be a whole number of at least 1")
+    if head_size < 2 or head_size % 2:
+        raise ValueError(
+            f"head_size={head_size} must be an even number of at least 2: rotary positions pair dimensions"
+        )
+    if activation not in get_args(Activation):
+        raise ValueError(f"activation={activation!r} is not known: choose one of {', '.join(get_args(Activation))}")
+    known_activation = cast(Activation, activation)
+
+    def distance(shape: Shape) -> float:
+        count = matrix_parameters(shape.width, shape.depth, shape.feedforward_width, known_activation)
+        aspect = shape.width / shape.depth
+        return abs(math.log(count / target)) + _ASPECT_WEIGHT * abs(math.log(aspect / aspect_ratio))
+
+    # At equal distance the shallower, then the narrower shape: candidates come in that order, and min keeps the first.
+    return min(_candidates(target, head_size, known_activation), key=distance)
+
+
+def _candidates(target: int, head_size: int, activation: Activation) -> Iterator[Shape]:
+    """Shapes worth weighing: for each depth the widths around the one that would hit the target exactly.
+
+    Count weighs four times aspect ratio per step of width, so that at a given depth no other width can be best.
+    """
+    deepest = max(_MINIMUM_DEPTH, math.ceil((target / 12) ** (1 / 3)))
+    for depth in range(_MINIMUM_DEPTH, deepest + 1):
+        exact_width = math.sqrt(target / (12 * depth))
+        for width in _widths_around(exact_width, head_size):
+            head_count = max(_MINIMUM_HEADS, width // head_size)
+            yield Shape(width, depth, head_count, feedforward_width_of(width, activation))
+
+
+def _widths_around(exact_width: float, head_size: int) -> list[int]:
+    """Admissible widths next to `exact_width`: multiples of 4 below twice the head size (2 heads of even size), then
+    multiples of the head size."""
+    widths = set()
+    for grid in (4, head_size):
+        below = math.floor(exact_width / grid) * grid
+        for width in (below - grid, below, below + grid, below + 2 * grid):
+            is_small = width < _MINIMUM_HEADS * head_size
+            if width >= 4 and (is_small if grid == 4 else not is_small):
+                widths.add(width)
+    return sorted(widths | {_MINIMUM_HEADS * head_size})
+
+
+def feedforward_width_of(width: int, activation: Activation) -> int:
+    """4 width (gelu), or 8/3 width to the nearest multiple of 8 (swiglu, which has a third matrix)."""
+    if activation == "gelu":
+        return 4 * width
+    return max(1, round(8 * width / 3 / _FEEDFORWARD_MULTIPLE)) * _FEEDFORWARD_MULTIPLE
