@@ -1,0 +1,153 @@
+"""Learning-rate schedules: pure functions of the step, never state.
+
+A schedule is data (`Schedule`, integers resolved beforehand) and `multiplier` maps steps to the factor by which the
+peak rate is multiplied. Step `s` in 0..total_steps-1 is the s-th update; `s == total_steps` is the end, at which no
+update is made but where a decay has arrived exactly at its final fraction.
+
+A warm-up is followed by a plateau (one throughout; a power law under `power`), and the last `decay_steps` take the
+plateau down. Before its decay a schedule does not know its horizon, so a trunk and every branch decayed from it share
+their rates bitwise. Cosine and linear schedules are the ones whose decay takes all that warm-up leaves.
+
+Arrays: S steps.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from train.errors import InputError
+
+ScheduleShape = Literal["wsd", "cosine", "linear", "constant", "power"]
+DecayShape = Literal["1-sqrt", "linear", "exponential", "cosine"]
+
+# The shapes that decay from the end of warm-up to the horizon, each with the decay it is made of.
+_FULL_DECAY: dict[ScheduleShape, DecayShape] = {"cosine": "cosine", "linear": "linear"}
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """One fully resolved schedule.
+
+    shape: `wsd` (warm-up, stable, decay), `cosine` and `linear` (decay from the end of warm-up to the horizon),
+        `constant`, or `power` (Shen et al. 2024, arXiv 2408.13359): ((s + 1) / (warmup_steps + 1)) ** -power_exponent.
+    total_steps: updates in the run, at least 1.
+    warmup_steps: updates below the peak; update `warmup_steps` is the first at the peak.
+    decay_steps: length of the final decay of `wsd` and `power`; 0 leaves a trunk. 0 for every other shape.
+    decay_shape: the form of that decay; read by `wsd` and `power` only.
+    final_fraction: the multiplier at the end of a decay; under `power` relative to where the decay began. Above zero
+        for an exponential decay, which never reaches zero. Not read where nothing decays.
+    power_exponent: read by `power` only; not negative.
+
+    Raises InputError for a combination that is no schedule.
+    """
+
+    shape: ScheduleShape
+    total_steps: int
+    warmup_steps: int
+    decay_steps: int
+    decay_shape: DecayShape
+    final_fraction: float
+    power_exponent: float
+
+    def __post_init__(self) -> None:
+        if self.shape not in get_args(ScheduleShape):
+            raise InputError(f"schedule shape {self.shape!r} is unknown: choose from {_names(ScheduleShape)}")
+        if self.decay_shape not in get_args(DecayShape):
+            raise InputError(f"decay shape {self.decay_shape!r} is unknown: choose from {_names(DecayShape)}")
+        for name, least in (("total_steps", 1), ("warmup_steps", 0), ("decay_steps", 0)):
+            value = getattr(self, name)
+            if type(value) is not int or value < least:
+                raise InputError(f"schedule {name} is {value!r}: give an integer of at least {least}")
+        if not 0.0 <= self.final_fraction <= 1.0:
+            raise InputError(f"schedule final_fraction is {self.final_fraction}: give a fraction from 0 to 1")
+        if not 0.0 <= self.power_exponent < float("inf"):
+            raise InputError(f"schedule power_exponent is {self.power_exponent}: give a finite number of at least 0")
+        if self.shape not in ("wsd", "power") and self.decay_steps:
+            raise InputError(
+                f"a {self.shape} schedule takes no decay_steps, got {self.decay_steps}: set 0, or use shape wsd"
+            )
+        if self.warmup_steps + self.decay_steps > self.total_steps:
+            raise InputError(
+                f"warm-up of {self.warmup_steps} and decay of {self.decay_steps} steps exceed the {self.total_steps} "
+                "steps of the schedule: shorten one or train longer"
+            )
+        if self.shape in _FULL_DECAY and self.warmup_steps == self.total_steps:
+            raise InputError(
+                f"warm-up takes all {self.total_steps} steps and leaves a {self.shape} schedule none to decay in: "
+                "shorten it or train longer"
+            )
+        if self.decay_steps and self.decay_shape == "exponential" and self.final_fraction == 0.0:
+            raise InputError("an exponential decay never reaches 0: give a final_fraction above 0, or use 1-sqrt")
+
+    @property
+    def decay_start(self) -> int:
+        """First step of the decay, still at the plateau's rate; `total_steps` where nothing decays."""
+        if self.shape in _FULL_DECAY:
+            return self.warmup_steps
+        return self.total_steps - self.decay_steps
+
+
+def multiplier(schedule: Schedule, steps: NDArray[np.integer[Any]] | int) -> NDArray[np.float64]:
+    """Factor on the peak rate at each step: float64 of the shape of `steps`, within [0, 1].
+
+    Steps are integers from 0 to `total_steps` inclusive; ValueError otherwise, because a schedule says nothing of
+    what follows its end. An element's value does not depend on its companions in the array.
+    """
+    given = np.asarray(steps)
+    if not np.issubdtype(given.dtype, np.integer):
+        raise ValueError(f"steps must be integers, got {given.dtype}")
+    if given.size and not (given.min() >= 0 and given.max() <= schedule.total_steps):
+        raise ValueError(f"steps {given.min()}..{given.max()} leave the schedule's 0..{schedule.total_steps}")
+    # One contiguous axis, so that one code path of NumPy serves a scalar, a slice and a whole run.
+    step_S = np.array(given, dtype=np.int64).reshape(-1)
+    warmup, start = schedule.warmup_steps, schedule.decay_start
+
+    plateau_S = np.ones(step_S.shape)
+    if schedule.shape == "power":
+        elapsed_S = (np.clip(step_S, warmup, start) + 1) / (warmup + 1)
+        plateau_S = elapsed_S**-schedule.power_exponent
+    result_S = np.where(step_S < warmup, (step_S + 1) / (warmup + 1), plateau_S)
+
+    duration = schedule.total_steps - start
+    if duration:
+        form = _FULL_DECAY.get(schedule.shape, schedule.decay_shape)
+        decay_S = _decay(form, np.maximum(step_S - start, 0) / duration, schedule.final_fraction)
+        # The first decay step keeps the plateau's own bits, whatever the form rounds to at zero progress.
+        result_S = np.where(step_S <= start, result_S, plateau_S * decay_S)
+    return result_S.reshape(given.shape)
+
+
+def shares_rates(first: Schedule, second: Schedule, steps: int) -> bool:
+    """Whether the updates 0..steps-1 have bitwise equal multipliers: whether `second` may branch off `first` there.
+
+    ValueError if either schedule is shorter than `steps`.
+    """
+    if steps < 0:
+        raise ValueError(f"steps must not be negative, got {steps}")
+    step_S = np.arange(steps)
+    return multiplier(first, step_S).tobytes() == multiplier(second, step_S).tobytes()
+
+
+def _decay(form: DecayShape, progress_S: NDArray[np.float64], final_fraction: float) -> NDArray[np.float64]:
+    """Decay from 1 at progress 0 to exactly `final_fraction` at progress 1.
+
+    `1-sqrt` and its fellows: Hägele et al. 2024, arXiv 2405.18392. `exponential`: Hu et al. 2024 (MiniCPM), arXiv
+    2404.06395, with the half-life that arrives at the final fraction.
+    """
+    if form == "exponential":
+        decay_S = final_fraction**progress_S
+    else:
+        if form == "1-sqrt":
+            remaining_S = 1.0 - np.sqrt(progress_S)
+        elif form == "linear":
+            remaining_S = 1.0 - progress_S
+        else:
+            remaining_S = 0.5 * (1.0 + np.cos(np.pi * progress_S))
+        decay_S = final_fraction + (1.0 - final_fraction) * remaining_S
+    return np.where(progress_S == 1.0, final_fraction, decay_S)
+
+
+def _names(literal: Any) -> str:
+    return ", ".join(get_args(literal))
