@@ -1,0 +1,74 @@
+"""The `windtunnel` command: one door, a verb each. Bad input is one line and exit status 2; a failed run is 1; --debug
+shows tracebacks.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from train.errors import InputError
+
+# Verbs with their own parser. Modules load only when their verb is used, so that `--help` is instant.
+VERBS = {
+    "data prepare": ("train.data.command", "text or a synthetic source -> token shards and a manifest"),
+    "export": ("train.export", "a run -> a model folder that transformers loads"),
+    "wandb push": ("train.wandb_mirror", "rebuild W&B runs from records"),
+    "doctor": ("train.doctor", "what this machine is good for"),
+}
+TRAIN_HELP = "one run, or --multirun with any launcher (Hydra overrides)"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["train"]:
+        from train.command import main as train
+
+        return train(arguments[1:])
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_overview())
+        return 0
+    verb = next((verb for verb in VERBS if arguments[: len(verb.split())] == verb.split()), None)
+    if verb is None:
+        print(
+            f"windtunnel: {' '.join(arguments[:2])}: no such verb (there are: train, {', '.join(VERBS)})",
+            file=sys.stderr,
+        )
+        return 2
+    module = import_module(VERBS[verb][0])
+    parser = argparse.ArgumentParser(
+        prog=f"windtunnel {verb}", description=VERBS[verb][1], formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    module.add_arguments(parser)
+    parser.add_argument("--debug", action="store_true", help="show a traceback where there is one")
+    options = parser.parse_args(arguments[len(verb.split()) :])
+    try:
+        status: int = module.run(options)
+        return status
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        if options.debug:
+            raise
+        bad_input = isinstance(error, InputError)
+        first = (str(error).splitlines() or [""])[0]
+        print(f"windtunnel: {first if bad_input else f'{type(error).__name__}: {first}'}", file=sys.stderr)
+        return 2 if bad_input else 1
+
+
+def _overview() -> str:
+    lines = ["windtunnel: train tiny transformers and leave records that scaling laws can be built on", ""]
+    lines += [
+        f"  windtunnel {verb:14}{text}"
+        for verb, text in {"train": TRAIN_HELP, **{v: t for v, (_, t) in VERBS.items()}}.items()
+    ]
+    lines += [
+        "",
+        "for example:  windtunnel train experiment=quickstart",
+        "each verb explains itself:  windtunnel VERB --help",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""Runs small enough to train whole in a test: a model of about 8k parameters on a slice of real text."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from train.compose import compose
+from train.configuration import RunConfig
+from train.records import read_metrics
+from train.resolve import resolve
+
+TINY = (
+    "size=custom",
+    "size.width=16",
+    "size.depth=2",
+    "size.head_count=2",
+    "horizon=steps",
+    "horizon.steps=40",
+    "schedule.warmup_tokens=1024",
+    "optimizer.tokens_per_step=128",
+    "data.sequence_length=32",
+    "data.evaluation_tokens=1024",
+    "logging.every_steps=4",
+    "logging.wandb=off",
+)
+Configure = Callable[..., RunConfig]
+
+
+@pytest.fixture(scope="session")
+def data_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prepared corpora, shared by the tests of all workers (preparing is locked and idempotent)."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if base.name.startswith("popen-") else base) / "data"
+
+
+@pytest.fixture
+def configure(tmp_path: Path, data_directory: Path) -> Configure:
+    """`configure("seed=1", runs="a")`: the tiny run with overrides, recorded below tmp_path/a."""
+
+    def make(*overrides: str, runs: str = "runs") -> RunConfig:
+        paths = (f"runtime.runs_directory={tmp_path / runs}", f"runtime.data_directory={data_directory}")
+        return resolve(compose([*TINY, *paths, *overrides]), overrides, progress=lambda message: None)[0]
+
+    return make
+
+
+@pytest.fixture
+def losses() -> Callable[[Path], list[object]]:
+    def read(folder: Path) -> list[object]:
+        return [row["loss"] for row in read_metrics(folder, "train")]
+
+    return read

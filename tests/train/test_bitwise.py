@@ -1,0 +1,178 @@
+"""Resume, branch and fleet membership change no bit of a run's metrics."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from train import checkpoint
+from train import loop as training_loop
+from train.compose import compose
+from train.configuration import RunConfig
+from train.errors import InputError
+from train.fleet import Fleet
+from train.interruption import Interruption
+from train.records import read_metrics, read_record
+from train.resolve import resolve
+from train.run import run_folder, train_runs
+
+
+def metrics(config: RunConfig) -> bytes:
+    return (run_folder(config) / "metrics.jsonl").read_bytes()
+
+
+def final_tensors(config: RunConfig) -> dict[str, bytes]:
+    tensors = checkpoint.find(run_folder(config))[-1].load()
+    return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
+
+
+def train(*configs: RunConfig) -> None:
+    train_runs(configs, show_progress=False)
+
+
+@pytest.fixture
+def stop_after(monkeypatch: pytest.MonkeyPatch):
+    """Make the next training end as if it were told to stop during the update numbered `step`."""
+
+    def arrange(step: int) -> None:
+        original = Fleet.step
+        seen: list[Interruption] = []
+        enter = Interruption.__enter__
+
+        def note(self: Interruption) -> Interruption:
+            seen.append(self)
+            return enter(self)
+
+        def stopping(self: Fleet, number: int, batches):
+            if number == step:
+                seen[-1].stop = True
+                monkeypatch.setattr(Fleet, "step", original)
+            return original(self, number, batches)
+
+        monkeypatch.setattr(Interruption, "__enter__", note)
+        monkeypatch.setattr(Fleet, "step", stopping)
+
+    return arrange
+
+
+@pytest.mark.parametrize("step", [0, 3, 5, 17, 31, 38])
+def test_resume_is_bitwise_wherever_it_stops(configure, stop_after, step: int) -> None:
+    whole, parted = configure(runs="whole"), configure(runs="parted")
+    train(whole)
+    stop_after(step)
+    train(parted)
+    assert read_record(run_folder(parted))["status"] == "preempted"
+    assert len(metrics(parted)) < len(metrics(whole))
+    train(parted)
+    assert metrics(parted) == metrics(whole)
+    assert final_tensors(parted) == final_tensors(whole)
+
+
+def test_resume_survives_a_damaged_checkpoint(configure, stop_after, capsys) -> None:
+    config, whole = configure("runtime.keep_checkpoints=2"), configure(runs="whole")
+    train(whole)
+    for step in (10, 20):
+        stop_after(step)
+        train(config)
+    newest = checkpoint.find(run_folder(config))[-1]
+    newest.path.write_bytes(newest.path.read_bytes()[:-1])
+    train(config)
+    assert "does not match the hash" in capsys.readouterr().out
+    assert metrics(config) == metrics(whole)
+
+
+@pytest.mark.parametrize("step", [16, 18, 24])
+def test_branch_is_bitwise_the_run_from_scratch(configure, tmp_path: Path, data_directory: Path, step: int) -> None:
+    trunk = configure("schedule=constant", f"logging.checkpoint_steps=[{step}]", "horizon.steps=30", runs="branched")
+    train(trunk)
+    overrides = [
+        f"branch_from={run_folder(trunk).name}@{step}",
+        "schedule=decay",
+        "schedule.decay_fraction=0.25",
+        "logging.wandb=off",
+        f"runtime.runs_directory={tmp_path / 'branched'}",
+        f"runtime.data_directory={data_directory}",
+    ]
+    branch, parent = resolve(compose(overrides), overrides, progress=lambda message: None)
+    train_runs([branch], parent=parent, show_progress=False)
+
+    total = branch.schedule.total_steps
+    assert total == round(step / 0.75)
+    scratch = configure(f"horizon.steps={total}", "schedule.decay_fraction=0.25", runs="scratch")
+    train(scratch)
+    assert scratch.schedule == branch.schedule
+    assert run_folder(scratch).name == run_folder(branch).name
+    assert metrics(branch) == metrics(scratch)
+    assert final_tensors(branch) == final_tensors(scratch)
+    assert read_record(run_folder(branch))["lineage"] == {"parent": run_folder(trunk).name, "step": step}
+    assert read_record(run_folder(scratch))["lineage"] is None
+
+
+def test_branch_from_the_end_of_a_trunk_inside_a_line(configure, tmp_path: Path, data_directory: Path) -> None:
+    trunk = configure("schedule=constant", "horizon.steps=18", runs="branched")  # lines every 4: its last is incomplete
+    train(trunk)
+    assert read_metrics(run_folder(trunk), "train")[-1]["step"] == 18
+    overrides = [
+        f"branch_from={run_folder(trunk).name}@18",
+        "schedule=decay",
+        "schedule.decay_fraction=0.25",
+        "logging.wandb=off",
+        f"runtime.runs_directory={tmp_path / 'branched'}",
+        f"runtime.data_directory={data_directory}",
+    ]
+    branch, parent = resolve(compose(overrides), overrides, progress=lambda message: None)
+    train_runs([branch], parent=parent, show_progress=False)
+    scratch = configure("horizon.steps=24", "schedule.decay_fraction=0.25", runs="scratch")
+    train(scratch)
+    assert metrics(branch) == metrics(scratch)
+
+
+def test_a_member_does_not_depend_on_its_companions(configure) -> None:
+    def member(runs: str, seed: int, rate: float, *overrides: str) -> RunConfig:
+        return configure(f"seed={seed}", f"optimizer.rate={rate}", *overrides, runs=runs)
+
+    kinds = [(0, 6e-3, "schedule=wsd"), (1, 2e-2, "schedule=cosine"), (2, 1e-3, "schedule=linear")]
+    together = [member("together", *kind) for kind in kinds]
+    train(*together)
+    for config, kind in zip(together, kinds, strict=True):
+        alone = member("alone", *kind)
+        train(alone)
+        assert metrics(alone) == metrics(config)
+        assert final_tensors(alone) == final_tensors(config)
+
+
+def test_a_diverged_member_leaves_its_companions_alone(configure) -> None:
+    wild, tame = configure("optimizer.rate=1e30", runs="together"), configure("seed=1", runs="together")
+    train(wild, tame)
+    record = read_record(run_folder(wild))
+    assert record["status"] == "diverged"
+    assert 1 < record["result"]["diverged_at_step"] < 40
+    alone = configure("seed=1", runs="alone")
+    train(alone)
+    assert metrics(alone) == metrics(tame)
+    assert read_record(run_folder(tame))["status"] == "finished"
+
+
+def test_a_fleet_resumes_bitwise(configure, stop_after) -> None:
+    whole = [configure(f"seed={seed}", runs="whole") for seed in (0, 1)]
+    parted = [configure(f"seed={seed}", runs="parted") for seed in (0, 1)]
+    train(*whole)
+    stop_after(13)
+    train(*parted)
+    train(*parted)
+    assert [metrics(config) for config in parted] == [metrics(config) for config in whole]
+
+
+def test_the_moment_of_writing_changes_nothing(configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    lazy, eager = configure(runs="lazy"), configure("runtime.checkpoint_seconds=0", runs="eager")
+    train(lazy)
+    monkeypatch.setattr(training_loop, "FLUSH_SECONDS", 0.0)
+    train(eager)
+    assert metrics(lazy) == metrics(eager)
+
+
+def test_fleet_members_must_have_one_shape(configure) -> None:
+    config = configure()
+    wider = replace(config, model=replace(config.model, width=32))
+    with pytest.raises(InputError, match="differ in rate, schedule and seed alone"):
+        Fleet([config, wider], None, None)  # type: ignore[arg-type]

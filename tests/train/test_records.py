@@ -1,0 +1,88 @@
+"""The record on disk: atomic, locked, rewound, and never half read."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from train.errors import InputError
+from train.records import AlreadyRunning, RunRecord, find_runs, read_lines, read_metrics, read_record, read_timings
+
+
+def row(step: int, kind: str = "train", **columns: float) -> dict[str, object]:
+    return {"kind": kind, "step": step, "tokens": 8 * step, **columns}
+
+
+@pytest.fixture
+def record(tmp_path: Path):
+    with RunRecord(tmp_path / "run") as one:
+        one.update(status="running")
+        yield one
+
+
+def test_one_process_holds_a_run(record: RunRecord) -> None:
+    with pytest.raises(AlreadyRunning, match="already being trained by process"):
+        RunRecord(record.folder)
+    record.close()
+    RunRecord(record.folder).close()
+
+
+def test_the_lock_goes_with_its_process_however_it_ends(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys; from pathlib import Path; from train.records import RunRecord\n"
+        "record = RunRecord(Path(sys.argv[1])); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    ended = subprocess.run([sys.executable, "-c", script, str(tmp_path / "run")], check=False)
+    assert ended.returncode == -9
+    RunRecord(tmp_path / "run").close()
+
+
+def test_rewinding_drops_later_rows_and_a_torn_line(record: RunRecord) -> None:
+    record.append([row(4, loss=1.0), row(8, loss=0.5), row(8, "evaluation", validation_nats_per_token=0.4)], [row(8)])
+    record.append([row(12, loss=0.25)], [row(12)])
+    with (record.folder / "metrics.jsonl").open("ab") as file:
+        file.write(b'{"kind":"train","step":16,"lo')
+    assert [each["step"] for each in read_metrics(record.folder, "train")] == [4, 8, 12]
+    record.rewind(8)
+    record.append([row(12, loss=0.26)])
+    assert [each.get("loss") for each in read_lines(record.folder / "metrics.jsonl")] == [1.0, 0.5, None, 0.26]
+    assert [each["step"] for each in read_timings(record.folder)] == [8]
+
+
+def test_a_branch_adopts_what_is_common(record: RunRecord, tmp_path: Path) -> None:
+    for step in (4, 8, 10):
+        record.append([row(step, loss=1.0)])
+    record.append([row(8, "evaluation"), row(10, "evaluation")])
+    with RunRecord(tmp_path / "branch") as branch:
+        branch.adopt(record.folder, 10, every_steps=4, milestones=[8, 16])
+        assert [(each["kind"], each["step"]) for each in read_lines(branch.folder / "metrics.jsonl")] == [
+            ("train", 4),
+            ("train", 8),
+            ("evaluation", 8),
+        ]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"status": "great"}'])
+def test_what_is_no_record_is_refused_in_one_line(tmp_path: Path, content: str) -> None:
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(InputError, match=r"run\.json: ") as caught:
+        read_record(tmp_path)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="no run record here"):
+        read_record(tmp_path / "absent")
+
+
+def test_runs_are_found_by_their_records(record: RunRecord) -> None:
+    (record.folder.parent / "not-a-run").mkdir()
+    assert find_runs(record.folder.parent) == [record.folder]
+
+
+def test_reading_needs_no_torch() -> None:
+    modules = (
+        "train.records, models.accounting, models.configuration, models.family, train.configuration, train.identity"
+    )
+    script = f"import {modules}, sys, json; print(json.dumps('torch' in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert json.loads(done.stdout) is False

@@ -1,0 +1,1 @@
+"""One run, or one fleet of runs of one shape."""

@@ -1,0 +1,8 @@
+"""`python -m train [overrides]`: the same as `windtunnel train`."""
+
+import sys
+
+from train.command import main
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,118 @@
+"""One program that trains M runs of one shape at once; a single run is the fleet of one.
+
+Members share shape, batch size and number of steps; each has its own learning rate, schedule, seed and data order.
+Every operation works on a leading member axis and never mixes members, so a member's losses do not depend on its
+companions.
+
+Shapes: M members, B sequences, T positions, S steps.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.distributed as distributed
+
+from models.initialisation import initialise
+from models.transformer import Transformer
+from train.batches import Batches
+from train.configuration import RunConfig
+from train.device import Numerics, Ranks
+from train.errors import InputError
+from train.flat_parameters import FlatParameters
+from train.optimizer import AdamW
+from train.schedules import multiplier
+
+PARAMETERS = "parameters/"
+
+
+def refuse_mixed_shapes(configs: Sequence[RunConfig]) -> None:
+    """Raise InputError unless the configurations differ in learning rate, schedule and seed alone."""
+    first = configs[0]
+    for config in configs[1:]:
+        aligned = replace(
+            config,
+            seed=first.seed,
+            schedule=first.schedule,
+            optimizer=replace(config.optimizer, rate=first.optimizer.rate),
+            logging=first.logging,
+        )
+        if aligned != first or config.schedule.total_steps != first.schedule.total_steps:
+            raise InputError(
+                "a fleet's runs may differ in rate, schedule and seed alone and must have equal steps; train them apart"
+            )
+
+
+class Fleet:
+    """Model, parameters, optimizer and rates of M members; `step` makes one update of all."""
+
+    def __init__(self, configs: Sequence[RunConfig], numerics: Numerics, ranks: Ranks) -> None:
+        refuse_mixed_shapes(configs)
+        self.configs = configs
+        self.numerics = numerics
+        self.ranks = ranks
+        self.device = numerics.torch_device(ranks)
+        config = configs[0]
+        model = Transformer(config.model, members=len(configs), compute_dtype=numerics.compute_dtype)
+        initialise(model, [member.seed for member in configs])
+        self.model = model.to(self.device)
+        # A member's parameters are one row, so the same parameter of several members is not contiguous. Gradients lie
+        # alike and are added in place, as wanted; torch would rather copy and says so.
+        warnings.filterwarnings("ignore", message="grad and param do not obey the gradient layout contract")
+        self.flat = FlatParameters(self.model)
+        self.optimizer = AdamW(self.flat, config.optimizer)
+        self._loss = torch.compile(self.model.loss) if numerics.compile else self.model.loss
+        # Multiplied in float64 on the host, used in float32: a trunk and its branch get the same bits.
+        step_S = np.arange(config.schedule.total_steps)
+        self.rates_SM = np.stack([c.optimizer.rate * multiplier(c.schedule, step_S) for c in configs], axis=1).astype(
+            np.float32
+        )
+        self._rates_SM = torch.from_numpy(self.rates_SM).to(self.device)
+
+    def step(self, step: int, batches: Batches) -> torch.Tensor:
+        """Update number `step` (from 0). Returns (2, M): loss before the update and gradient norm before clipping, on
+        the device.
+        """
+        flat, z_loss = self.flat, self.configs[0].model.z_loss
+        inputs_MBT, targets_MBT = batches.at(step)
+        tokens = self.configs[0].tokens_per_step
+        flat.reduced.zero_()
+        micro = self.numerics.micro_batch_sequences
+        for begin in range(0, inputs_MBT.shape[1], micro):
+            part = slice(begin, begin + micro)
+            nats_MBT, log_partition_MBT = self._loss(inputs_MBT[:, part], targets_MBT[:, part])
+            # Each micro-batch and rank adds its share of the whole batch's mean: their number never changes the
+            # mathematics.
+            loss_M = _sum_per_member(nats_MBT) / tokens
+            objective_M = loss_M
+            if z_loss > 0:
+                objective_M = loss_M + z_loss * _sum_per_member(log_partition_MBT.square()) / tokens
+            objective_M.sum().backward()  # type: ignore[no-untyped-call]
+            flat.losses_M += loss_M.detach()
+        if self.ranks.world_size > 1:
+            distributed.all_reduce(flat.reduced)
+        norms_M = self.optimizer.clip()
+        self.optimizer.step(step, self._rates_SM[step])
+        return torch.stack([flat.losses_M, norms_M])
+
+    def member_state(self, member: int) -> dict[str, torch.Tensor]:
+        """All that decides the member's future beside (configuration, step), on the CPU."""
+        named = self.flat.member_tensors(self.flat.values_MP[member])
+        state = {PARAMETERS + name: tensor.detach().cpu().contiguous() for name, tensor in named}
+        state["first_moment"] = self.optimizer.first_MP[member].cpu()
+        state["second_moment"] = self.optimizer.second_MP[member].cpu()
+        return state
+
+    def load_member_state(self, member: int, state: dict[str, torch.Tensor]) -> None:
+        with torch.no_grad():
+            for name, tensor in self.flat.member_tensors(self.flat.values_MP[member]):
+                tensor.copy_(state[PARAMETERS + name])
+            self.optimizer.first_MP[member] = state["first_moment"].to(self.device)
+            self.optimizer.second_MP[member] = state["second_moment"].to(self.device)
+
+
+def _sum_per_member(values_MBT: torch.Tensor) -> torch.Tensor:
+    # One reduction per member, so that rounding cannot depend on how many there are.
+    return torch.stack([values_BT.sum() for values_BT in values_MBT])

@@ -1,0 +1,56 @@
+"""A run's identity: a readable slug and a hash of its scientific configuration.
+
+The hash covers resolved values (never the way they were asked for), in sorted key order, with fields at their neutral
+value left out (`train.configuration`): equal science gives an equal id in any process and under any later default.
+"""
+
+import hashlib
+import json
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from models.accounting import count_parameters
+from train.configuration import RunConfig
+
+HASH_LENGTH = 10  # 40 bits: a million runs collide with probability .05 %, and a collision is refused, not overwritten
+
+
+def scientific(node: Any) -> Any:
+    """Plain nested data of the fields that decide a run's numbers."""
+    if is_dataclass(node) and not isinstance(node, type):
+        return {
+            f.name: scientific(getattr(node, f.name))
+            for f in fields(node)
+            if f.metadata.get("identity", True)
+            and not ("neutral" in f.metadata and getattr(node, f.name) == f.metadata["neutral"])
+        }
+    if isinstance(node, tuple | list):
+        return [scientific(item) for item in node]
+    return node
+
+
+def scientific_hash(config: RunConfig) -> str:
+    text = json.dumps(scientific(config), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def compact(count: int) -> str:
+    """A count for people and file names: 24600 -> 25k, 1966080 -> 2m."""
+    for size, suffix in ((10**9, "b"), (10**6, "m"), (10**3, "k")):
+        if count >= size * 0.9995:
+            return (
+                f"{count / size:.3g}".rstrip("0").rstrip(".") + suffix
+                if count < 10 * size
+                else f"{count / size:.0f}{suffix}"
+            )
+    return str(count)
+
+
+def run_id(config: RunConfig) -> str:
+    """For example `197k-speeches-wsd-4m-s0-1f0c2d9a7b`: size, data, schedule, tokens, seed, hash."""
+    size = compact(count_parameters(config.model).non_embedding)
+    corpus = config.data.folder.rsplit("-", 1)[0]
+    return (
+        f"{size}-{corpus}-{config.schedule.shape}-{compact(config.total_tokens)}-s{config.seed}-"
+        f"{scientific_hash(config)[:HASH_LENGTH]}"
+    )

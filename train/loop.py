@@ -1,0 +1,205 @@
+"""The training loop of a fleet: steps, lines of the curve, evaluations and checkpoints, without synchronising per step.
+
+Losses stay on the device in a ring and come to the host about once a second. What happens when is decided by step
+counts alone wherever it can be seen in a result; only the moments of writing follow the clock.
+
+Shapes: M members, S steps.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.distributed as distributed
+
+from train import checkpoint
+from train.batches import Batches
+from train.curve import Curve
+from train.evaluation import Evaluation, milestone_steps
+from train.fleet import Fleet
+from train.interruption import Interruption
+from train.progress import Progress
+from train.records import RunRecord
+
+RING_STEPS = 100
+FLUSH_SECONDS = 1.0
+Ending = Literal["finished", "diverged", "preempted"]
+_GO_ON, _STOP, _ALL_DIVERGED = 0, 1, 2
+
+
+@dataclass
+class Clock:
+    """Seconds of this session, by what they were spent on."""
+
+    training: float = 0.0
+    evaluation: float = 0.0
+    checkpoint: float = 0.0
+    logging: float = 0.0
+
+    @property
+    def total(self) -> float:
+        return self.training + self.evaluation + self.checkpoint + self.logging
+
+    @property
+    def overhead_share(self) -> float:
+        return (self.evaluation + self.checkpoint + self.logging) / self.total if self.total else 0.0
+
+
+class Loop:
+    """Trains from `start_step` to the end or to an interruption. `records` is empty on all ranks but the first."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        batches: Batches,
+        evaluation: Evaluation,
+        records: Sequence[RunRecord],
+        curves: Sequence[Curve],
+        start_step: int,
+        earlier_seconds: float,
+        progress: Progress | None,
+    ) -> None:
+        self.fleet, self.batches, self.evaluation = fleet, batches, evaluation
+        self.records, self.curves, self.progress = records, curves, progress
+        self.step, self._start_step, self._earlier_seconds = start_step, start_step, earlier_seconds
+        self.clock = Clock()
+        config = fleet.configs[0]
+        self._total_steps = config.schedule.total_steps
+        self._milestones = set(
+            milestone_steps(config.data.evaluation_tokens, config.tokens_per_step, self._total_steps)
+        )
+        self._runtime = config.runtime
+        self._kept_steps = set(config.logging.checkpoint_steps)
+        self._ring_S2M = torch.zeros(RING_STEPS, 2, len(fleet.configs), device=fleet.device)
+        self._filled = 0
+        self._last_loss: float | None = None
+        self.results: list[dict[str, float]] = [{} for _ in fleet.configs]
+
+    def run(self, interruption: Interruption) -> Ending:
+        try:
+            return self._run(interruption)
+        finally:
+            if self.progress is not None:
+                self.progress.close()
+
+    def _run(self, interruption: Interruption) -> Ending:
+        self._mark = self._last_flush = self._last_checkpoint = time.monotonic()
+        while self.step < self._total_steps:
+            self._ring_S2M[self._filled] = self.fleet.step(self.step, self.batches)
+            self._filled += 1
+            self.step += 1
+            evaluate = self.step in self._milestones
+            if (
+                self._filled == RING_STEPS
+                or evaluate
+                or self.step in self._kept_steps
+                or interruption.stop
+                or interruption.save
+                or time.monotonic() - self._last_flush > FLUSH_SECONDS
+            ):
+                self._flush()
+            verdict = self._agree(interruption.stop, evaluate)
+            if verdict == _ALL_DIVERGED:
+                return "diverged"
+            if evaluate:
+                self._evaluate()
+            self._checkpoint_if_due(interruption, stopping=verdict == _STOP)
+            if verdict == _STOP and self.step < self._total_steps:
+                return "preempted"
+        return "finished"
+
+    def _spend(self, purpose: str) -> None:
+        """Book the time since the last call."""
+        mark = time.monotonic()
+        setattr(self.clock, purpose, getattr(self.clock, purpose) + mark - self._mark)
+        self._mark = mark
+
+    def _flush(self) -> None:
+        """Bring the ring to the host, extend the curves and write what is complete."""
+        values_S2M = self._ring_S2M[: self._filled].cpu().numpy()
+        self._spend("training")
+        self._filled = 0
+        self._last_flush = time.monotonic()
+        last = self.step == self._total_steps
+        for member, curve in enumerate(self.curves):
+            if curve.diverged_at is not None:
+                continue
+            rows = curve.absorb(values_S2M[:, :, member])
+            if last and curve.diverged_at is None:
+                rows += curve.close()
+            if rows:
+                self._last_loss = rows[-1]["loss"]
+            if self.records:
+                self.records[member].append(rows, [self._timing()] if rows else [])
+        if self.progress is not None:
+            self.progress.update(self.step, self._last_loss, self.tokens_per_second)
+        self._spend("logging")
+
+    def _timing(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "seconds": round(self.wall_seconds, 3),
+            "tokens_per_second": round(self.tokens_per_second, 1),
+        }
+
+    @property
+    def wall_seconds(self) -> float:
+        """Over all sessions of the run."""
+        return self._earlier_seconds + self.clock.total
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Of one member, over the training time of this session."""
+        tokens = (self.step - self._start_step) * self.fleet.configs[0].tokens_per_step
+        return tokens / self.clock.training if self.clock.training else 0.0
+
+    def _agree(self, stop: bool, evaluate: bool) -> int:
+        """All ranks take the same decision at the same step. A lone process decides at once."""
+        diverged = all(curve.diverged_at is not None for curve in self.curves)
+        verdict = _ALL_DIVERGED if diverged else _STOP if stop else _GO_ON
+        if self.fleet.ranks.world_size == 1:
+            return verdict
+        if not evaluate and self.step % RING_STEPS:
+            return _GO_ON
+        agreed = torch.tensor(verdict, device=self.fleet.device)
+        distributed.all_reduce(agreed, distributed.ReduceOp.MAX)
+        return int(agreed.item())
+
+    def _evaluate(self) -> None:
+        rows = self.evaluation(self.fleet.model, len(self.fleet.configs))
+        for member, (row, curve) in enumerate(zip(rows, self.curves, strict=True)):
+            if curve.diverged_at is not None:
+                continue
+            if not math.isfinite(row["validation_nats_per_token"]):
+                curve.diverged_at = self.step  # the last update broke what the next loss would have shown
+                continue
+            self.results[member] = row
+            if self.records:
+                tokens = self.step * self.fleet.configs[0].tokens_per_step
+                self.records[member].append([{"kind": "evaluation", "step": self.step, "tokens": tokens, **row}])
+        self._spend("evaluation")
+
+    def _checkpoint_if_due(self, interruption: Interruption, stopping: bool) -> None:
+        due = (
+            stopping
+            or interruption.save
+            or self.step in self._kept_steps
+            or self.step == self._total_steps
+            or time.monotonic() - self._last_checkpoint > self._runtime.checkpoint_seconds
+        )
+        if not due:
+            return
+        if self._filled:
+            self._flush()
+        interruption.save = False
+        for member, (record, curve) in enumerate(zip(self.records, self.curves, strict=False)):
+            if curve.diverged_at is None:
+                state = self.fleet.member_state(member)
+                state["pending_losses"] = torch.from_numpy(curve.pending_S2)
+                checkpoint.save(record.folder, self.step, state, record.folder.name)
+                checkpoint.prune(record.folder, keep_newest=self._runtime.keep_checkpoints, keep_steps=self._kept_steps)
+        self._last_checkpoint = time.monotonic()
+        self._spend("checkpoint")

@@ -1,0 +1,50 @@
+"""One line of progress: loss, speed, share of the machine's peak, time left. Redrawn on a terminal, written now and
+then elsewhere.
+"""
+
+import sys
+import time
+
+SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BETWEEN_REDRAWS = 0.2
+
+
+class Progress:
+    def __init__(self, name: str, total_steps: int, tokens_per_step: int, flops_per_token: float, peak: float) -> None:
+        self._name = name
+        self._total_steps = total_steps
+        self._tokens_per_step = tokens_per_step
+        self._flops_per_token = flops_per_token
+        self._peak = peak
+        self._terminal = sys.stderr.isatty()
+        self._last = time.monotonic()
+        self._drawn = False
+
+    def update(self, step: int, loss: float | None, tokens_per_second: float) -> None:
+        interval = SECONDS_BETWEEN_REDRAWS if self._terminal else SECONDS_BETWEEN_LINES
+        if time.monotonic() - self._last < interval or not tokens_per_second:
+            return
+        self._last = time.monotonic()
+        left = (self._total_steps - step) * self._tokens_per_step / tokens_per_second
+        share = tokens_per_second * self._flops_per_token / self._peak
+        text = (
+            f"{self._name}  step {step}/{self._total_steps}  loss {'-' if loss is None else format(loss, '.4f')}  "
+            f"{tokens_per_second:,.0f} tokens/s  {share:.0%} of peak  {_duration(left)} left"
+        )
+        if self._terminal:
+            sys.stderr.write("\r\x1b[2K" + text)
+            self._drawn = True
+        else:
+            sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+    def close(self) -> None:
+        if self._drawn:
+            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.flush()
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

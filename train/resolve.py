@@ -1,0 +1,227 @@
+"""From what was asked (`RunRequest`) to what will be trained (`RunConfig`): shape, steps, warm-up, data, each decided
+once and exactly.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+
+from models.accounting import count_parameters
+from models.configuration import ModelConfig
+from models.family import Shape, choose_shape, feedforward_width_of
+from train.configuration import DataConfig, OptimizerConfig, RunConfig
+from train.data.manifest import Manifest, load
+from train.data.prepare import prepare
+from train.data.specification import DataSpec
+from train.errors import InputError
+from train.lineage import Parent, find_parent
+from train.request import DataRequest, HorizonRequest, RunRequest, ScheduleRequest
+from train.schedules import Schedule, shares_rates
+
+# Warm-up in tokens by size alone: at least 400 steps of 1,024 tokens, which the smallest models need to settle, and a
+# token per parameter from where that is more (Porian et al. 2024, arXiv 2406.19146, warm up for N tokens).
+SHORTEST_WARMUP_TOKENS = 409_600
+UNPREPARED = "unprepared"
+# What a branch may choose for itself; everything else is its parent's.
+BRANCH_KEYS = ("branch_from", "schedule", "runtime", "logging", "dry_run")
+
+
+def resolve(
+    request: RunRequest, overrides: Sequence[str], progress: Callable[[str], None]
+) -> tuple[RunConfig, Parent | None]:
+    """The run to train and, for a branch, its parent. Prepares the data unless this is a dry run. Raises InputError."""
+    if request.branch_from is not None:
+        return _resolve_branch(request, overrides)
+    spec = _data_spec(request.data)
+    folder = Path(request.runtime.data_directory) / spec.folder_name
+    if not request.dry_run:
+        folder = prepare(spec, Path(request.runtime.data_directory), progress=progress)
+    manifest = load(folder) if folder.exists() else None
+    model = _model(request, manifest.vocabulary_size if manifest else spec.vocabulary or 1024)
+    return (
+        RunConfig(
+            model=model,
+            optimizer=_optimizer(request),
+            schedule=_schedule(request, model),
+            data=_data(request.data, manifest, model.vocabulary_size, folder.name),
+            seed=request.seed,
+            runtime=request.runtime,
+            logging=request.logging,
+        ),
+        None,
+    )
+
+
+def _data_spec(data: DataRequest) -> DataSpec:
+    return DataSpec(**{f.name: getattr(data, f.name) for f in fields(DataSpec)})
+
+
+def _data(data: DataRequest, manifest: Manifest | None, vocabulary_size: int, folder: str) -> DataConfig:
+    if data.sequence_length < 1:
+        raise InputError(f"data.sequence_length={data.sequence_length}: needs at least 1 token")
+    return DataConfig(
+        content_hash=manifest.content_hash if manifest else UNPREPARED,
+        vocabulary_size=vocabulary_size,
+        sequence_length=data.sequence_length,
+        weights=data.weights,
+        unique_tokens=data.unique_tokens,
+        max_epochs=data.max_epochs,
+        evaluation_tokens=data.evaluation_tokens,
+        spec=data.spec,
+        folder=folder,
+    )
+
+
+def _model(request: RunRequest, vocabulary_size: int) -> ModelConfig:
+    size, architecture = request.size, request.architecture
+    explicit = (size.width, size.depth, size.head_count)
+    if (size.parameters is None) == (explicit == (None, None, None)) or (size.parameters is None and None in explicit):
+        raise InputError(
+            "size: give parameters (size=200k) or all of width, depth and head_count (size=custom), not both"
+        )
+    if size.parameters is not None:
+        shape = choose_shape(
+            size.parameters,
+            aspect_ratio=architecture.aspect_ratio,
+            head_size=architecture.head_size,
+            activation=architecture.activation,
+        )
+    else:
+        width, depth, head_count = (value or 0 for value in explicit)
+        feedforward_width = feedforward_width_of(max(1, width), architecture.activation)
+        shape = Shape(width, depth, head_count, feedforward_width)
+    return ModelConfig(
+        width=shape.width,
+        depth=shape.depth,
+        head_count=shape.head_count,
+        feedforward_width=shape.feedforward_width,
+        vocabulary_size=vocabulary_size,
+        activation=architecture.activation,
+        qk_norm=architecture.qk_norm,
+        tied_embedding=architecture.tied_embedding,
+        rotary_base=architecture.rotary_base,
+        norm_epsilon=architecture.norm_epsilon,
+        z_loss=architecture.z_loss,
+        parametrization=request.parametrization,
+    )
+
+
+def _optimizer(request: RunRequest) -> OptimizerConfig:
+    optimizer = OptimizerConfig(**{f.name: getattr(request.optimizer, f.name) for f in fields(OptimizerConfig)})
+    for name in ("rate", "epsilon"):
+        if not getattr(optimizer, name) > 0:
+            raise InputError(f"optimizer.{name}={getattr(optimizer, name)}: must be above 0")
+    for name in ("beta1", "beta2"):
+        if not 0 <= getattr(optimizer, name) < 1:
+            raise InputError(f"optimizer.{name}={getattr(optimizer, name)}: must be at least 0 and below 1")
+    for name in ("weight_decay", "gradient_clip"):
+        if getattr(optimizer, name) < 0:
+            raise InputError(f"optimizer.{name}={getattr(optimizer, name)}: must not be negative (0 switches it off)")
+    if optimizer.tokens_per_step % request.data.sequence_length:
+        raise InputError(
+            f"optimizer.tokens_per_step={optimizer.tokens_per_step} is not a multiple of "
+            f"data.sequence_length={request.data.sequence_length}; change one of them"
+        )
+    return optimizer
+
+
+def _total_steps(horizon: HorizonRequest, model: ModelConfig, tokens_per_step: int) -> int:
+    chosen = {f.name: value for f in fields(horizon) if (value := getattr(horizon, f.name)) is not None}
+    if len(chosen) != 1:
+        raise InputError(
+            f"horizon: exactly one of {', '.join(f.name for f in fields(horizon))} must be set, got "
+            f"{' and '.join(chosen) or 'none'}; write for example horizon=tokens horizon.tokens=200M"
+        )
+    ((unit, amount),) = chosen.items()
+    if not amount > 0:
+        raise InputError(f"horizon.{unit}={amount}: must be above 0")
+    parameters = count_parameters(model).total
+    tokens = {
+        "tokens": amount,
+        "tokens_per_parameter": amount * parameters,
+        "flops": amount / (6 * parameters),
+        "steps": amount * tokens_per_step,
+    }[unit]
+    steps = round(tokens / tokens_per_step)
+    if steps < 1:
+        raise InputError(f"horizon.{unit}={amount:g} is less than one step of {tokens_per_step} tokens; lengthen it")
+    return int(steps)
+
+
+def warmup_tokens_of(model: ModelConfig) -> int:
+    return max(SHORTEST_WARMUP_TOKENS, count_parameters(model).non_embedding)
+
+
+def _schedule(request: RunRequest, model: ModelConfig) -> Schedule:
+    tokens_per_step = request.optimizer.tokens_per_step
+    total_steps = _total_steps(request.horizon, model, tokens_per_step)
+    schedule = request.schedule
+    if (schedule.warmup_tokens is None) == (schedule.warmup_fraction is None):
+        raise InputError(
+            "schedule: exactly one of warmup_tokens and warmup_fraction must be set; "
+            "write schedule.warmup_tokens=null schedule.warmup_fraction=0.05 for a fraction"
+        )
+    if schedule.warmup_fraction is not None:
+        _refuse_fraction("warmup_fraction", schedule.warmup_fraction)
+        warmup_steps = round(schedule.warmup_fraction * total_steps)
+    else:
+        tokens = warmup_tokens_of(model) if schedule.warmup_tokens == "auto" else schedule.warmup_tokens
+        assert isinstance(tokens, int)
+        warmup_steps = -(-tokens // tokens_per_step)
+    _refuse_fraction("decay_fraction", schedule.decay_fraction)
+    decay_steps = round(schedule.decay_fraction * total_steps)
+    return canonical(schedule, total_steps, warmup_steps, decay_steps)
+
+
+def canonical(request: ScheduleRequest, total_steps: int, warmup_steps: int, decay_steps: int) -> Schedule:
+    """The schedule with every field that it does not read at one fixed value, so that equal schedules have equal
+    identity.
+    """
+    if request.shape == "wsd" and decay_steps == 0:
+        request = replace(request, shape="constant")
+    decays = decay_steps > 0 or request.shape in ("cosine", "linear")
+    return Schedule(
+        shape=request.shape,
+        total_steps=total_steps,
+        warmup_steps=warmup_steps,
+        decay_steps=decay_steps,
+        decay_shape=request.decay_shape if decay_steps > 0 else "linear",
+        final_fraction=float(request.final_fraction) if decays else 0.0,
+        power_exponent=float(request.power_exponent) if request.shape == "power" else 0.0,
+    )
+
+
+def _refuse_fraction(name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise InputError(f"schedule.{name}={value}: a fraction of the run, at least 0 and below 1")
+
+
+def _resolve_branch(request: RunRequest, overrides: Sequence[str]) -> tuple[RunConfig, Parent]:
+    assert request.branch_from is not None
+    for override in overrides:
+        key = override.lstrip("+~").split("=", 1)[0].split("@", 1)[0]
+        if key.split(".", 1)[0] not in (*BRANCH_KEYS, "hydra"):
+            raise InputError(f"{key}: a branch takes this from its parent; it may set {', '.join(BRANCH_KEYS)} only")
+    parent = find_parent(request.branch_from, request.runtime.runs_directory)
+    trunk, step = parent.config, parent.step
+    if request.schedule.shape not in ("wsd", "power"):
+        raise InputError(
+            f"schedule.shape={request.schedule.shape}: a branch decays from its parent's plateau; use schedule=decay"
+        )
+    _refuse_fraction("decay_fraction", request.schedule.decay_fraction)
+    total_steps = round(step / (1 - request.schedule.decay_fraction))
+    if total_steps == step:
+        raise InputError(
+            f"schedule.decay_fraction={request.schedule.decay_fraction}: leaves no decay after step {step}; raise it"
+        )
+    shape = trunk.schedule.shape if trunk.schedule.shape == "power" else request.schedule.shape
+    asked = replace(request.schedule, shape=shape, power_exponent=trunk.schedule.power_exponent)
+    schedule = canonical(asked, total_steps, trunk.schedule.warmup_steps, total_steps - step)
+    if step > trunk.schedule.total_steps or not shares_rates(schedule, trunk.schedule, step):
+        raise InputError(
+            f"branch_from={request.branch_from}: by then the parent ({trunk.schedule.shape}, decay from step "
+            f"{trunk.schedule.decay_start}) has left the rates of this schedule; branch from its plateau"
+        )
+    logging = replace(request.logging, every_steps=trunk.logging.every_steps)
+    config = replace(trunk, schedule=schedule, runtime=request.runtime, logging=logging)
+    return config, parent
