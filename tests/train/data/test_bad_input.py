@@ -1,0 +1,269 @@
+"""Every bad input is refused in one line that names the place and the mend."""
+
+import gzip
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from train.data.corpus import Corpus
+from train.data.evaluation_windows import evaluation_windows
+from train.data.manifest import MANIFEST_NAME
+from train.data.prepare import prepare
+from train.data.specification import DataSpec
+from train.errors import InputError
+
+
+@pytest.fixture
+def refusal(tmp_path: Path) -> Callable[..., str]:
+    """The message with which preparing a specification is refused; nothing may be left of it."""
+
+    def message(spec: str, **fields: object) -> str:
+        with pytest.raises(InputError) as caught:
+            prepare(DataSpec(spec, **fields), tmp_path / "data")  # type: ignore[arg-type]
+        assert "\n" not in str(caught.value)
+        assert [path.suffix for path in (tmp_path / "data").iterdir()] == [".lock"]
+        return str(caught.value)
+
+    return message
+
+
+def lines(path: Path, *records: object) -> Path:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["text", "jsonl", "parquet"])
+def test_a_glob_that_matches_nothing(refusal: Callable[..., str], tmp_path: Path, kind: str) -> None:
+    assert f"{kind}:{tmp_path}/*.none matches no file" in refusal(f"{kind}:{tmp_path}/*.none")
+
+
+def test_an_empty_file(refusal: Callable[..., str], texts: Path) -> None:
+    (texts / "empty.txt").touch()
+    assert refusal(f"text:{texts}/*.txt").startswith(f"{texts}/empty.txt is empty: remove it")
+
+
+def test_a_json_file_of_blank_lines(refusal: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "blank.jsonl").write_text("\n\n")
+    assert f"jsonl:{tmp_path}/*.jsonl: no document is left" in refusal(f"jsonl:{tmp_path}/*.jsonl")
+
+
+def test_no_document_left_after_filtering(refusal: Callable[..., str], tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", {"text": "  \n"}, {"text": ""})
+    assert f"jsonl:{path}: no document is left after dropping blank ones" in refusal(f"jsonl:{path}")
+
+
+def test_a_second_domain_that_adds_nothing(refusal: Callable[..., str], texts: Path) -> None:
+    assert "no document is left after dropping blank ones and 20 duplicates" in refusal(
+        f"text:{texts}/*.txt+text:{texts}/*"
+    )
+
+
+def test_text_that_is_not_utf8_names_the_byte(refusal: Callable[..., str], texts: Path) -> None:
+    (texts / "latin.txt").write_bytes(b"caf\xe9 au lait")
+    assert f"{texts}/latin.txt is not UTF-8 at byte 3: convert it" in refusal(f"text:{texts}/*.txt")
+
+
+def test_json_lines_that_are_not_utf8_name_line_and_byte(refusal: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b'{"text": "ok"}\n{"text": "caf\xe9"}\n')
+    assert f"{tmp_path}/a.jsonl line 2 is not UTF-8 at byte 28" in refusal(f"jsonl:{tmp_path}/a.jsonl")
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_broken_json_names_the_line(refusal: Callable[..., str], tmp_path: Path, compressed: bool) -> None:
+    data = b'{"text": "one"}\n{"text": "two"}\n{"text": \n'
+    path = tmp_path / ("a.jsonl.gz" if compressed else "a.jsonl")
+    path.write_bytes(gzip.compress(data) if compressed else data)
+    assert f"{path} line 3 is not valid JSON" in refusal(f"jsonl:{path}")
+
+
+def test_a_missing_text_field_names_those_present(refusal: Callable[..., str], tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", {"body": "one", "id": 1})
+    message = refusal(f"jsonl:{path}")
+    assert message.startswith(
+        f"{path} record 1: no text in field 'text': name the field in text_field (present: body, id)"
+    )
+
+
+def test_a_text_field_missing_from_one_record(refusal: Callable[..., str], tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", {"text": "one"}, {"other": "two"})
+    assert f"{path} record 2: no text in field 'text'" in refusal(f"jsonl:{path}")
+
+
+def test_a_text_field_that_is_no_string(refusal: Callable[..., str], tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", {"text": "one"}, {"text": 2})
+    assert f"{path} record 2: field 'text' holds int, not text" in refusal(f"jsonl:{path}")
+
+
+def test_a_parquet_column_that_is_no_string(refusal: Callable[..., str], tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": [1, 2]}), tmp_path / "a.parquet")
+    assert f"{tmp_path}/a.parquet record 1: field 'text' holds int" in refusal(f"parquet:{tmp_path}/a.parquet")
+
+
+def test_a_file_that_is_no_parquet(refusal: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_bytes(b"nothing of the kind")
+    assert f"{tmp_path}/a.parquet cannot be read as parquet" in refusal(f"parquet:{tmp_path}/a.parquet")
+
+
+def test_a_missing_group_field(refusal: Callable[..., str], tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", {"text": "one"})
+    assert f"{path} record 1: no value in group field 'author'" in refusal(f"jsonl:{path}", group_field="author")
+
+
+def test_records_of_one_group_only(refusal: Callable[..., str], tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", {"text": "one", "author": "x"}, {"text": "two", "author": "x"})
+    assert refusal(f"jsonl:{path}", group_field="author").startswith(f"jsonl:{path}: all documents are of one group")
+
+
+def test_a_binary_file(refusal: Callable[..., str], texts: Path) -> None:
+    (texts / "photo.txt").write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00")
+    assert f"{texts}/photo.txt: a NUL byte at offset 8, so this is binary" in refusal(f"text:{texts}/*.txt")
+
+
+def test_a_binary_file_called_json(refusal: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00")
+    assert f"{tmp_path}/a.jsonl" in refusal(f"jsonl:{tmp_path}/a.jsonl")
+
+
+def test_a_nul_inside_a_record(refusal: Callable[..., str], tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", {"text": "good"}, {"text": "b\0d"})
+    assert f"{path} record 2: a NUL byte at offset 1" in refusal(f"jsonl:{path}")
+
+
+def test_a_truncated_compressed_file(refusal: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress(os.urandom(1000))[:-20])
+    assert f"{tmp_path}/a.txt.gz cannot be read" in refusal(f"text:{tmp_path}/*.gz")
+
+
+def test_a_vocabulary_larger_than_the_corpus_supports(refusal: Callable[..., str], texts: Path) -> None:
+    message = refusal(f"text:{texts}/*.txt", vocabulary=4096)
+    assert "vocabulary=4096 is larger than the train text supports" in message
+    assert "lower it to" in message
+
+
+def test_an_unreachable_hub_names_the_offline_sources(refusal: Callable[..., str]) -> None:
+    message = refusal("hub:nobody/nothing", token_budget=1000)
+    assert message.startswith("hub:nobody/nothing cannot be read")
+    assert "or use a source that needs none: speeches, plays, synthetic:context-tree" in message
+
+
+def test_input_that_changed_since(texts: Path, tmp_path: Path) -> None:
+    spec = DataSpec(f"text:{texts}/*.txt")
+    folder = prepare(spec, tmp_path / "data")
+    (texts / "00.txt").write_text("something else")
+    with pytest.raises(InputError, match=rf"changed since {folder}/manifest.json was written: remove {folder}"):
+        prepare(spec, tmp_path / "data")
+    shutil.rmtree(texts)
+    assert prepare(spec, tmp_path / "data") == folder  # the input may be gone: the data set stands by itself
+
+
+def test_a_directory_that_holds_another_spec(texts: Path, tmp_path: Path) -> None:
+    one, other = DataSpec(f"text:{texts}/*.txt"), DataSpec(f"text:{texts}/0*.txt")
+    prepare(one, tmp_path).rename(tmp_path / other.folder_name)
+    with pytest.raises(InputError, match="holds another spec"):
+        prepare(other, tmp_path)
+
+
+def test_a_directory_that_is_no_data_set(tmp_path: Path) -> None:
+    (tmp_path / DataSpec("speeches").folder_name).mkdir()
+    with pytest.raises(InputError, match="no prepared data set: name another folder"):
+        prepare(DataSpec("speeches"), tmp_path)
+
+
+def test_a_data_directory_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be made"):
+        prepare(DataSpec("speeches"), tmp_path / "file" / "data")
+
+
+@pytest.fixture
+def prepared(texts: Path, tmp_path: Path) -> Path:
+    return prepare(DataSpec(f"text:{texts}/*.txt", vocabulary=280), tmp_path / "data")
+
+
+def shard(folder: Path) -> Path:
+    (path,) = folder.glob("*-train.bin")
+    return path
+
+
+def test_a_truncated_shard_is_noticed_on_opening(prepared: Path) -> None:
+    with shard(prepared).open("r+b") as file:
+        file.truncate(100)
+    with pytest.raises(InputError, match=r"-train.bin is truncated \(100 bytes, manifest: .*prepare it again"):
+        Corpus(prepared)
+
+
+def test_a_shard_that_grew_is_noticed_on_opening(prepared: Path) -> None:
+    with shard(prepared).open("ab") as file:
+        file.write(b"xx")
+    with pytest.raises(InputError, match="longer than its manifest says"):
+        Corpus(prepared)
+
+
+def test_a_missing_shard_is_noticed_on_opening(prepared: Path) -> None:
+    shard(prepared).unlink()
+    with pytest.raises(InputError, match=r"-train.bin is missing"):
+        Corpus(prepared)
+
+
+def test_a_changed_tokenizer_is_noticed_on_opening(prepared: Path) -> None:
+    path = prepared / "tokenizer.json"
+    path.write_bytes(path.read_bytes().replace(b'"a"', b'"Q"', 1))
+    with pytest.raises(InputError, match=r"tokenizer.json differs from the hash in its manifest"):
+        Corpus(prepared)
+
+
+def test_a_changed_shard_is_noticed_by_verify(prepared: Path) -> None:
+    path = shard(prepared)
+    tokens = np.fromfile(path, dtype="<u2")
+    tokens[5] ^= 1
+    tokens.tofile(path)
+    corpus = Corpus(prepared)
+    with pytest.raises(InputError, match="differs from the hash"):
+        corpus.verify()
+
+
+def test_a_token_outside_the_vocabulary_is_noticed_by_verify(prepared: Path) -> None:
+    """Hashes agree with the shards here: it is the vocabulary of the manifest that is wrong."""
+    path = prepared / MANIFEST_NAME
+    document = json.loads(path.read_text())
+    document["vocabulary_size"] = 60
+    path.write_text(json.dumps(document))
+    with pytest.raises(InputError, match=r"hold id \d+ but the vocabulary is 60"):
+        Corpus(prepared).verify()
+
+
+def test_a_vocabulary_too_small_for_the_data(prepared: Path) -> None:
+    corpus = Corpus(prepared)
+    corpus.require_vocabulary(280)
+    with pytest.raises(
+        InputError, match="token ids up to 279 but the model's vocabulary is 279: set vocabulary_size to 280"
+    ):
+        corpus.require_vocabulary(279)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text[:-20], "is not valid JSON"),
+        (lambda text: text.replace('"format": 1', '"format": 99'), "is not of format 1"),
+        (lambda text: text.replace('"licence"', '"license"'), "lacks or misnames a field"),
+        (lambda text: "[]", "is not of format 1"),
+    ],
+)
+def test_a_broken_manifest(prepared: Path, change: Callable[[str], str], message: str) -> None:
+    path = prepared / MANIFEST_NAME
+    path.write_text(change(path.read_text()))
+    with pytest.raises(InputError, match=message):
+        Corpus(prepared)
+
+
+def test_validation_below_one_window(prepared: Path) -> None:
+    with pytest.raises(InputError, match=r"validation tokens of text hold no window of 4096"):
+        evaluation_windows(Corpus(prepared), 4096, 4096)

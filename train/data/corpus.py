@@ -1,0 +1,143 @@
+"""A prepared data set, memory-mapped.
+
+Shape legend: B windows, T sequence length (tokens predicted per window), V vocabulary.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from train.data.manifest import FileRecord, Manifest, load, sha256_of
+from train.data.vocabulary import byte_lengths, load_tokenizer
+from train.errors import InputError
+
+Split = Literal["train", "validation"]
+Tokens = npt.NDArray[np.unsignedinteger[Any]]
+Integers = npt.NDArray[np.int64]
+
+
+class Corpus:
+    """A prepared folder checked against its manifest: every file present with its recorded size, the tokenizer with its
+    hash.
+
+    Opening reads no tokens; `verify` reads everything. Raises InputError naming the file and the mend.
+    """
+
+    manifest: Manifest
+    folder: Path
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self.manifest = load(self.folder)
+        for record in self.manifest.files:
+            _check_size(self.folder, record)
+        if self.manifest.tokenizer is not None:
+            _check_hash(self.folder, self.manifest.tokenizer)
+        self._tokens = {
+            (split, number): self._map(domain.train_shard if split == "train" else domain.validation_shard)
+            for number, domain in enumerate(self.manifest.domains)
+            for split in ("train", "validation")
+        }
+
+    def _map(self, record: FileRecord) -> Tokens:
+        return np.memmap(
+            self.folder / record.name, dtype=np.dtype(self.manifest.token_dtype).newbyteorder("<"), mode="r"
+        )
+
+    def train_tokens(self, domain: int) -> Tokens:
+        """The train tokens of a domain, memory-mapped: uint16, or uint32 where the vocabulary is above 65,536."""
+        return self._tokens["train", domain]
+
+    def validation_tokens(self, domain: int) -> Tokens:
+        """The held-out tokens of a domain, memory-mapped."""
+        return self._tokens["validation", domain]
+
+    def document_offsets(self, domain: int, split: Split) -> Integers:
+        """(documents + 1,) the token at which each document starts, and the end of the last."""
+        entry = self.manifest.domains[domain]
+        record = entry.train_offsets if split == "train" else entry.validation_offsets
+        offsets: Integers = np.load(self.folder / record.name, mmap_mode="r")
+        return offsets
+
+    def token_bytes(self) -> Integers | None:
+        """(V,) bytes of text that each token stands for; None for synthetic data, which has no text.
+
+        The separator stands for none: its cost is charged to the text it ends. Bits per byte of any set of targets is
+        exactly sum(nats) / (ln 2 * sum(token_bytes[targets])).
+        """
+        if self.manifest.separator_token is None:
+            return None
+        if self.manifest.tokenizer is None:
+            lengths = np.ones(self.manifest.vocabulary_size, dtype=np.int64)
+        else:
+            lengths = byte_lengths(load_tokenizer(self.folder / self.manifest.tokenizer.name))
+        lengths[self.manifest.separator_token] = 0
+        return lengths
+
+    def window_count(self, domain: int, sequence_length: int, split: Split = "train") -> int:
+        """Whole windows of a domain: window i reads tokens i*T ... i*T + T and predicts the last T of them."""
+        return window_count(len(self._tokens[split, domain]), sequence_length)
+
+    def window_counts(self, sequence_length: int, split: Split = "train") -> list[int]:
+        """`window_count` of every domain."""
+        return [self.window_count(domain, sequence_length, split) for domain in range(len(self.manifest.domains))]
+
+    def require_vocabulary(self, vocabulary_size: int) -> None:
+        """Refuse a model whose vocabulary does not hold every token id."""
+        if vocabulary_size < self.manifest.vocabulary_size:
+            raise InputError(
+                f"{self.folder} has token ids up to {self.manifest.vocabulary_size - 1} but the model's vocabulary is "
+                f"{vocabulary_size}: "
+                f"set vocabulary_size to {self.manifest.vocabulary_size} or more"
+            )
+
+    def verify(self) -> None:
+        """Read every file: sha256 against the manifest, and every token id below the vocabulary. Raises InputError."""
+        for record in self.manifest.files:
+            _check_hash(self.folder, record)
+        for (split, number), tokens in self._tokens.items():
+            largest = max(
+                (int(tokens[start : start + (1 << 24)].max()) for start in range(0, len(tokens), 1 << 24)), default=0
+            )
+            if largest >= self.manifest.vocabulary_size:
+                name = self.manifest.domains[number].name
+                raise InputError(
+                    f"{self.folder}: {split} tokens of {name} hold id {largest} but the vocabulary is "
+                    f"{self.manifest.vocabulary_size}: remove the folder and prepare it again"
+                )
+
+
+def window_count(tokens: int, sequence_length: int) -> int:
+    """Windows of T predicted tokens in a stream: (tokens - 1) // T. Each token but the first is predicted once."""
+    if sequence_length < 1:
+        raise InputError(f"sequence_length={sequence_length} cannot be used: give 1 or more")
+    return max(0, (tokens - 1) // sequence_length)
+
+
+def windows_at(tokens: Tokens, window: Integers, sequence_length: int) -> Integers:
+    """(B, T + 1) int64 tokens of the given windows of one stream; inputs are [:, :-1], targets [:, 1:]."""
+    starts = np.asarray(window, dtype=np.int64) * sequence_length
+    gathered: Integers = tokens[starts[:, None] + np.arange(sequence_length + 1)].astype(np.int64)
+    return gathered
+
+
+def _check_size(folder: Path, record: FileRecord) -> None:
+    path = folder / record.name
+    if not path.is_file():
+        raise InputError(f"{path} is missing: remove {folder} and prepare it again")
+    size = path.stat().st_size
+    if size != record.bytes:
+        state = "truncated" if size < record.bytes else "longer than its manifest says"
+        raise InputError(
+            f"{path} is {state} ({size:,} bytes, manifest: {record.bytes:,}): remove {folder} and prepare it again"
+        )
+
+
+def _check_hash(folder: Path, record: FileRecord) -> None:
+    _check_size(folder, record)
+    if sha256_of(folder / record.name) != record.sha256:
+        raise InputError(
+            f"{folder / record.name} differs from the hash in its manifest: remove {folder} and prepare it again"
+        )
