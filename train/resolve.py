@@ -170,6 +170,11 @@ def _schedule(request: RunRequest, model: ModelConfig) -> Schedule:
         warmup_steps = -(-tokens // tokens_per_step)
     _refuse_fraction("decay_fraction", schedule.decay_fraction)
     decay_steps = round(schedule.decay_fraction * total_steps)
+    if warmup_steps + decay_steps > total_steps:
+        raise InputError(
+            f"warm-up of {warmup_steps} and decay of {decay_steps} steps do not fit into the {total_steps} steps of "
+            "this horizon; train longer (horizon.tokens=2M) or warm up less (schedule.warmup_tokens=50k)"
+        )
     return canonical(schedule, total_steps, warmup_steps, decay_steps)
 
 

@@ -1,4 +1,4 @@
-"""What a whole run does beside being repeatable: it learns, evaluates at common milestones, and does not wait for the device."""
+"""What a run does beside being repeatable: it learns, evaluates at common milestones, never waits for the device."""
 
 import math
 
@@ -21,7 +21,7 @@ def train(*configs):
 
 
 def test_golden_run(configure) -> None:
-    """Numbers of this very run, to what different CPUs round alike: a change of any of them is a change of the science."""
+    """Numbers of this very run, as far as CPUs round alike: a change of any of them is a change of the science."""
     config = configure()
     (outcome,) = train(config)
     rows = read_metrics(outcome.folder, "train")

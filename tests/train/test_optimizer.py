@@ -58,7 +58,7 @@ def test_equals_torch_adamw_with_a_group_per_role() -> None:
 
 
 def test_every_member_has_its_own_rate() -> None:
-    model, flat, optimizer = build(3)
+    _, flat, optimizer = build(3)
     before = flat.values_MP.clone()
     flat.gradients_MP.fill_(1.0)
     optimizer.step(0, torch.tensor([0.01, 0.0, 0.02]))
