@@ -199,7 +199,7 @@ def rotary_table(length: int, head_size: int, base: float, device: torch.device)
     Each angle serves dimensions i and i + K/2; the sine is negative in the first half (arXiv:2104.09864).
     """
     exponents = torch.arange(0, head_size, 2, dtype=torch.float32, device=device) / head_size
-    angles = torch.outer(torch.arange(length, dtype=torch.float32, device=device), base**-exponents)
+    angles = torch.outer(torch.arange(length, dtype=torch.float32, device=device), 1.0 / base**exponents)
     cosine, sine = angles.cos(), angles.sin()
     return torch.stack((torch.cat((cosine, cosine), dim=1), torch.cat((-sine, sine), dim=1)))
 

@@ -28,7 +28,7 @@ from train.data.vocabulary import BYTE_SEPARATOR, MERGED_SEPARATOR, SEPARATOR_TE
 from train.errors import InputError
 from train.fleet import PARAMETERS
 from train.lineage import recorded_config
-from train.records import Json, read_metrics, read_record, write_atomically
+from train.records import Json, find_run, read_metrics, read_record, write_atomically
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -61,9 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Export what the arguments ask for and print where it is; 0 when it is there. Raises InputError."""
-    folder = options.runs_directory / options.run
-    if not (folder / "run.json").exists() and (Path(options.run) / "run.json").exists():
-        folder = Path(options.run)
+    folder = find_run(options.run, options.runs_directory)
     record = read_record(folder)
     config = recorded_config(record)
     chosen = _choose_checkpoint(folder, record, options.step)

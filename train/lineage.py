@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from train import checkpoint
 from train.configuration import RunConfig
 from train.errors import InputError
-from train.records import Json, read_record
+from train.records import Json, find_run, read_record
 
 _CONFIG = TypeAdapter(RunConfig)
 
@@ -46,7 +46,5 @@ def find_parent(branch_from: str, runs_directory: str) -> Parent:
     if not at or not step.isdigit() or int(step) < 1:
         example = "branch_from=197k-speeches-constant-4m-s0-0123456789@2000"
         raise InputError(f"branch_from={branch_from}: write RUN@STEP, for example {example}")
-    folder = Path(runs_directory) / name
-    if not (folder / "run.json").exists() and (Path(name) / "run.json").exists():
-        folder = Path(name)
+    folder = find_run(name, Path(runs_directory))
     return Parent(folder, read_record(folder), int(step))

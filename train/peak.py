@@ -9,13 +9,13 @@ from functools import cache
 
 import torch
 
-SQUARE = {"cpu": 1024, "cuda": 8192}
-REPEATS = 5
+SQUARE = {"cpu": 768, "cuda": 8192}
+SECONDS = 0.25  # after this long, the best so far is the answer
 
 
 @cache
 def gemm_flops_per_second(device_type: str, dtype: torch.dtype, threads: int) -> float:
-    """FLOP/s (two per multiply-add) of the best of a few square products, at the current thread count (part of the
+    """FLOP/s (two per multiply-add) of the best of several square products, at the current thread count (part of the
     cache key).
     """
     n = SQUARE[device_type]
@@ -24,7 +24,8 @@ def gemm_flops_per_second(device_type: str, dtype: torch.dtype, threads: int) ->
     out = torch.empty(n, n, dtype=dtype, device=device_type)
     best = float("inf")
     with torch.no_grad():
-        for _ in range(REPEATS + 1):  # the first also warms caches, and is never the best by accident
+        begin = time.perf_counter()
+        while time.perf_counter() - begin < SECONDS or best == float("inf"):
             _wait(device_type)
             start = time.perf_counter()
             torch.mm(a, b, out=out)

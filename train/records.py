@@ -56,6 +56,12 @@ def read_record(folder: Path) -> Json:
     return record
 
 
+def find_run(name: str, runs_directory: Path) -> Path:
+    """The folder of a run named by its id below `runs_directory`, or by a path. Whether it is one, `read_record` says."""
+    folder = Path(runs_directory) / name
+    return Path(name) if not (folder / "run.json").exists() and (Path(name) / "run.json").exists() else folder
+
+
 def find_runs(directory: Path) -> list[Path]:
     """Run folders directly below `directory`, by name."""
     return sorted(path.parent for path in Path(directory).glob("*/run.json"))

@@ -11,7 +11,7 @@ from models.configuration import ModelConfig
 from models.family import Shape, choose_shape, feedforward_width_of
 from train.configuration import DataConfig, OptimizerConfig, RunConfig
 from train.data.manifest import Manifest, load
-from train.data.prepare import prepare
+from train.data.prepare import planned_vocabulary, prepare
 from train.data.specification import DataSpec
 from train.errors import InputError
 from train.lineage import Parent, find_parent
@@ -37,7 +37,7 @@ def resolve(
     if not request.dry_run:
         folder = prepare(spec, Path(request.runtime.data_directory), progress=progress)
     manifest = load(folder) if folder.exists() else None
-    model = _model(request, manifest.vocabulary_size if manifest else spec.vocabulary or 1024)
+    model = _model(request, manifest.vocabulary_size if manifest else planned_vocabulary(spec))
     return (
         RunConfig(
             model=model,
