@@ -57,7 +57,7 @@ def read_record(folder: Path) -> Json:
 
 
 def find_run(name: str, runs_directory: Path) -> Path:
-    """The folder of a run named by its id below `runs_directory`, or by a path. Whether it is one, `read_record` says."""
+    """The folder of a run named by its id below `runs_directory` or by a path; `read_record` says whether it is one."""
     folder = Path(runs_directory) / name
     return Path(name) if not (folder / "run.json").exists() and (Path(name) / "run.json").exists() else folder
 

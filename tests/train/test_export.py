@@ -4,7 +4,6 @@ Shapes: M members, B sequences, T positions, V vocabulary.
 """
 
 import json
-import math
 import re
 import shutil
 import sys
@@ -104,10 +103,6 @@ def test_transformers_computes_the_same_logits(write_run: WriteRun, tmp_path: Pa
         logits_MBTV, exported_BTV = model(tokens_MBT), exported(tokens_MBT[0]).logits
     assert logits_MBTV.std() > 0.1
     torch.testing.assert_close(exported_BTV, logits_MBTV[0], rtol=1e-5, atol=1e-5)
-    # Folding a power of two into a weight is exact, so then nothing rounds differently.
-    multipliers = model.config.residual_multiplier, model.config.logit_multiplier
-    if all(math.log2(multiplier).is_integer() for multiplier in multipliers):
-        assert torch.equal(exported_BTV, logits_MBTV[0])
 
 
 @pytest.mark.parametrize("vocabulary", ["bytes", "merged"])
