@@ -1,7 +1,6 @@
 """Resume, branch and fleet membership change no bit of a run's metrics."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -28,6 +27,20 @@ def final_tensors(config: RunConfig) -> dict[str, bytes]:
 
 def train(*configs: RunConfig) -> None:
     train_runs(configs, show_progress=False)
+
+
+def train_branch(trunk: RunConfig, step: int) -> RunConfig:
+    overrides = [
+        f"branch_from={run_folder(trunk).name}@{step}",
+        "schedule=decay",
+        "schedule.decay_fraction=0.25",
+        "logging.wandb=off",
+        f"runtime.runs_directory={trunk.runtime.runs_directory}",
+        f"runtime.data_directory={trunk.runtime.data_directory}",
+    ]
+    branch, parent = resolve(compose(overrides), overrides, progress=lambda message: None)
+    train_runs([branch], parent=parent, show_progress=False)
+    return branch
 
 
 @pytest.fixture
@@ -82,19 +95,10 @@ def test_resume_survives_a_damaged_checkpoint(configure, stop_after, capsys) -> 
 
 
 @pytest.mark.parametrize("step", [16, 18, 24])
-def test_branch_is_bitwise_the_run_from_scratch(configure, tmp_path: Path, data_directory: Path, step: int) -> None:
+def test_branch_is_bitwise_the_run_from_scratch(configure, step: int) -> None:
     trunk = configure("schedule=constant", f"logging.checkpoint_steps=[{step}]", "horizon.steps=30", runs="branched")
     train(trunk)
-    overrides = [
-        f"branch_from={run_folder(trunk).name}@{step}",
-        "schedule=decay",
-        "schedule.decay_fraction=0.25",
-        "logging.wandb=off",
-        f"runtime.runs_directory={tmp_path / 'branched'}",
-        f"runtime.data_directory={data_directory}",
-    ]
-    branch, parent = resolve(compose(overrides), overrides, progress=lambda message: None)
-    train_runs([branch], parent=parent, show_progress=False)
+    branch = train_branch(trunk, step)
 
     total = branch.schedule.total_steps
     assert total == round(step / 0.75)
@@ -108,20 +112,11 @@ def test_branch_is_bitwise_the_run_from_scratch(configure, tmp_path: Path, data_
     assert read_record(run_folder(scratch))["lineage"] is None
 
 
-def test_branch_from_the_end_of_a_trunk_inside_a_line(configure, tmp_path: Path, data_directory: Path) -> None:
+def test_branch_from_the_end_of_a_trunk_inside_a_line(configure) -> None:
     trunk = configure("schedule=constant", "horizon.steps=18", runs="branched")  # lines every 4: its last is incomplete
     train(trunk)
     assert read_metrics(run_folder(trunk), "train")[-1]["step"] == 18
-    overrides = [
-        f"branch_from={run_folder(trunk).name}@18",
-        "schedule=decay",
-        "schedule.decay_fraction=0.25",
-        "logging.wandb=off",
-        f"runtime.runs_directory={tmp_path / 'branched'}",
-        f"runtime.data_directory={data_directory}",
-    ]
-    branch, parent = resolve(compose(overrides), overrides, progress=lambda message: None)
-    train_runs([branch], parent=parent, show_progress=False)
+    branch = train_branch(trunk, 18)
     scratch = configure("horizon.steps=24", "schedule.decay_fraction=0.25", runs="scratch")
     train(scratch)
     assert metrics(branch) == metrics(scratch)
