@@ -1,23 +1,16 @@
 """The `train` command: one Hydra run, or `--multirun` with any launcher."""
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import hydra
-from omegaconf import DictConfig
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 
-from train.compose import (
-    COMPLAINTS,
-    CONFIG_MODULE,
-    CONFIG_NAME,
-    explain,
-    imply_horizon,
-    offer_counts_as_sizes,
-    request_of,
-)
+from train.compose import COMPLAINTS, CONFIG_MODULE, CONFIG_NAME, choices, complete, explain, groups, request_of
 from train.errors import InputError
 from train.records import AlreadyRunning
 
@@ -41,6 +34,22 @@ hydra's own options (--multirun, --cfg, --info, --resolve): windtunnel train --h
 """
 
 
+class _Carried(BaseException):
+    """Takes what a single run raised past Hydra, which would print a line of its own about it."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
+class _RunFailed(Exception):  # noqa: N818 - travels from a worker's process in a multirun
+    """One run of several failed; the others go on."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message, status)
+        self.message, self.status = message, status
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; returns the exit status: 0, 1 for a failed run, 2 for bad input, 130 or 143 when
     interrupted.
@@ -51,37 +60,43 @@ def main(arguments: Sequence[str]) -> int:
         print(HELP.format(groups=_groups()))
         return 0
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of being printed and swallowed
-    offer_counts_as_sizes(arguments)
-    multirun = "--multirun" in arguments or "-m" in arguments
-    before, sys.argv = sys.argv, ["windtunnel", *imply_horizon(arguments)]
+    before, sys.argv = sys.argv, ["windtunnel", *complete(arguments)]
     try:
         hydra.main(version_base="1.3", config_path=f"pkg://{CONFIG_MODULE}", config_name=CONFIG_NAME)(_job)()
-        return _Status.of_single_run if not multirun else 0
-    except (InputError, AlreadyRunning) as error:
-        return _complain(error, debug, 2)
-    except COMPLAINTS as error:
-        return _complain(InputError(explain(error)), debug, 2)
+        return 0
+    except _Carried as carried:
+        return _complain(carried.error, debug)
+    except KeyboardInterrupt:  # before the run began, or asked twice
+        print("windtunnel: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 0
+    except ValueError as error:  # Hydra's own about its options; those of a run come carried
+        return _complain(InputError(str(error)), debug)
     except Exception as error:
-        return _complain(error, debug, 1)
+        return _complain(error, debug)
     finally:
         sys.argv = before
 
 
-class _Status:
-    """Exit status of the last job in this process: Hydra passes on no return value of a single run."""
+def _job(config: DictConfig) -> None:
+    hydra_config = HydraConfig.get()
+    overrides = [str(each) for each in OmegaConf.to_container(hydra_config.overrides.task, resolve=False) or ()]
+    try:
+        _run(config, overrides)
+    except Exception as error:
+        if hydra_config.mode != RunMode.MULTIRUN:
+            raise _Carried(error) from error
+        message, status = _in_words(error)
+        print(f"windtunnel: {' '.join(overrides)}: {message}", file=sys.stderr)
+        raise _RunFailed(message, status) from error
 
-    of_single_run = 0
 
-
-def _job(config: DictConfig) -> int:
-    from hydra.core.hydra_config import HydraConfig
-
+def _run(config: DictConfig, overrides: list[str]) -> None:
     from train.report import print_outcome, print_plan  # torch loads here: a wrong option is told at once
     from train.resolve import resolve
     from train.run import train_runs
 
-    hydra_config = HydraConfig.get()
-    overrides = list(hydra_config.overrides.task)
     request = request_of(config)
     try:
         run, parent = resolve(request, overrides, progress=lambda message: print(message, file=sys.stderr))
@@ -89,41 +104,43 @@ def _job(config: DictConfig) -> int:
         raise error if isinstance(error, InputError) else InputError(str(error)) from None
     if request.dry_run:
         print_plan(run, parent)
-        _Status.of_single_run = 0
-        return 0
+        return
     (outcome,) = train_runs([run], parent=parent, overrides=overrides)
-    print_outcome(outcome)
-    _Status.of_single_run = {"finished": 0, "diverged": 0, "preempted": 128 + (outcome.signal or 2)}[outcome.status]
-    if outcome.requeue is not None:
-        outcome.requeue(outcome.signal or 0, None)
-    return _Status.of_single_run
+    if _speaks():
+        print_outcome(outcome)
+    if outcome.status == "preempted":
+        sys.stdout.flush()
+        number = outcome.signal or signal.SIGINT
+        if outcome.requeue is not None:
+            outcome.requeue(number, None)
+        sys.exit(128 + number)  # not an exception to Hydra: the runs that would come next are not begun
 
 
-def _complain(error: Exception, debug: bool, status: int) -> int:
+def _speaks() -> bool:
+    """Whether this process is the one of several ranks that talks."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _in_words(error: Exception) -> tuple[str, int]:
+    """One line, and the exit status."""
+    if isinstance(error, _RunFailed):
+        return error.message, error.status
+    if isinstance(error, COMPLAINTS):
+        return explain(error), 2
+    first = (str(error).splitlines() or [""])[0]
+    if isinstance(error, InputError | AlreadyRunning):
+        return first, 2
+    return f"{type(error).__name__}: {first}", 1
+
+
+def _complain(error: Exception, debug: bool) -> int:
     if debug:
         raise error
-    first = (str(error).splitlines() or [""])[0]
-    name = "" if status == 2 else f"{type(error).__name__}: "
-    print(f"windtunnel: {name}{first}", file=sys.stderr)
+    message, status = _in_words(error)
+    if _speaks():
+        print(f"windtunnel: {message}", file=sys.stderr)
     return status
 
 
 def _groups() -> str:
-    import configs
-
-    lines = []
-    for group in sorted(
-        path for path in Path(configs.__file__).parent.iterdir() if path.is_dir() and path.name[0] != "_"
-    ):
-        choices = [path.stem for path in group.glob("*.yaml")]
-        lines.append(f"  {group.name + '=':18}{' '.join(sorted(choices, key=_by_size))}")
-    return "\n".join(lines)
-
-
-def _by_size(choice: str) -> tuple[Any, ...]:
-    from models.family import parse_count
-
-    try:
-        return (0, parse_count(choice))
-    except ValueError:
-        return (1, choice)
+    return "\n".join(f"  {group + '=':18}{' '.join(choices(group))}" for group in groups())

@@ -30,7 +30,7 @@ COMPILE_PAYS_ABOVE_CUDA_STEPS = 1_000
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those of one run, as torchrun and srun start them."""
+    """This process among those of one run, as torchrun starts them."""
 
     rank: int
     world_size: int

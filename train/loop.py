@@ -25,6 +25,7 @@ from train.progress import Progress
 from train.records import RunRecord
 
 RING_STEPS = 100
+AGREE_STEPS = 20  # between ranks' agreements whether to stop: rare beside a step's cost, often beside a grace time
 FLUSH_SECONDS = 1.0
 Ending = Literal["finished", "diverged", "preempted"]
 _GO_ON, _STOP, _ALL_DIVERGED = 0, 1, 2
@@ -162,7 +163,7 @@ class Loop:
         verdict = _ALL_DIVERGED if diverged else _STOP if stop else _GO_ON
         if self.fleet.ranks.world_size == 1:
             return verdict
-        if not evaluate and self.step % RING_STEPS:
+        if not evaluate and self.step % AGREE_STEPS:
             return _GO_ON
         agreed = torch.tensor(verdict, device=self.fleet.device)
         distributed.all_reduce(agreed, distributed.ReduceOp.MAX)

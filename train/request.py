@@ -21,7 +21,7 @@ from train.schedules import DecayShape, ScheduleShape
 
 
 def _count(value: Any) -> Any:
-    return parse_count(value) if isinstance(value, str | float) else value
+    return parse_count(value) if isinstance(value, str | float | int) else value
 
 
 Count = Annotated[int, BeforeValidator(_count)]
@@ -105,6 +105,16 @@ class RunRequest:
 
 
 _ADAPTER = TypeAdapter(RunRequest)
+# Of numbers that nothing further on would refuse in time.
+RANGES = {
+    "seed": (0, 2**63 - 1),
+    "data.sequence_length": (1, math.inf),
+    "runtime.threads": (0, math.inf),
+    "runtime.micro_batch_sequences": (0, math.inf),
+    "runtime.checkpoint_seconds": (0, math.inf),
+    "runtime.keep_checkpoints": (1, math.inf),
+    "logging.every_steps": (1, math.inf),
+}
 
 
 def parse_request(mapping: Mapping[str, Any]) -> RunRequest:
@@ -124,6 +134,13 @@ def _refuse_nonsense(mapping: Mapping[str, Any], schema: type, path: str) -> Non
             raise InputError(unknown_key(f"{path}{key}", known))
         if isinstance(value, float) and not math.isfinite(value):
             raise InputError(f"{path}{key}={value}: must be a finite number")
+        if isinstance(value, bool) and hints[key] in (int, float):  # which would be 1 or 0
+            raise InputError(f"{path}{key}={str(value).lower()}: must be a number")
+        least, most = RANGES.get(f"{path}{key}", (-math.inf, math.inf))
+        if isinstance(value, int | float) and not least <= value <= most:
+            raise InputError(
+                f"{path}{key}={value}: must be at least {least}" + (f" and at most {most}" if most < math.inf else "")
+            )
         if is_dataclass(hints[key]) and isinstance(value, Mapping):
             _refuse_nonsense(value, hints[key], f"{path}{key}.")
 

@@ -38,11 +38,13 @@ def resolve(
         folder = prepare(spec, Path(request.runtime.data_directory), progress=progress)
     manifest = load(folder) if folder.exists() else None
     model = _model(request, manifest.vocabulary_size if manifest else planned_vocabulary(spec))
+    schedule = _schedule(request, model)
+    _refuse_lost_checkpoints(request.logging.checkpoint_steps, schedule)
     return (
         RunConfig(
             model=model,
             optimizer=_optimizer(request),
-            schedule=_schedule(request, model),
+            schedule=schedule,
             data=_data(request.data, manifest, model.vocabulary_size, folder.name),
             seed=request.seed,
             runtime=request.runtime,
@@ -50,6 +52,13 @@ def resolve(
         ),
         None,
     )
+
+
+def _refuse_lost_checkpoints(steps: Sequence[int], schedule: Schedule) -> None:
+    """A milestone outside the run would silently not be there when a branch wants it."""
+    lost = [step for step in steps if not 1 <= step <= schedule.total_steps]
+    if lost:
+        raise InputError(f"logging.checkpoint_steps={lost}: outside the {schedule.total_steps} steps of this run")
 
 
 def _data_spec(data: DataRequest) -> DataSpec:
@@ -228,5 +237,6 @@ def _resolve_branch(request: RunRequest, overrides: Sequence[str]) -> tuple[RunC
             f"{trunk.schedule.decay_start}) has left the rates of this schedule; branch from its plateau"
         )
     logging = replace(request.logging, every_steps=trunk.logging.every_steps)
+    _refuse_lost_checkpoints(request.logging.checkpoint_steps, schedule)
     config = replace(trunk, schedule=schedule, runtime=request.runtime, logging=logging)
     return config, parent

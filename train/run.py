@@ -2,6 +2,7 @@
 of it.
 """
 
+import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -30,7 +31,9 @@ from train.peak import gemm_flops_per_second
 from train.progress import Progress
 from train.provenance import provenance
 from train.records import FINAL, Json, RunRecord, Status, now, read_record, read_timings
+from train.wandb_mirror import follow_beside, push
 
+MIRROR_SECONDS = 60.0  # to wait for a live W&B mirror after the run: it must not hold up a queue of runs
 Value = TypeVar("Value")
 
 
@@ -147,6 +150,11 @@ def _train(
         settle_process(start.numerics)
         for record, config in zip(records, configs, strict=False):
             _begin(record, config, corpus, start, parent, overrides)
+        mirrors = [
+            follow_beside(record.folder, "online")
+            for record, config in zip(records, configs, strict=False)
+            if config.logging.wandb == "online"
+        ]
         try:
             loop = _prepare_loop(configs, records, ranks, start, corpus, show_progress)
             ending = loop.run(interruption)
@@ -156,15 +164,21 @@ def _train(
             raise
         for member, record in enumerate(records):
             _finish(record, loop, member, ending)
+            if record.status in FINAL and configs[member].logging.wandb == "offline":
+                _mirror_offline(record.folder)
+        for mirror in mirrors if ending != "preempted" else ():  # a grace time is for saving, not for waiting
+            _await(mirror)
+        # Told rather than read: the other ranks are here before the first has written the end.
+        contents = _tell(ranks, lambda: [record.content for record in records])
         return [
             Outcome(
                 run_folder(config),
-                read_record(run_folder(config)),
+                content,
                 trained=True,
                 signal=interruption.signal,
                 requeue=interruption.requeue() if ending == "preempted" else None,
             )
-            for config in configs
+            for config, content in zip(configs, contents, strict=True)
         ]
 
 
@@ -310,6 +324,27 @@ def _finish(record: RunRecord, loop: Loop, member: int, ending: Ending) -> None:
     else:
         result = {"step": loop.step, "tokens": config.total_tokens, **loop.results[member]}
         record.update(status="finished", finished=now(), performance=performance, result=result, progress=None)
+
+
+def _mirror_offline(folder: Path) -> None:
+    try:
+        problem = push(folder, mode="offline").error
+    except InputError as error:
+        problem = str(error)
+    if problem is not None:
+        print(f"note: {problem}; `windtunnel wandb push {folder}` tries again", flush=True)
+
+
+def _await(mirror: subprocess.Popen[bytes]) -> None:
+    """Give the live mirror time to deliver the end of the run; it goes on by itself if it needs longer."""
+    try:
+        problem = mirror.wait(MIRROR_SECONDS) != 0
+    except subprocess.TimeoutExpired:
+        problem = True
+    if problem:
+        print(
+            "note: the W&B mirror is not complete, see wandb.log beside the record; `windtunnel wandb push` rebuilds it"
+        )
 
 
 def _tell(ranks: Ranks, decide: Callable[[], Value]) -> Value:

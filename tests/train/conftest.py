@@ -21,9 +21,12 @@ TINY = (
     "optimizer.tokens_per_step=128",
     "data.sequence_length=32",
     "data.evaluation_tokens=1024",
+    "optimizer.rate=6e-3",
+    "parametrization.embedding_std=1",
     "logging.every_steps=4",
     "logging.wandb=off",
 )
+Arguments = Callable[..., list[str]]
 Configure = Callable[..., RunConfig]
 
 
@@ -35,12 +38,22 @@ def data_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def configure(tmp_path: Path, data_directory: Path) -> Configure:
-    """`configure("seed=1", runs="a")`: the tiny run with overrides, recorded below tmp_path/a."""
+def arguments(tmp_path: Path, data_directory: Path) -> Arguments:
+    """`arguments("seed=1", runs="a")`: the command line of the tiny run with overrides, recorded below tmp_path/a."""
+
+    def make(*overrides: str, runs: str = "runs") -> list[str]:
+        paths = (f"runtime.runs_directory={tmp_path / runs}", f"runtime.data_directory={data_directory}")
+        return [*TINY, *paths, *overrides]
+
+    return make
+
+
+@pytest.fixture
+def configure(arguments: Arguments) -> Configure:
+    """The same as a configuration."""
 
     def make(*overrides: str, runs: str = "runs") -> RunConfig:
-        paths = (f"runtime.runs_directory={tmp_path / runs}", f"runtime.data_directory={data_directory}")
-        return resolve(compose([*TINY, *paths, *overrides]), overrides, progress=lambda message: None)[0]
+        return resolve(compose(arguments(*overrides, runs=runs)), overrides, progress=lambda message: None)[0]
 
     return make
 
