@@ -9,9 +9,9 @@ import ctypes
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as distributed
@@ -19,6 +19,8 @@ import torch.distributed as distributed
 from models.accounting import count_parameters, flops_per_token
 from train.configuration import RunConfig
 from train.errors import InputError
+
+Value = TypeVar("Value")
 
 # Above about a million parameters a second thread pays for one run; below, threads wait for each other.
 THREADS_PAY_ABOVE_PARAMETERS = 1_000_000
@@ -69,6 +71,22 @@ def join_ranks() -> Ranks:
             torch.cuda.set_device(ranks.local_rank)
         distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     return ranks
+
+
+def tell(ranks: Ranks, decide: Callable[[], Value]) -> Value:
+    """What the first rank decides, on every rank; where it refuses, all ranks end with its complaint."""
+    if ranks.world_size == 1:
+        return decide()
+    box: list[Value | Exception | None] = [None]
+    if ranks.is_first:
+        try:
+            box = [decide()]
+        except Exception as error:
+            box = [error]
+    distributed.broadcast_object_list(box, src=0)
+    if isinstance(box[0], Exception):
+        raise box[0]
+    return cast(Value, box[0])
 
 
 def decide_numerics(config: RunConfig, ranks: Ranks, recorded: Mapping[str, Any] | None) -> Numerics:

@@ -3,38 +3,34 @@ of it.
 """
 
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar, cast
 
 import numpy as np
 import torch
-import torch.distributed as distributed
 
-from models.accounting import count_parameters, flops_per_token
-from train import checkpoint
+from models.accounting import flops_per_token
 from train.batches import Batches, order_of
 from train.configuration import RunConfig
 from train.curve import Curve
 from train.data.corpus import Corpus
-from train.device import Numerics, Ranks, decide_numerics, device_name, differences, join_ranks, settle_process
+from train.device import Numerics, Ranks, join_ranks, settle_process, tell
 from train.errors import InputError
-from train.evaluation import Evaluation, milestone_steps
+from train.evaluation import Evaluation
 from train.fleet import Fleet
-from train.identity import run_id, scientific_hash
+from train.identity import run_id
 from train.interruption import Handler, Interruption
 from train.lineage import Parent
 from train.loop import Ending, Loop
 from train.peak import gemm_flops_per_second
 from train.progress import Progress
-from train.provenance import provenance
 from train.records import FINAL, Json, RunRecord, Status, now, read_record, read_timings
+from train.start import Start, begin, decide_start, refuse_collision
 from train.wandb_mirror import follow_beside, push
 
 MIRROR_SECONDS = 60.0  # to wait for a live W&B mirror after the run: it must not hold up a queue of runs
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -53,53 +49,8 @@ class Outcome:
         return status
 
 
-@dataclass(frozen=True)
-class _Start:
-    """Where members begin, decided by the first rank and told to the others."""
-
-    step: int
-    states: tuple[checkpoint.Checkpoint | None, ...]
-    numerics: Numerics
-
-
 def run_folder(config: RunConfig) -> Path:
     return Path(config.runtime.runs_directory) / run_id(config)
-
-
-def counts(config: RunConfig, corpus: Corpus) -> Json:
-    """What the run is in every convention, from the configuration alone."""
-    parameters = count_parameters(config.model)
-    flops = flops_per_token(config.model, config.data.sequence_length)
-    order, samples = order_of(config, corpus), config.schedule.total_steps * config.sequences_per_step
-    return {
-        "parameters": asdict(parameters),
-        "flops_per_token": asdict(flops),
-        "flops": {name: value * config.total_tokens for name, value in asdict(flops).items()},
-        "steps": config.schedule.total_steps,
-        "tokens": config.total_tokens,
-        "unique_tokens": order.unique_tokens_seen(samples),
-        "epochs": order.epochs(samples),
-        "tokens_per_parameter": config.total_tokens / parameters.total,
-    }
-
-
-def corpus_summary(corpus: Corpus) -> Json:
-    """What a record says of its data beside the configuration."""
-    return {
-        "content_hash": corpus.manifest.content_hash,
-        "domains": [
-            {
-                "name": domain.name,
-                "source": domain.source,
-                "licence": domain.licence,
-                "train_tokens": domain.train_tokens,
-                "validation_tokens": domain.validation_tokens,
-                "validation_bytes_per_token": domain.validation_bytes_per_token,
-                "entropy_nats_per_token": domain.entropy_nats_per_token,
-            }
-            for domain in corpus.manifest.domains
-        ],
-    }
 
 
 def train_runs(
@@ -119,11 +70,11 @@ def train_runs(
         def open_records() -> list[bool]:
             for config in configs:
                 record = stack.enter_context(RunRecord(run_folder(config)))
-                _refuse_collision(record, config)
+                refuse_collision(record, config)
                 records.append(record)
             return [record.status in FINAL for record in records]
 
-        done = _tell(ranks, open_records)
+        done = tell(ranks, open_records)
         outcomes: list[Outcome | None] = [
             Outcome(run_folder(config), read_record(run_folder(config)), trained=False) if finished else None
             for config, finished in zip(configs, done, strict=True)
@@ -145,11 +96,12 @@ def _train(
     show_progress: bool,
 ) -> list[Outcome]:
     with Interruption() as interruption:
+        configs = [_keep_interval(config, record) for config, record in zip(configs, records, strict=False)] or configs
         corpus = Corpus(Path(configs[0].runtime.data_directory) / configs[0].data.folder)
-        start = _tell(ranks, (lambda: _decide_start(configs, records, ranks, parent)))
+        start = tell(ranks, (lambda: decide_start(configs, records, ranks, parent)))
         settle_process(start.numerics)
         for record, config in zip(records, configs, strict=False):
-            _begin(record, config, corpus, start, parent, overrides)
+            begin(record, config, corpus, start, parent, overrides)
         mirrors = [
             follow_beside(record.folder, "online")
             for record, config in zip(records, configs, strict=False)
@@ -160,7 +112,9 @@ def _train(
             ending = loop.run(interruption)
         except BaseException as error:
             for record in records:
-                record.update(status="failed", error=f"{type(error).__name__}: {error}".splitlines()[0])
+                stopped = isinstance(error, KeyboardInterrupt | SystemExit)
+                told = None if stopped else f"{type(error).__name__}: {error}".splitlines()[0]
+                record.update(status="preempted" if stopped else "failed", error=told)
             raise
         for member, record in enumerate(records):
             _finish(record, loop, member, ending)
@@ -169,7 +123,7 @@ def _train(
         for mirror in mirrors if ending != "preempted" else ():  # a grace time is for saving, not for waiting
             _await(mirror)
         # Told rather than read: the other ranks are here before the first has written the end.
-        contents = _tell(ranks, lambda: [record.content for record in records])
+        contents = tell(ranks, lambda: [record.content for record in records])
         return [
             Outcome(
                 run_folder(config),
@@ -182,75 +136,17 @@ def _train(
         ]
 
 
-def _refuse_collision(record: RunRecord, config: RunConfig) -> None:
-    recorded = record.content.get("scientific_hash")
-    if recorded is not None and recorded != scientific_hash(config):
-        raise InputError(f"{record.folder}: holds another configuration under the same id; move that folder away")
-
-
-def _decide_start(
-    configs: Sequence[RunConfig], records: Sequence[RunRecord], ranks: Ranks, parent: Parent | None
-) -> _Start:
-    """The newest step that every member can begin from: its own checkpoint, else its parent's, else the start."""
-    recorded = records[0].content.get("numerics") or (parent.record.get("numerics") if parent else None)
-    numerics = decide_numerics(configs[0], ranks, recorded)
-    for change in differences(numerics, recorded):
-        print(f"note: {records[0].folder.name}: {change}: the curve goes on, but not bitwise", flush=True)
-    own = [{c.step: c for c in checkpoint.find(record.folder)} for record in records]
-    common = set.intersection(*(set(steps) for steps in own))
-    for step in sorted(common, reverse=True):
-        if all(_is_whole(steps[step]) for steps in own):
-            return _Start(step, tuple(steps[step] for steps in own), numerics)
-    if parent is not None:
-        found = parent.checkpoint()
-        return _Start(parent.step, (found,), numerics)
-    return _Start(0, (None,) * len(configs), numerics)
-
-
-def _is_whole(found: checkpoint.Checkpoint) -> bool:
-    try:
-        found.load()
-    except InputError as error:
-        print(f"note: {error}; going back to an older one", flush=True)
-        return False
-    return True
-
-
-def _begin(
-    record: RunRecord, config: RunConfig, corpus: Corpus, start: _Start, parent: Parent | None, overrides: Sequence[str]
-) -> None:
-    if record.status is None:
-        lineage = {"parent": parent.folder.name, "step": parent.step} if parent else None
-        record.update(
-            run_id=record.folder.name,
-            scientific_hash=scientific_hash(config),
-            status="planned",
-            created=now(),
-            config=asdict(config),
-            overrides=list(overrides),
-            lineage=lineage,
-            counts=counts(config, corpus),
-            data=corpus_summary(corpus),
-        )
-    if parent is not None and start.step == parent.step and not checkpoint.find(record.folder):
-        milestones = milestone_steps(config.data.evaluation_tokens, config.tokens_per_step, config.schedule.total_steps)
-        record.adopt(parent.folder, parent.step, config.logging.every_steps, milestones)
-    else:
-        record.rewind(start.step)
-    record.update(
-        status="running",
-        started=now(),
-        error=None,
-        numerics=asdict(start.numerics),
-        **provenance(device_name(start.numerics)),
-    )
+def _keep_interval(config: RunConfig, record: RunRecord) -> RunConfig:
+    """A curve that has begun keeps the interval of its lines."""
+    recorded = record.content.get("config", {}).get("logging", {}).get("every_steps", config.logging.every_steps)
+    return replace(config, logging=replace(config.logging, every_steps=recorded))
 
 
 def _prepare_loop(
     configs: Sequence[RunConfig],
     records: Sequence[RunRecord],
     ranks: Ranks,
-    start: _Start,
+    start: Start,
     corpus: Corpus,
     show_progress: bool,
 ) -> Loop:
@@ -345,19 +241,3 @@ def _await(mirror: subprocess.Popen[bytes]) -> None:
         print(
             "note: the W&B mirror is not complete, see wandb.log beside the record; `windtunnel wandb push` rebuilds it"
         )
-
-
-def _tell(ranks: Ranks, decide: Callable[[], Value]) -> Value:
-    """What the first rank decides, on every rank; where it refuses, all ranks end with its complaint."""
-    if ranks.world_size == 1:
-        return decide()
-    box: list[Value | Exception | None] = [None]
-    if ranks.is_first:
-        try:
-            box = [decide()]
-        except Exception as error:
-            box = [error]
-    distributed.broadcast_object_list(box, src=0)
-    if isinstance(box[0], Exception):
-        raise box[0]
-    return cast(Value, box[0])

@@ -81,6 +81,15 @@ def test_resume_is_bitwise_wherever_it_stops(configure, stop_after, step: int) -
     assert final_tensors(parted) == final_tensors(whole)
 
 
+def test_a_resumed_curve_keeps_its_interval(configure, stop_after) -> None:
+    whole = configure(runs="whole")
+    train(whole)
+    stop_after(17)
+    train(configure(runs="parted"))
+    train(configure("logging.every_steps=5", runs="parted"))
+    assert metrics(configure(runs="parted")) == metrics(whole)
+
+
 def test_resume_survives_a_damaged_checkpoint(configure, stop_after, capsys) -> None:
     config, whole = configure("runtime.keep_checkpoints=2"), configure(runs="whole")
     train(whole)

@@ -1,0 +1,45 @@
+"""What a record says of a run beside its configuration: counts in every convention, and the data it read."""
+
+from dataclasses import asdict
+
+from models.accounting import count_parameters, flops_per_token
+from train.batches import order_of
+from train.configuration import RunConfig
+from train.data.corpus import Corpus
+from train.records import Json
+
+
+def counts(config: RunConfig, corpus: Corpus) -> Json:
+    """What the run is in every convention, from the configuration alone."""
+    parameters = count_parameters(config.model)
+    flops = flops_per_token(config.model, config.data.sequence_length)
+    order, samples = order_of(config, corpus), config.schedule.total_steps * config.sequences_per_step
+    return {
+        "parameters": asdict(parameters),
+        "flops_per_token": asdict(flops),
+        "flops": {name: value * config.total_tokens for name, value in asdict(flops).items()},
+        "steps": config.schedule.total_steps,
+        "tokens": config.total_tokens,
+        "unique_tokens": order.unique_tokens_seen(samples),
+        "epochs": order.epochs(samples),
+        "tokens_per_parameter": config.total_tokens / parameters.total,
+    }
+
+
+def corpus_summary(corpus: Corpus) -> Json:
+    """What a record says of its data beside the configuration."""
+    return {
+        "content_hash": corpus.manifest.content_hash,
+        "domains": [
+            {
+                "name": domain.name,
+                "source": domain.source,
+                "licence": domain.licence,
+                "train_tokens": domain.train_tokens,
+                "validation_tokens": domain.validation_tokens,
+                "validation_bytes_per_token": domain.validation_bytes_per_token,
+                "entropy_nats_per_token": domain.entropy_nats_per_token,
+            }
+            for domain in corpus.manifest.domains
+        ],
+    }
