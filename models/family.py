@@ -7,7 +7,8 @@ stay constant as far as whole numbers allow.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
+from reprlib import repr as shortened
 from typing import cast, get_args
 
 from models.accounting import matrix_parameters
@@ -16,6 +17,9 @@ from models.configuration import Activation
 SMALLEST_TARGET = 8_000
 LARGEST_TARGET = 2_000_000_000
 """Non-embedding parameters between which `choose_shape` answers."""
+
+LARGEST_COUNT = 10**18
+"""What `parse_count` takes at most: beyond any run, and within 64 bits."""
 
 _SUFFIXES = {"k": 10**3, "m": 10**6, "b": 10**9}
 _MINIMUM_DEPTH = 2
@@ -39,16 +43,21 @@ class Shape:
 def parse_count(text: str | int | float) -> int:
     """A count as people write it: "200k", "1.5b", "200M", "2e8", 12345.
 
-    Raises ValueError unless it is a whole number of at least 1.
+    Raises ValueError unless it is a whole number from 1 to 10 ** 18.
     """
+    too_large = f"is too large for a count: write one of at most {LARGEST_COUNT:.0e}"
+    if isinstance(text, int) and abs(text) > LARGEST_COUNT:
+        raise ValueError(f"a number of {text.bit_length()} bits {too_large}")
     written = str(text).strip().lower().replace("_", "")
     digits, scale = (written[:-1], _SUFFIXES[written[-1]]) if written[-1:] in _SUFFIXES else (written, 1)
     try:
         value = Decimal(digits) * scale
-    except InvalidOperation:
+    except ArithmeticError:
         value = Decimal("NaN")
     if isinstance(text, bool) or not value.is_finite() or value < 1 or value != value.to_integral_value():
-        raise ValueError(f"{text!r} is not a count: write a whole number such as 200k, 1.5m, 2b, 2e8 or 12345")
+        raise ValueError(f"{shortened(text)} is not a count: write a whole number such as 200k, 1.5m, 2b, 2e8 or 12345")
+    if value > LARGEST_COUNT:
+        raise ValueError(f"{shortened(text)} {too_large}")
     return int(value)
 
 

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
 from train.errors import InputError
 
@@ -19,8 +20,25 @@ VERBS = {
 TRAIN_HELP = "one run, or --multirun with any launcher (Hydra overrides)"
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line; the usage is for --help."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {' '.join(message.split())} (see {self.prog} --help)\n")
+
+    def refuse_empty_values(self, words: Sequence[str]) -> None:
+        """`''` for a path would quietly mean the working directory; most often it is a variable that was not set."""
+        for before, word in zip(["", *words], words, strict=False):
+            if not word:
+                self.error(f"an empty value{f' after {before}' if before.startswith('-') else ''}: give one")
+            if word.startswith("--") and word.endswith("="):
+                self.error(f"an empty value after {word.removesuffix('=')}: give one")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["--debug"]:
+        arguments = [*(word for word in arguments[1:] if word != "--debug"), "--debug"]
     if arguments[:1] == ["train"]:
         from train.command import main as train
 
@@ -30,18 +48,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     verb = next((verb for verb in VERBS if arguments[: len(verb.split())] == verb.split()), None)
     if verb is None:
-        print(
-            f"windtunnel: {' '.join(arguments[:2])}: no such verb (there are: train, {', '.join(VERBS)})",
-            file=sys.stderr,
-        )
+        asked = " ".join(" ".join(arguments[:2]).split())
+        print(f"windtunnel: {asked}: no such verb (there are: train, {', '.join(VERBS)})", file=sys.stderr)
         return 2
     module = import_module(VERBS[verb][0])
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"windtunnel {verb}", description=VERBS[verb][1], formatter_class=argparse.RawDescriptionHelpFormatter
     )
     module.add_arguments(parser)
     parser.add_argument("--debug", action="store_true", help="show a traceback where there is one")
-    options = parser.parse_args(arguments[len(verb.split()) :])
+    words = arguments[len(verb.split()) :]
+    parser.refuse_empty_values(words)
+    options = parser.parse_args(words)
     try:
         status: int = module.run(options)
         return status

@@ -69,5 +69,12 @@ def prune(folder: Path, *, keep_newest: int, keep_steps: set[int]) -> None:
         leftover.unlink(missing_ok=True)
 
 
+def discard_after(folder: Path, step: int) -> None:
+    """Delete checkpoints later than where the run goes on from, which `prune` would take for the newest."""
+    for later in find(folder):
+        if later.step > step:
+            later.path.unlink(missing_ok=True)
+
+
 def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:HASH_LENGTH]

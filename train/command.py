@@ -93,9 +93,11 @@ def _job(config: DictConfig) -> None:
 
 
 def _run(config: DictConfig, overrides: list[str]) -> None:
+    from train.device import join_ranks
     from train.report import print_outcome, print_plan  # torch loads here: a wrong option is told at once
-    from train.resolve import resolve
+    from train.resolve import UNPREPARED, resolve
     from train.run import train_runs
+    from train.start import refuse_untrainable
 
     request = request_of(config)
     try:
@@ -103,6 +105,8 @@ def _run(config: DictConfig, overrides: list[str]) -> None:
     except ValueError as error:  # models may not import train: their complaints about a shape are plain
         raise error if isinstance(error, InputError) else InputError(str(error)) from None
     if request.dry_run:
+        if run.data.content_hash != UNPREPARED:
+            refuse_untrainable([run], join_ranks())
         print_plan(run, parent)
         return
     (outcome,) = train_runs([run], parent=parent, overrides=overrides)
@@ -118,7 +122,7 @@ def _run(config: DictConfig, overrides: list[str]) -> None:
 
 def _speaks() -> bool:
     """Whether this process is the one of several ranks that talks."""
-    return os.environ.get("RANK", "0") == "0"
+    return os.environ.get("WORLD_SIZE", "1") in ("", "0", "1") or os.environ.get("RANK", "0") == "0"
 
 
 def _in_words(error: Exception) -> tuple[str, int]:

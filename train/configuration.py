@@ -42,8 +42,8 @@ class DataConfig:
     sequence_length: int  # tokens
     weights: tuple[float, ...] | None  # share of each domain; None: in proportion to its unique tokens
     unique_tokens: int | None  # budget of distinct training tokens; None: all there are
-    max_epochs: float
     evaluation_tokens: int
+    max_epochs: float = field(metadata=PROVENANCE)  # a permission: how often data may be repeated, not whether it is
     spec: str = field(metadata=PROVENANCE)
     folder: str = field(metadata=PROVENANCE)  # name of the prepared folder below `runtime.data_directory`
 

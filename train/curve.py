@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# A run whose mean loss over a line exceeds this many times ln(vocabulary), the loss of knowing nothing, has exploded:
-# no schedule brings it back to a result worth fitting, and waiting costs compute.
+# A run whose mean loss over this many steps exceeds this many times ln(vocabulary), the loss of knowing nothing, has
+# exploded: no schedule brings it back to a result worth fitting, and waiting costs compute.
 EXPLOSION_FACTOR = 2.0
+EXPLOSION_STEPS = 10  # judged at multiples of it, whatever the interval of logging: divergence is science
 
 
 @dataclass
@@ -29,6 +30,7 @@ class Curve:
     rates_S: NDArray[np.float32]  # noqa: N815
     step: int = 0
     pending_S2: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 2), np.float32))  # noqa: N815
+    recent_S: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))  # noqa: N815
     diverged_at: int | None = None  # the first step (counted from 1) whose loss or gradient was not finite or exploded
 
     def absorb(self, values_S2: NDArray[np.float32]) -> list[dict[str, Any]]:
@@ -39,7 +41,8 @@ class Curve:
                 break
             self.step += 1
             self.pending_S2 = np.concatenate([self.pending_S2, value[None]])
-            if not np.isfinite(value).all():
+            self.recent_S = np.append(self.recent_S, value[0])[-EXPLOSION_STEPS:]
+            if not np.isfinite(value).all() or self._has_exploded():
                 self.diverged_at = self.step
             if self.diverged_at is not None or self.step % self.every_steps == 0:
                 rows.append(self._line())
@@ -52,10 +55,13 @@ class Curve:
         """
         return [self._line()] if len(self.pending_S2) else []
 
+    def _has_exploded(self) -> bool:
+        if self.step % EXPLOSION_STEPS:
+            return False
+        return float(self.recent_S.astype(np.float64).mean()) > EXPLOSION_FACTOR * math.log(self.vocabulary_size)
+
     def _line(self) -> dict[str, Any]:
         loss, norm = (float(x) for x in self.pending_S2.astype(np.float64).mean(axis=0))
-        if self.diverged_at is None and loss > EXPLOSION_FACTOR * math.log(self.vocabulary_size):
-            self.diverged_at = self.step
         return {
             "kind": "train",
             "step": self.step,

@@ -64,13 +64,24 @@ class Numerics:
 
 def join_ranks() -> Ranks:
     """Join the process group when launched by torchrun (WORLD_SIZE > 1); a lone process needs none."""
-    world_size = int(os.environ.get("WORLD_SIZE", "1"))
-    ranks = Ranks(int(os.environ.get("RANK", "0")), world_size, int(os.environ.get("LOCAL_RANK", "0")))
-    if world_size > 1 and not distributed.is_initialized():
+    world_size = _whole("WORLD_SIZE", "1")
+    if world_size == 1:
+        return Ranks(0, 1, 0)
+    ranks = Ranks(_whole("RANK", ""), world_size, _whole("LOCAL_RANK", ""))
+    if not 0 <= ranks.rank < world_size or "MASTER_ADDR" not in os.environ:
+        raise InputError(f"RANK={ranks.rank}, WORLD_SIZE={world_size}, no MASTER_ADDR or no such rank: use torchrun")
+    if not distributed.is_initialized():
         if torch.cuda.is_available():
             torch.cuda.set_device(ranks.local_rank)
         distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     return ranks
+
+
+def _whole(name: str, otherwise: str) -> int:
+    text = os.environ.get(name, otherwise)
+    if not text.isdigit() or (name == "WORLD_SIZE" and int(text) < 1):
+        raise InputError(f"environment variable {name}={text!r}: not a count; unset it, or start ranks with torchrun")
+    return int(text)
 
 
 def tell(ranks: Ranks, decide: Callable[[], Value]) -> Value:
@@ -107,6 +118,9 @@ def decide_numerics(config: RunConfig, ranks: Ranks, recorded: Mapping[str, Any]
 
     parameters = count_parameters(config.model)
     threads = runtime.threads or recorded.get("threads") or 0
+    cpus = os.cpu_count() or 1
+    if threads > 4 * cpus:
+        raise InputError(f"runtime.threads={threads}: this machine has {cpus} processors; use at most {4 * cpus}")
     if not threads:
         cores = max(1, len(os.sched_getaffinity(0)) // ranks.world_size if hasattr(os, "sched_getaffinity") else 1)
         threads = cores if parameters.non_embedding > THREADS_PAY_ABOVE_PARAMETERS else 1

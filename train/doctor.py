@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from train.errors import InputError
 from train.peak import gemm_flops_per_second
 from train.provenance import commit
 
@@ -34,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
             table.add_row(name, _words(value))
         Console().print(table)
         if options.json:
-            Path(options.json).write_text(json.dumps(findings, indent=1) + "\n")
+            _write(Path(options.json), findings)
     return 0
 
 
@@ -82,9 +83,19 @@ def _first_line(*command: str) -> str | None:
     return done.stdout.strip().split("\n")[-1] or None
 
 
+def _write(path: Path, findings: dict[str, Any]) -> None:
+    try:
+        path.write_text(json.dumps(findings, indent=1) + "\n")
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}): name another path for --json") from None
+
+
 def _wandb() -> str:
-    netrc = Path.home() / ".netrc"
-    has_key = "WANDB_API_KEY" in os.environ or (netrc.exists() and "wandb" in netrc.read_text(errors="replace"))
+    try:
+        netrc = (Path.home() / ".netrc").read_text(errors="replace")
+    except (OSError, RuntimeError):  # no such file, none of ours to read, or a user without a home
+        netrc = ""
+    has_key = "WANDB_API_KEY" in os.environ or "wandb" in netrc
     return "a key is set: logging.wandb=online is possible" if has_key else "no key: runs are mirrored offline"
 
 

@@ -47,6 +47,7 @@ class Evaluation:
         self._sequence_length = sequence_length
         self._ranks = ranks
         self._device = device
+        self._document_W = _documents(corpus, self._domain_W, self._window_W * sequence_length)
         self._bytes_W = None  # synthetic tokens stand for no text
         token_bytes = corpus.token_bytes()
         if token_bytes is not None:
@@ -86,10 +87,13 @@ class Evaluation:
     def _summary(self, nats_W: FloatArray) -> dict[str, float]:
         everything = np.ones(len(nats_W), dtype=bool)
         row = self._columns("validation", nats_W, everything)
-        # Windows are far apart and nearly independent; neighbouring tokens are not, so the error is taken over windows.
+        # Two questions, two errors. Over windows: how well these windows stand for their documents. By document: how
+        # well these few documents stand for text of their kind, which is several times larger. Runs evaluated on the
+        # same windows share most of either, so a difference between runs is known better than both.
         row["validation_standard_error"] = (
             float(nats_W.std(ddof=1) / math.sqrt(len(nats_W))) if len(nats_W) > 1 else 0.0
         )
+        row["validation_standard_error_by_document"] = clustered_standard_error(nats_W, self._document_W)
         if len(self._names) > 1:
             for index, name in enumerate(self._names):
                 row |= self._columns(f"validation_{name}", nats_W, self._domain_W == index)
@@ -101,3 +105,23 @@ class Evaluation:
             nats = float(nats_W[chosen_W].sum()) * self._sequence_length
             columns[f"{prefix}_bits_per_byte"] = nats / (math.log(2) * float(self._bytes_W[chosen_W].sum()))
         return columns
+
+
+def _documents(corpus: Corpus, domain_W: NDArray[np.int64], start_W: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A number for the document in which each window starts."""
+    document_W, known = np.zeros(len(domain_W), dtype=np.int64), 0
+    for domain in range(len(corpus.manifest.domains)):
+        offsets, chosen_W = corpus.document_offsets(domain, "validation"), domain_W == domain
+        document_W[chosen_W] = known + np.searchsorted(offsets, start_W[chosen_W], side="right")
+        known += len(offsets)
+    return document_W
+
+
+def clustered_standard_error(nats_W: FloatArray, document_W: NDArray[np.int64]) -> float:
+    """Standard error of the mean of windows that come in documents (Liang & Zeger 1986); 0 for one document."""
+    _, index_W = np.unique(document_W, return_inverse=True)
+    count = int(index_W.max()) + 1
+    if count < 2:
+        return 0.0
+    sums = np.bincount(index_W, weights=nats_W - nats_W.mean())
+    return float(np.sqrt((sums**2).sum() * count / (count - 1)) / len(nats_W))

@@ -85,8 +85,7 @@ def export_hf(run_folder: Path, output: Path, step: int | None) -> Path:
     """
     record = read_record(run_folder)
     config = recorded_config(record)
-    if output.exists():
-        raise InputError(f"{output}: exists already; delete it or name another folder with --output")
+    _refuse_existing(output)
     architecture = _architecture(config.model)
     chosen = _choose_checkpoint(run_folder, record, step)
     tokenizer_files = {} if _is_synthetic(config) else _tokenizer_files(run_folder, config)
@@ -100,16 +99,31 @@ def export_hf(run_folder: Path, output: Path, step: int | None) -> Path:
         **tokenizer_files,
         "README.md": _model_card(run_folder, record, config, chosen.step).encode(),
     }
-    output.parent.mkdir(parents=True, exist_ok=True)
     unfinished = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     try:
-        unfinished.mkdir()
+        unfinished.mkdir(parents=True)
+    except OSError as error:
+        raise _unwritable(output, error) from None
+    try:
         for name, content in files.items():
             write_atomically(unfinished / name, content)
         unfinished.rename(output)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return output
+
+
+def _refuse_existing(output: Path) -> None:
+    try:
+        exists = output.exists()
+    except OSError as error:
+        raise _unwritable(output, error) from None
+    if exists:
+        raise InputError(f"{output}: exists already; delete it or name another folder with --output")
+
+
+def _unwritable(output: Path, error: OSError) -> InputError:
+    return InputError(f"{output}: cannot be made ({error.strerror}); name another folder with --output")
 
 
 def _choose_checkpoint(folder: Path, record: Json, step: int | None) -> Checkpoint:

@@ -37,8 +37,9 @@ def refuse_mixed_shapes(configs: Sequence[RunConfig]) -> None:
             seed=first.seed,
             schedule=first.schedule,
             optimizer=replace(config.optimizer, rate=first.optimizer.rate),
-            logging=first.logging,
+            logging=replace(config.logging, checkpoint_steps=(), group=None, tags=()),
         )
+        first = replace(first, logging=replace(first.logging, checkpoint_steps=(), group=None, tags=()))
         if aligned != first or config.schedule.total_steps != first.schedule.total_steps:
             raise InputError(
                 "a fleet's runs may differ in rate, schedule and seed alone and must have equal steps; train them apart"

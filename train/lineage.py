@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from train import checkpoint
 from train.configuration import RunConfig
 from train.errors import InputError
+from train.identity import scientific_hash
 from train.records import Json, find_run, read_record
 
 _CONFIG = TypeAdapter(RunConfig)
@@ -30,14 +31,20 @@ class Parent:
             steps = ", ".join(map(str, sorted(found))) or "none"
             raise InputError(
                 f"branch_from={self.folder.name}@{self.step}: no checkpoint at that step (there are: {steps}); "
-                "train the parent with logging.checkpoint_steps=[...]"
+                "branch from one of them, or train the parent anew elsewhere (runtime.runs_directory=...) "
+                "with logging.checkpoint_steps=[...]"
             )
         return found[self.step]
 
 
 def recorded_config(record: Json) -> RunConfig:
     """The resolved configuration of a recorded run."""
-    return _CONFIG.validate_python(record["config"])
+    try:
+        return _CONFIG.validate_python(record["config"])
+    except ValidationError as error:
+        mistake = error.errors(include_url=False)[0]
+        where = ".".join(map(str, mistake["loc"]))
+        raise InputError(f"{record['run_id']}: its recorded {where} is not valid ({mistake['msg']})") from None
 
 
 def find_parent(branch_from: str, runs_directory: str) -> Parent:
@@ -47,4 +54,7 @@ def find_parent(branch_from: str, runs_directory: str) -> Parent:
         example = "branch_from=197k-speeches-constant-4m-s0-0123456789@2000"
         raise InputError(f"branch_from={branch_from}: write RUN@STEP, for example {example}")
     folder = find_run(name, Path(runs_directory))
-    return Parent(folder, read_record(folder), int(step))
+    parent = Parent(folder, read_record(folder), int(step))
+    if scientific_hash(parent.config) != parent.record["scientific_hash"]:
+        raise InputError(f"{folder}/run.json: its configuration is not the one that was trained; restore it")
+    return parent

@@ -73,7 +73,7 @@ class Loop:
             milestone_steps(config.data.evaluation_tokens, config.tokens_per_step, self._total_steps)
         )
         self._runtime = config.runtime
-        self._kept_steps = set(config.logging.checkpoint_steps)
+        self._kept_steps = {step for each in fleet.configs for step in each.logging.checkpoint_steps}
         self._ring_S2M = torch.zeros(RING_STEPS, 2, len(fleet.configs), device=fleet.device)
         self._filled = 0
         self._last_loss: float | None = None
@@ -198,8 +198,10 @@ class Loop:
         interruption.save = False
         for member, (record, curve) in enumerate(zip(self.records, self.curves, strict=False)):
             if curve.diverged_at is None:
+                record.sync()
                 state = self.fleet.member_state(member)
                 state["pending_losses"] = torch.from_numpy(curve.pending_S2)
+                state["recent_losses"] = torch.from_numpy(curve.recent_S)
                 checkpoint.save(record.folder, self.step, state, record.folder.name)
                 checkpoint.prune(record.folder, keep_newest=self._runtime.keep_checkpoints, keep_steps=self._kept_steps)
         self._last_checkpoint = time.monotonic()

@@ -20,6 +20,8 @@ SCHEMA = 1
 Status = Literal["planned", "running", "finished", "diverged", "failed", "preempted"]
 FINAL: tuple[Status, ...] = ("finished", "diverged")  # a result: starting the run again does nothing
 Json = dict[str, Any]
+Kind = Literal["train", "evaluation"]  # of a row of metrics.jsonl
+KINDS: tuple[Kind, Kind] = ("train", "evaluation")
 
 
 class AlreadyRunning(RuntimeError):  # noqa: N818 - it is a state of affairs, not a fault
@@ -33,26 +35,38 @@ def now() -> str:
 def write_atomically(path: Path, content: bytes) -> None:
     """A reader sees the old file or the new one, never half of either, also after a power cut."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def read_record(folder: Path) -> Json:
-    """The content of `run.json`. Raises InputError where there is no readable record."""
+    """The content of `run.json`. Raises InputError where there is no readable record of this version."""
     path = Path(folder) / "run.json"
+    mend = "restore it or delete the run folder"
     try:
-        record = json.loads(path.read_text())
+        record = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise InputError(f"{folder}: no run record here (no run.json); name a folder such as runs/<run_id>") from None
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{path}: not valid JSON at line {error.lineno}; restore it or delete the run folder"
-        ) from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); {mend}") from None
+    except ValueError:
+        raise InputError(f"{path}: not valid JSON; {mend}") from None
     if not isinstance(record, dict) or record.get("status") not in get_args(Status):
-        raise InputError(f"{path}: not a run record; restore it or delete the run folder")
+        raise InputError(f"{path}: not a run record; {mend}")
+    if record.get("schema") != SCHEMA:
+        raise InputError(f"{path}: a record of schema {record.get('schema')}, not {SCHEMA}; train the run again")
+    needed = {"run_id": str, "scientific_hash": str, "config": dict, "counts": dict, "data": dict}
+    needed |= {"result": dict} if record["status"] in FINAL else {}
+    for name, kind in needed.items():
+        if not isinstance(record.get(name), kind):
+            raise InputError(f"{path}: its {name} is missing or broken; {mend}")
     return record
 
 
@@ -72,12 +86,20 @@ def read_lines(path: Path) -> Iterator[Json]:
     if not path.exists():
         return
     with path.open("rb") as file:
-        for line in file:
-            if line.endswith(b"\n"):
-                yield json.loads(line)
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                continue
+            try:
+                row = json.loads(line)
+                row["step"] + 0  # every row stands at a step
+            except (ValueError, TypeError, KeyError):
+                raise InputError(
+                    f"{path}:{number}: not a row of a curve; delete the run folder to train again"
+                ) from None
+            yield row
 
 
-def read_metrics(folder: Path, kind: Literal["train", "evaluation"]) -> list[Json]:
+def read_metrics(folder: Path, kind: Kind) -> list[Json]:
     """Rows of one kind in step order: `train` {step, tokens, loss, rate, gradient_norm}, `evaluation` {step, tokens,
     validation_*}.
     """
@@ -93,8 +115,11 @@ class RunRecord:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(self.folder / "lock")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(self.folder / "lock")
+        except OSError as error:
+            raise InputError(f"{self.folder}: cannot be written ({error.strerror}); use another folder") from None
         self._metrics: IO[bytes] | None = None
         self._timings: IO[bytes] | None = None
         try:
@@ -111,7 +136,7 @@ class RunRecord:
     def update(self, **values: Any) -> None:
         """Replace top-level entries of run.json."""
         self.content = {**self.content, **values, "schema": SCHEMA, "updated": now()}
-        write_atomically(self.folder / "run.json", json.dumps(self.content, indent=1).encode() + b"\n")
+        write_atomically(self.folder / "run.json", json.dumps(self.content, indent=1, allow_nan=False).encode() + b"\n")
 
     def rewind(self, step: int) -> None:
         """Drop what was written after `step`, so that a resumed run writes it again, bit for bit."""
@@ -144,6 +169,12 @@ class RunRecord:
                 file.write(text)
                 file.flush()
 
+    def sync(self) -> None:
+        """Put what was appended onto the disk: a checkpoint must not outlive the curve that leads to it."""
+        for file in (self._metrics, self._timings):
+            if file is not None:
+                os.fsync(file.fileno())
+
     def _close_files(self) -> None:
         for file in (self._metrics, self._timings):
             if file is not None:
@@ -166,7 +197,7 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def _line(row: Mapping[str, Any]) -> bytes:
-    return json.dumps(row, separators=(",", ":")).encode() + b"\n"
+    return json.dumps(row, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
 def _lock(path: Path) -> IO[bytes]:

@@ -55,7 +55,7 @@ class OptimizerRequest(OptimizerConfig):
 
 @dataclass(frozen=True)
 class ScheduleRequest:
-    shape: ScheduleShape
+    shape: ScheduleShape | Literal["decay"]  # decay: of the trunk that `branch_from` names
     warmup_tokens: Count | Literal["auto"] | None
     warmup_fraction: float | None
     decay_fraction: float
@@ -108,7 +108,11 @@ _ADAPTER = TypeAdapter(RunRequest)
 # Of numbers that nothing further on would refuse in time.
 RANGES = {
     "seed": (0, 2**63 - 1),
-    "data.sequence_length": (1, math.inf),
+    "size.width": (1, 2**20),
+    "size.depth": (1, 2**16),
+    "size.head_count": (1, 2**16),
+    "schedule.power_exponent": (0, 10),
+    "data.sequence_length": (1, 2**24),
     "runtime.threads": (0, math.inf),
     "runtime.micro_batch_sequences": (0, math.inf),
     "runtime.checkpoint_seconds": (0, math.inf),
@@ -132,8 +136,11 @@ def _refuse_nonsense(mapping: Mapping[str, Any], schema: type, path: str) -> Non
     for key, value in mapping.items():
         if key not in known:
             raise InputError(unknown_key(f"{path}{key}", known))
-        if isinstance(value, float) and not math.isfinite(value):
-            raise InputError(f"{path}{key}={value}: must be a finite number")
+        for each in value if isinstance(value, list) else [value]:
+            if isinstance(each, float) and not math.isfinite(each):
+                raise InputError(f"{path}{key}={value}: must be a finite number")
+        if value == "" or (isinstance(value, str) and not value.strip()):
+            raise InputError(f"{path}{key}: is empty; leave it out or give a value")
         if isinstance(value, bool) and hints[key] in (int, float):  # which would be 1 or 0
             raise InputError(f"{path}{key}={str(value).lower()}: must be a number")
         least, most = RANGES.get(f"{path}{key}", (-math.inf, math.inf))

@@ -11,18 +11,26 @@ from models.configuration import ModelConfig
 from models.family import Shape, choose_shape, feedforward_width_of
 from train.configuration import DataConfig, OptimizerConfig, RunConfig
 from train.data.manifest import Manifest, load
+from train.data.mixture import PERIOD, apportion
 from train.data.prepare import planned_vocabulary, prepare
 from train.data.specification import DataSpec
 from train.errors import InputError
 from train.lineage import Parent, find_parent
 from train.request import DataRequest, HorizonRequest, RunRequest, ScheduleRequest
-from train.schedules import Schedule, shares_rates
+from train.schedules import Schedule, ScheduleShape, shares_rates
 
 # Warm-up in tokens by size alone: at least 400 steps of 1,024 tokens, which the smallest models need to settle, and a
 # token per parameter from where that is more (Porian et al. 2024, arXiv 2406.19146, warm up for N tokens).
 SHORTEST_WARMUP_TOKENS = 409_600
 UNPREPARED = "unprepared"
+MOST_TOKENS = 1e15
 # What a branch may choose for itself; everything else is its parent's.
+INHERITED_KEYS = (
+    "schedule.warmup_tokens",
+    "schedule.warmup_fraction",
+    "schedule.power_exponent",
+    "logging.every_steps",
+)
 BRANCH_KEYS = ("branch_from", "schedule", "runtime", "logging", "dry_run")
 
 
@@ -45,7 +53,7 @@ def resolve(
             model=model,
             optimizer=_optimizer(request),
             schedule=schedule,
-            data=_data(request.data, manifest, model.vocabulary_size, folder.name),
+            data=_data(request.data, len(spec.sources), manifest, model.vocabulary_size, folder.name),
             seed=request.seed,
             runtime=request.runtime,
             logging=request.logging,
@@ -65,14 +73,24 @@ def _data_spec(data: DataRequest) -> DataSpec:
     return DataSpec(**{f.name: getattr(data, f.name) for f in fields(DataSpec)})
 
 
-def _data(data: DataRequest, manifest: Manifest | None, vocabulary_size: int, folder: str) -> DataConfig:
+def _weights(weights: tuple[float, ...] | None, domains: int) -> tuple[float, ...] | None:
+    """The shares that a mixture really has, so that equal mixtures have equal identity."""
+    if weights is None:
+        return None
+    if len(weights) != domains:
+        raise InputError(f"data.weights: {len(weights)} given for {domains} domains; give one for each, in their order")
+    shares = apportion(weights, PERIOD)
+    return tuple(float(count) / PERIOD for count in shares) if domains > 1 else None
+
+
+def _data(data: DataRequest, domains: int, manifest: Manifest | None, vocabulary_size: int, folder: str) -> DataConfig:
     if data.sequence_length < 1:
         raise InputError(f"data.sequence_length={data.sequence_length}: needs at least 1 token")
     return DataConfig(
         content_hash=manifest.content_hash if manifest else UNPREPARED,
         vocabulary_size=vocabulary_size,
         sequence_length=data.sequence_length,
-        weights=data.weights,
+        weights=_weights(data.weights, domains),
         unique_tokens=data.unique_tokens,
         max_epochs=data.max_epochs,
         evaluation_tokens=data.evaluation_tokens,
@@ -120,12 +138,16 @@ def _optimizer(request: RunRequest) -> OptimizerConfig:
     for name in ("rate", "epsilon"):
         if not getattr(optimizer, name) > 0:
             raise InputError(f"optimizer.{name}={getattr(optimizer, name)}: must be above 0")
+    if not 1e-30 < optimizer.rate < 1e30:
+        raise InputError(f"optimizer.rate={optimizer.rate:g}: beyond what float32 holds")
     for name in ("beta1", "beta2"):
         if not 0 <= getattr(optimizer, name) < 1:
             raise InputError(f"optimizer.{name}={getattr(optimizer, name)}: must be at least 0 and below 1")
     for name in ("weight_decay", "gradient_clip"):
         if getattr(optimizer, name) < 0:
             raise InputError(f"optimizer.{name}={getattr(optimizer, name)}: must not be negative (0 switches it off)")
+    if optimizer.tokens_per_step > MOST_TOKENS:
+        raise InputError(f"optimizer.tokens_per_step={optimizer.tokens_per_step:.3g}: {MOST_TOKENS:.0e} at most")
     if optimizer.tokens_per_step % request.data.sequence_length:
         raise InputError(
             f"optimizer.tokens_per_step={optimizer.tokens_per_step} is not a multiple of "
@@ -139,7 +161,7 @@ def _total_steps(horizon: HorizonRequest, model: ModelConfig, tokens_per_step: i
     if len(chosen) != 1:
         raise InputError(
             f"horizon: exactly one of {', '.join(f.name for f in fields(horizon))} must be set, got "
-            f"{' and '.join(chosen) or 'none'}; write for example horizon=tokens horizon.tokens=200M"
+            f"{' and '.join(chosen) or 'none'}; set the others to null, for example horizon.steps=null"
         )
     ((unit, amount),) = chosen.items()
     if not amount > 0:
@@ -151,6 +173,8 @@ def _total_steps(horizon: HorizonRequest, model: ModelConfig, tokens_per_step: i
         "flops": amount / (6 * parameters),
         "steps": amount * tokens_per_step,
     }[unit]
+    if tokens > MOST_TOKENS:
+        raise InputError(f"horizon.{unit}={amount:g} is {tokens:.3g} tokens: at most {MOST_TOKENS:.0e} here")
     steps = round(tokens / tokens_per_step)
     if steps < 1:
         raise InputError(f"horizon.{unit}={amount:g} is less than one step of {tokens_per_step} tokens; lengthen it")
@@ -165,6 +189,8 @@ def _schedule(request: RunRequest, model: ModelConfig) -> Schedule:
     tokens_per_step = request.optimizer.tokens_per_step
     total_steps = _total_steps(request.horizon, model, tokens_per_step)
     schedule = request.schedule
+    if schedule.shape == "decay":
+        raise InputError("schedule=decay: the decay of which trunk? Write branch_from=RUN@STEP too, or schedule=wsd")
     if (schedule.warmup_tokens is None) == (schedule.warmup_fraction is None):
         raise InputError(
             "schedule: exactly one of warmup_tokens and warmup_fraction must be set; "
@@ -179,29 +205,36 @@ def _schedule(request: RunRequest, model: ModelConfig) -> Schedule:
         warmup_steps = -(-tokens // tokens_per_step)
     _refuse_fraction("decay_fraction", schedule.decay_fraction)
     decay_steps = round(schedule.decay_fraction * total_steps)
+    if decay_steps == 0 and schedule.decay_fraction > 0:
+        raise InputError(
+            f"schedule.decay_fraction={schedule.decay_fraction} of {total_steps} steps is no step at all; "
+            "train longer, raise it, or write schedule=constant"
+        )
     if warmup_steps + decay_steps > total_steps:
         raise InputError(
             f"warm-up of {warmup_steps} and decay of {decay_steps} steps do not fit into the {total_steps} steps of "
             "this horizon; train longer (horizon.tokens=2M) or warm up less (schedule.warmup_tokens=50k)"
         )
-    return canonical(schedule, total_steps, warmup_steps, decay_steps)
+    return canonical(schedule, schedule.shape, total_steps, warmup_steps, decay_steps)
 
 
-def canonical(request: ScheduleRequest, total_steps: int, warmup_steps: int, decay_steps: int) -> Schedule:
+def canonical(
+    request: ScheduleRequest, shape: ScheduleShape, total_steps: int, warmup_steps: int, decay_steps: int
+) -> Schedule:
     """The schedule with every field that it does not read at one fixed value, so that equal schedules have equal
     identity.
     """
-    if request.shape == "wsd" and decay_steps == 0:
-        request = replace(request, shape="constant")
-    decays = decay_steps > 0 or request.shape in ("cosine", "linear")
+    if shape == "wsd" and decay_steps == 0:
+        shape = "constant"
+    decays = decay_steps > 0 or shape in ("cosine", "linear")
     return Schedule(
-        shape=request.shape,
+        shape=shape,
         total_steps=total_steps,
         warmup_steps=warmup_steps,
         decay_steps=decay_steps,
         decay_shape=request.decay_shape if decay_steps > 0 else "linear",
         final_fraction=float(request.final_fraction) if decays else 0.0,
-        power_exponent=float(request.power_exponent) if request.shape == "power" else 0.0,
+        power_exponent=float(request.power_exponent) if shape == "power" else 0.0,
     )
 
 
@@ -214,23 +247,23 @@ def _resolve_branch(request: RunRequest, overrides: Sequence[str]) -> tuple[RunC
     assert request.branch_from is not None
     for override in overrides:
         key = override.lstrip("+~").split("=", 1)[0].split("@", 1)[0]
+        if key in INHERITED_KEYS:
+            raise InputError(f"{key}: a branch goes on with its parent's, so that it is the run from scratch")
         if key.split(".", 1)[0] not in (*BRANCH_KEYS, "hydra"):
             raise InputError(f"{key}: a branch takes this from its parent; it may set {', '.join(BRANCH_KEYS)} only")
     parent = find_parent(request.branch_from, request.runtime.runs_directory)
     trunk, step = parent.config, parent.step
-    if request.schedule.shape not in ("wsd", "power"):
-        raise InputError(
-            f"schedule.shape={request.schedule.shape}: a branch decays from its parent's plateau; use schedule=decay"
-        )
+    if request.schedule.shape != "decay":
+        raise InputError(f"schedule.shape={request.schedule.shape}: a branch is a decay; write schedule=decay")
     _refuse_fraction("decay_fraction", request.schedule.decay_fraction)
     total_steps = round(step / (1 - request.schedule.decay_fraction))
     if total_steps == step:
         raise InputError(
             f"schedule.decay_fraction={request.schedule.decay_fraction}: leaves no decay after step {step}; raise it"
         )
-    shape = trunk.schedule.shape if trunk.schedule.shape == "power" else request.schedule.shape
-    asked = replace(request.schedule, shape=shape, power_exponent=trunk.schedule.power_exponent)
-    schedule = canonical(asked, total_steps, trunk.schedule.warmup_steps, total_steps - step)
+    shape: ScheduleShape = "power" if trunk.schedule.shape == "power" else "wsd"
+    asked = replace(request.schedule, power_exponent=trunk.schedule.power_exponent)
+    schedule = canonical(asked, shape, total_steps, trunk.schedule.warmup_steps, total_steps - step)
     if step > trunk.schedule.total_steps or not shares_rates(schedule, trunk.schedule, step):
         raise InputError(
             f"branch_from={request.branch_from}: by then the parent ({trunk.schedule.shape}, decay from step "

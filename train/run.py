@@ -3,6 +3,7 @@ of it.
 """
 
 import subprocess
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -27,7 +28,7 @@ from train.loop import Ending, Loop
 from train.peak import gemm_flops_per_second
 from train.progress import Progress
 from train.records import FINAL, Json, RunRecord, Status, now, read_record, read_timings
-from train.start import Start, begin, decide_start, refuse_collision
+from train.start import Start, begin, decide_start, refuse_collision, refuse_untrainable
 from train.wandb_mirror import follow_beside, push
 
 MIRROR_SECONDS = 60.0  # to wait for a live W&B mirror after the run: it must not hold up a queue of runs
@@ -64,6 +65,7 @@ def train_runs(
 
     Raises InputError for what cannot be trained, `records.AlreadyRunning` where another process trains one of them."""
     ranks = join_ranks()
+    refuse_untrainable(configs, ranks)
     with ExitStack() as stack:
         records: list[RunRecord] = []
 
@@ -98,10 +100,15 @@ def _train(
     with Interruption() as interruption:
         configs = [_keep_interval(config, record) for config, record in zip(configs, records, strict=False)] or configs
         corpus = Corpus(Path(configs[0].runtime.data_directory) / configs[0].data.folder)
+        if ranks.is_first:
+            corpus.verify_once()
         start = tell(ranks, (lambda: decide_start(configs, records, ranks, parent)))
         settle_process(start.numerics)
         for record, config in zip(records, configs, strict=False):
             begin(record, config, corpus, start, parent, overrides)
+        if ranks.is_first and show_progress:
+            how = f"going on from step {start.step}" if start.step else "beginning"
+            print(f"{', '.join(record.folder.name for record in records)}: {how}", file=sys.stderr, flush=True)
         mirrors = [
             follow_beside(record.folder, "online")
             for record, config in zip(records, configs, strict=False)
@@ -154,10 +161,10 @@ def _prepare_loop(
     fleet = Fleet(configs, start.numerics, ranks)
     curves = []
     for member, found in enumerate(start.states):
-        pending = np.zeros((0, 2), np.float32)
+        pending, recent = np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
         if found is not None:
             state = found.load()
-            pending = state.pop("pending_losses").numpy()
+            pending, recent = state.pop("pending_losses").numpy(), state.pop("recent_losses").numpy()
             fleet.load_member_state(member, state)
         curves.append(
             Curve(
@@ -167,6 +174,7 @@ def _prepare_loop(
                 fleet.rates_SM[:, member],
                 step=start.step,
                 pending_S2=pending,
+                recent_S=recent,
             )
         )
     batches = Batches(
@@ -204,11 +212,13 @@ def _peak(numerics: Numerics, ranks: Ranks) -> float:
 def _finish(record: RunRecord, loop: Loop, member: int, ending: Ending) -> None:
     config, curve = loop.fleet.configs[member], loop.curves[member]
     flops = flops_per_token(config.model, config.data.sequence_length).exact_causal
-    rate = loop.tokens_per_second
+    rate, peak = loop.tokens_per_second, _peak(loop.fleet.numerics, loop.fleet.ranks)
     performance = {
         "wall_seconds": round(loop.wall_seconds, 3),
         "tokens_per_second": round(rate, 1),
-        "share_of_peak": round(rate * flops / _peak(loop.fleet.numerics, loop.fleet.ranks), 4),
+        # Model FLOPs (`exact_causal`) over the rate of a matrix product measured in this process.
+        "share_of_peak": round(rate * flops / peak, 4),
+        "gemm_flops_per_second": round(peak),
         "overhead_share": round(loop.clock.overhead_share, 4),
     }
     if curve.diverged_at is not None:

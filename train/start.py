@@ -4,18 +4,22 @@ then says.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from train import checkpoint
+from train.batches import order_of
 from train.configuration import RunConfig
 from train.counts import corpus_summary, counts
 from train.data.corpus import Corpus
+from train.data.evaluation_windows import evaluation_windows
 from train.device import Numerics, Ranks, decide_numerics, device_name, differences
 from train.errors import InputError
 from train.evaluation import milestone_steps
+from train.fleet import refuse_mixed_shapes
 from train.identity import scientific_hash
 from train.lineage import Parent
 from train.provenance import provenance
-from train.records import RunRecord, now
+from train.records import KINDS, RunRecord, now, read_metrics
 
 
 @dataclass(frozen=True)
@@ -23,8 +27,24 @@ class Start:
     """Where members begin, decided by the first rank and told to the others."""
 
     step: int
+    from_parent: bool
     states: tuple[checkpoint.Checkpoint | None, ...]
     numerics: Numerics
+
+
+def refuse_untrainable(configs: Sequence[RunConfig], ranks: Ranks) -> None:
+    """Raise InputError for what cannot be trained on the data and machine at hand, before any record is touched."""
+    refuse_mixed_shapes(configs)
+    if len({scientific_hash(config) for config in configs}) < len(configs):
+        raise InputError("a fleet names one run twice; give its members different seeds, rates or schedules")
+    corpus = Corpus(Path(configs[0].runtime.data_directory) / configs[0].data.folder)
+    for config in configs:
+        if corpus.manifest.content_hash != config.data.content_hash:
+            raise InputError(f"{corpus.folder}: not the data of this run (another content hash); restore them")
+        order_of(config, corpus)
+        evaluation_windows(corpus, config.data.sequence_length, config.data.evaluation_tokens)
+        decide_numerics(config, ranks, None)
+    corpus.require_vocabulary(configs[0].model.vocabulary_size)
 
 
 def refuse_collision(record: RunRecord, config: RunConfig) -> None:
@@ -44,12 +64,12 @@ def decide_start(
     own = [{c.step: c for c in checkpoint.find(record.folder)} for record in records]
     common = set.intersection(*(set(steps) for steps in own))
     for step in sorted(common, reverse=True):
-        if all(_is_whole(steps[step]) for steps in own):
-            return Start(step, tuple(steps[step] for steps in own), numerics)
+        found = tuple(steps[step] for steps in own)
+        if all(map(_is_whole, found)) and all(map(_reaches, records, configs, [step] * len(configs))):
+            return Start(step, False, found, numerics)
     if parent is not None:
-        found = parent.checkpoint()
-        return Start(parent.step, (found,), numerics)
-    return Start(0, (None,) * len(configs), numerics)
+        return Start(parent.step, True, (parent.checkpoint(),), numerics)
+    return Start(0, False, (None,) * len(configs), numerics)
 
 
 def _is_whole(found: checkpoint.Checkpoint) -> bool:
@@ -59,6 +79,20 @@ def _is_whole(found: checkpoint.Checkpoint) -> bool:
         print(f"note: {error}; going back to an older one", flush=True)
         return False
     return True
+
+
+def _reaches(record: RunRecord, config: RunConfig, step: int) -> bool:
+    """Whether the curve on disk is whole up to a checkpoint: every line and every evaluation."""
+    lines, evaluations = ({row["step"] for row in read_metrics(record.folder, kind)} for kind in KINDS)
+    due = range(config.logging.every_steps, step + 1, config.logging.every_steps)
+    if lines.issuperset(due) and evaluations.issuperset(s for s in _milestones(config) if s <= step):
+        return True
+    print(f"note: {record.folder}: the curve ends before the checkpoint at step {step}; going back", flush=True)
+    return False
+
+
+def _milestones(config: RunConfig) -> list[int]:
+    return milestone_steps(config.data.evaluation_tokens, config.tokens_per_step, config.schedule.total_steps)
 
 
 def begin(
@@ -77,11 +111,11 @@ def begin(
             counts=counts(config, corpus),
             data=corpus_summary(corpus),
         )
-    if parent is not None and start.step == parent.step and not checkpoint.find(record.folder):
-        milestones = milestone_steps(config.data.evaluation_tokens, config.tokens_per_step, config.schedule.total_steps)
-        record.adopt(parent.folder, parent.step, config.logging.every_steps, milestones)
+    if parent is not None and start.from_parent:
+        record.adopt(parent.folder, parent.step, config.logging.every_steps, _milestones(config))
     else:
         record.rewind(start.step)
+    checkpoint.discard_after(record.folder, start.step)
     record.update(
         status="running",
         started=now(),

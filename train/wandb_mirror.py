@@ -241,24 +241,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Push every run named; 1 if one fails. Online the first failure ends it: the others would wait in vain too."""
+    """Push every run named; 2 if one has no usable record, else 1 if W&B fails one. A broken record stops no other run.
+
+    Online the first failure of W&B ends it: the others would wait in vain too.
+    """
     folders = [folder for source in arguments.runs for folder in _runs_of(source)]
     if arguments.follow and len(folders) != 1:
         raise InputError(
             f"--follow mirrors one run and {len(folders)} are named: follow each from a process of its own"
         )
-    failed = False
+    status = 0
     for done, folder in enumerate(folders, start=1):
-        pushed = push(folder, mode=arguments.mode, directory=arguments.directory, follow=arguments.follow)
+        try:
+            pushed = push(folder, mode=arguments.mode, directory=arguments.directory, follow=arguments.follow)
+        except InputError as error:
+            status = 2
+            print(error, file=sys.stderr, flush=True)
+            continue
         if pushed.error is None:
             print(f"{pushed.run_id} -> {pushed.location}", flush=True)
             continue
-        failed = True
+        status = max(status, 1)
         left = len(folders) - done if arguments.mode == "online" else 0
         print(pushed.error + (f"; {left} more not tried" if left else ""), file=sys.stderr, flush=True)
         if left:
             break
-    return int(failed)
+    return status
 
 
 def _runs_of(source: Path) -> list[Path]:

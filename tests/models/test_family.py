@@ -46,6 +46,24 @@ def test_what_is_no_count_is_refused_in_one_line(written):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "written",
+    ["1e999999999", "1e999999999k", "snan", "x" * 9999, "1e19", "9" * 500, "1000000001b", 10**19, 10**9999],
+    ids=range(9),
+)
+def test_what_is_too_large_for_a_count_is_refused_in_one_short_line(written):
+    with pytest.raises(
+        ValueError, match=r"is not a count|is too large for a count: write one of at most 1e\+18"
+    ) as caught:
+        parse_count(written)
+    assert len(str(caught.value)) < 150
+    assert "\n" not in str(caught.value)
+
+
+def test_the_largest_count():
+    assert parse_count("1e18") == parse_count(10**18) == parse_count("1_000_000_000b") == 10**18
+
+
 @pytest.mark.parametrize("activation", ["swiglu", "gelu"])
 @pytest.mark.parametrize(
     ("size", "depth"), [("25k", 2), ("83k", 3), ("197k", 4), ("384k", 5), ("664k", 6), ("1.05m", 7)]

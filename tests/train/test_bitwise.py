@@ -1,5 +1,6 @@
 """Resume, branch and fleet membership change no bit of a run's metrics."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -146,7 +147,7 @@ def test_a_member_does_not_depend_on_its_companions(configure) -> None:
 
 
 def test_a_diverged_member_leaves_its_companions_alone(configure) -> None:
-    wild, tame = configure("optimizer.rate=1e30", runs="together"), configure("seed=1", runs="together")
+    wild, tame = configure("optimizer.rate=1e20", runs="together"), configure("seed=1", runs="together")
     train(wild, tame)
     record = read_record(run_folder(wild))
     assert record["status"] == "diverged"
@@ -180,3 +181,51 @@ def test_fleet_members_must_have_one_shape(configure) -> None:
     wider = replace(config, model=replace(config.model, width=32))
     with pytest.raises(InputError, match="differ in rate, schedule and seed alone"):
         Fleet([config, wider], None, None)  # type: ignore[arg-type]
+
+
+def test_a_curve_with_a_hole_is_trained_again(configure, stop_after, capsys) -> None:
+    whole, holed = configure(runs="whole"), configure(runs="holed")
+    train(whole)
+    stop_after(25)
+    train(holed)
+    path = run_folder(holed) / "metrics.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
+    train(holed)
+    assert "ends before the checkpoint" in capsys.readouterr().out
+    assert metrics(holed) == metrics(whole)
+
+
+def test_a_damaged_checkpoint_does_not_shadow_later_ones(configure, stop_after) -> None:
+    config = configure()
+    stop_after(30)
+    train(config)
+    (newest,) = checkpoint.find(run_folder(config))
+    newest.path.write_bytes(newest.path.read_bytes()[:-1])
+    stop_after(10)
+    train(config)
+    assert [found.step for found in checkpoint.find(run_folder(config))] == [11]
+
+
+def test_refused_fleets_touch_nothing(configure, stop_after) -> None:
+    config, other = configure(), configure("size.width=24")
+    stop_after(17)
+    train(config)
+    before = {path: path.read_bytes() for path in run_folder(config).rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match="differ in rate, schedule and seed alone"):
+        train(config, other)
+    with pytest.raises(InputError, match="names one run twice"):
+        train(config, config)
+    assert {path: path.read_bytes() for path in run_folder(config).rglob("*") if path.is_file()} == before
+    assert not run_folder(other).exists()
+
+
+def test_a_forged_parent_and_other_data_are_refused(configure) -> None:
+    trunk = configure("schedule=constant", "horizon.steps=20")
+    train(trunk)
+    record = json.loads((run_folder(trunk) / "run.json").read_text())
+    record["config"]["optimizer"]["rate"] = 0.5
+    (run_folder(trunk) / "run.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match="its configuration is not the one that was trained"):
+        train_branch(trunk, 20)
+    with pytest.raises(InputError, match="not the data of this run"):
+        train(replace(trunk, data=replace(trunk.data, content_hash="0" * 64)))

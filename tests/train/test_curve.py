@@ -1,13 +1,14 @@
 """Lines of a training curve: where they stand, what they average, how they end."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.curve import EXPLOSION_FACTOR, Curve
+from train.curve import EXPLOSION_FACTOR, EXPLOSION_STEPS, Curve
 
 RATES_S = np.linspace(1, 2, 200, dtype=np.float32)
 
@@ -63,7 +64,18 @@ def test_a_gradient_that_is_not_finite_ends_it_too() -> None:
 def test_an_exploded_mean_ends_it_and_one_spike_does_not() -> None:
     ceiling = EXPLOSION_FACTOR * math.log(256)
     spiked, exploded = curve(), curve()
-    spiked.absorb(values(2, 2, 2, ceiling + 5))
+    spiked.absorb(values(*[2] * 9, ceiling + 5))
     assert spiked.diverged_at is None
-    exploded.absorb(values(*[ceiling + 0.1] * 4))
-    assert exploded.diverged_at == 4
+    exploded.absorb(values(*[ceiling + 0.1] * EXPLOSION_STEPS))
+    assert exploded.diverged_at == EXPLOSION_STEPS
+
+
+@pytest.mark.parametrize("every_steps", [1, 3, 10, 60])
+def test_the_interval_of_logging_does_not_decide_divergence(every_steps: int) -> None:
+    losses = [2.0] * 13 + [2 * EXPLOSION_FACTOR * math.log(256)] * 20
+    whole, resumed = curve(every_steps), curve(every_steps)
+    whole.absorb(values(*losses))
+    resumed.absorb(values(*losses[:15]))
+    again = replace(curve(every_steps), step=15, pending_S2=resumed.pending_S2, recent_S=resumed.recent_S)
+    again.absorb(values(*losses[15:]))
+    assert whole.diverged_at == again.diverged_at == 20

@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -21,12 +21,15 @@ from models.transformer import Transformer
 from sweeps.command import main
 from train import checkpoint, export
 from train.configuration import RunConfig
+from train.counts import corpus_summary, counts
 from train.data.corpus import Corpus
+from train.data.manifest import content_hash, load
 from train.data.vocabulary import load_tokenizer
 from train.export import byte_tokenizer, export_hf
 from train.fleet import PARAMETERS
+from train.identity import scientific_hash
 from train.records import RunRecord
-from train.run import corpus_summary, counts, run_folder, train_runs
+from train.run import run_folder, train_runs
 
 WriteRun = Callable[..., tuple[Path, Transformer]]
 WIDER_THAN_BASE = ("size.width=48", "size.head_count=4", "size.depth=3")
@@ -50,7 +53,9 @@ def write_run(configure) -> WriteRun:
         with RunRecord(folder) as record:
             record.update(
                 run_id=folder.name,
+                scientific_hash=scientific_hash(config),
                 status=status,
+                result={},
                 config=asdict(config),
                 counts=counts(config, corpus),
                 data=corpus_summary(corpus),
@@ -214,6 +219,22 @@ def test_refusals_are_one_line_with_the_mend(
     assert "no checkpoint to export, the run is finished" in complaint(capsys, folder)
 
 
+def test_an_output_that_cannot_be_made_is_one_line(
+    write_run: WriteRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, _ = write_run()
+    for output in ("/dev/null/x", tmp_path / ("x" * 300)):
+        line = complaint(capsys, folder, "--output", output)
+        assert line.startswith(f"windtunnel: {output}: cannot be made (")
+        assert line.endswith("name another folder with --output")
+
+    def refuse(path: Path, *arguments: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)  # a run folder that is read-only, also to root
+    assert "hf-step-40: cannot be made (Permission denied)" in complaint(capsys, folder)
+
+
 def test_only_the_tokenizer_of_the_trained_data_is_exported(
     write_run: WriteRun, corpus_glob: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -224,8 +245,9 @@ def test_only_the_tokenizer_of_the_trained_data_is_exported(
     (prepared / "tokenizer.json").write_text(tokenizer + " ")
     assert "changed since it was prepared" in complaint(capsys, folder)
     (prepared / "tokenizer.json").write_text(tokenizer)
-    manifest = json.loads((prepared / "manifest.json").read_text())
-    (prepared / "manifest.json").write_text(json.dumps({**manifest, "content_hash": "other"}))
+    manifest = load(prepared)
+    digest = content_hash(manifest.vocabulary_size, 1, manifest.files)
+    replace(manifest, separator_token=1, content_hash=digest).write(prepared)
     assert "other content hash" in complaint(capsys, folder)
     shutil.rmtree(prepared)
     assert "are gone" in complaint(capsys, folder)

@@ -25,7 +25,7 @@ CONFIG = RunConfig(
     runtime=RuntimeConfig("auto", "auto", "auto", 0, 0, "runs", "data", 60.0, 1),
     logging=LoggingConfig(10, (), "off", "windtunnel", None, ()),
 )
-GOLDEN = "d21bf4d9e0f5c1eefc1a3a21238ad380e4826602ccae1276a7060886af8181ce"
+GOLDEN = "5053295f894987242834cdddd72e19861b9e5e7eaa0dbfdaa17c90622031eaae"
 
 
 def leaves(node: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], bool]]:

@@ -87,7 +87,12 @@ def test_any_count_is_a_size(size: str, parameters: int) -> None:
         (["data.sequence_length=0"], "data.sequence_length=0: must be at least 1"),
         (["runtime.keep_checkpoints=0"], "runtime.keep_checkpoints=0: must be at least 1"),
         (["logging.every_steps=0"], "logging.every_steps=0: must be at least 1"),
-        (["schedule.shape=sgdr"], "schedule.shape: Input should be 'wsd', 'cosine', 'linear', 'constant' or 'power'"),
+        (
+            ["schedule.shape=sgdr"],
+            "schedule.shape: Input should be 'wsd', 'cosine', 'linear', 'constant'",
+        ),
+        (["schedule=decay"], "schedule=decay: the decay of which trunk? Write branch_from=RUN@STEP too"),
+        (["data.weights=[nan]"], "data.weights=[nan]: must be a finite number"),
         (["architecture.qk_norm=1"], "architecture.qk_norm: Input should be a valid boolean"),
         (
             ["horizon=tokens", "horizon.tokens=lots"],

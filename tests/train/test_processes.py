@@ -95,7 +95,7 @@ def test_told_to_stop(arguments, configure, start: Start, capsys, number: int, s
     assert process.returncode == status
     step = read_record(run_folder(config))["progress"]["step"]
     assert f"interrupted at step {step}; the same command goes on from there" in output
-    assert errors == ""
+    assert errors == f"{run_folder(config).name}: beginning\n"
     assert 20 <= step < 120
     assert read_record(run_folder(config))["status"] == "preempted"
     assert checkpoint.find(run_folder(config))[-1].step == step
@@ -130,7 +130,7 @@ def test_interrupted_before_the_run_began(arguments, capsys, monkeypatch: pytest
 
     monkeypatch.setattr(resolving, "resolve", resolve)
     assert main(arguments()) == 130
-    assert capsys.readouterr().err == "windtunnel: interrupted\n"
+    assert capsys.readouterr().err.endswith("windtunnel: interrupted\n")
 
 
 def test_asked_twice_it_stops_at_once(arguments, configure, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +140,7 @@ def test_asked_twice_it_stops_at_once(arguments, configure, capsys, monkeypatch:
 
     monkeypatch.setattr(Fleet, "step", told_twice)
     assert main(arguments()) == 130
-    assert capsys.readouterr().err == "windtunnel: interrupted\n"
+    assert capsys.readouterr().err.endswith("windtunnel: interrupted\n")
     monkeypatch.undo()
     assert main(arguments()) == 0
     assert read_record(run_folder(configure()))["error"] is None

@@ -18,7 +18,7 @@ def row(step: int, kind: str = "train", **columns: float) -> dict[str, object]:
 @pytest.fixture
 def record(tmp_path: Path):
     with RunRecord(tmp_path / "run") as one:
-        one.update(status="running")
+        one.update(status="running", run_id="run", scientific_hash="0", config={}, counts={}, data={})
         yield one
 
 
@@ -64,7 +64,19 @@ def test_a_branch_adopts_what_is_common(record: RunRecord, tmp_path: Path) -> No
         ]
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"status": "great"}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"status": "great"}',
+        '{"status": "running", "schema": 1}',
+        '{"status": "running", "schema": 2}',
+        "\x00\xff",
+    ],
+)
 def test_what_is_no_record_is_refused_in_one_line(tmp_path: Path, content: str) -> None:
     (tmp_path / "run.json").write_text(content)
     with pytest.raises(InputError, match=r"run\.json: ") as caught:
@@ -86,3 +98,17 @@ def test_reading_needs_no_torch() -> None:
     script = f"import {modules}, sys, json; print(json.dumps('torch' in sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert json.loads(done.stdout) is False
+
+
+def test_a_row_that_is_none_is_named(record: RunRecord) -> None:
+    record.append([row(4, loss=1.0)])
+    with (record.folder / "metrics.jsonl").open("ab") as file:
+        file.write(b"\xff\n")
+    with pytest.raises(InputError, match=r"metrics\.jsonl:2: not a row"):
+        read_metrics(record.folder, "train")
+
+
+def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        RunRecord(tmp_path / "file" / "run")

@@ -280,6 +280,17 @@ def test_bad_input_is_one_line(folder: Path, tmp_path: Path, capsys: pytest.Capt
         run(arguments(str(folder.parent), "--follow"))
 
 
+def test_a_broken_record_stops_no_other_run(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = folder.with_name("0-broken")
+    broken.mkdir()
+    (broken / "run.json").write_text("{torn")
+    assert run(arguments(str(folder.parent), "--directory", str(tmp_path))) == 2
+    written = capsys.readouterr()
+    assert written.out.startswith(f"{RUN_ID} -> ")
+    (line,) = written.err.splitlines()
+    assert line.startswith(f"{broken}/run.json: not valid JSON")
+
+
 def test_a_failure_is_returned_and_leaves_nothing(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     result = push(folder, mode="offline", directory=tmp_path / "file")
@@ -414,7 +425,7 @@ def test_a_live_mirror_follows_a_run_to_its_end(folder: Path, tmp_path: Path, st
             assert mirror.is_running
             assert stand_in.complete is None
             record.append([evaluation_row(30)])
-            record.update(status="finished")
+            record.update(status="finished", result={"step": 30})
             assert mirror.finished() == (0, f"{RUN_ID} -> {stand_in.address}/me/windtunnel/runs/{RUN_ID}\n", "")
     assert stand_in.complete
     assert [(row["_step"], "validation_nats_per_token" in row) for row in stand_in.rows.values()] == [
@@ -449,7 +460,7 @@ def test_a_curve_that_was_rewound_under_the_mirror_is_written_anew(
             wait_until(lambda: len(stand_in.rows) == 2)
             record.rewind(10)
             record.append([train_row(12), train_row(20, 2.0)])
-            record.update(status="finished")
+            record.update(status="finished", result={"step": 30})
             assert mirror.finished()[0] == 0
     assert [(row["_step"], row["loss"]) for row in stand_in.rows.values()] == [(10, 3.0), (12, 3.0), (20, 2.0)]
 
@@ -472,7 +483,7 @@ def test_a_network_lost_half_way_is_one_line_and_in_time(folder: Path, tmp_path:
         with Mirror(folder, tmp_path, stand_in.address, "--follow", FINISH_SECONDS=1.0) as mirror:
             wait_until(lambda: len(stand_in.rows) == 2)
             stand_in.close()
-            record.update(status="finished")
+            record.update(status="finished", result={"step": 30})
             status, out, error = mirror.finished()
     assert (status, out) == (1, "")
     assert re.fullmatch(rf"{re.escape(RUN_ID)}: not mirrored to W&B: [^\n]+\n", error)
@@ -489,7 +500,7 @@ def test_the_process_beside_training_mirrors_offline_at_the_end(
         process = follow_beside(folder, "offline")
         time.sleep(0.5)
         assert process.poll() is None
-        record.update(status="finished")
+        record.update(status="finished", result={"step": 30})
     assert process.wait(30) == 0
     (location,) = (tmp_path / "wandb").iterdir()
     assert (folder / "wandb.log").read_text() == f"{RUN_ID} -> {location}\n"

@@ -3,16 +3,20 @@
 Shape legend: B windows, T sequence length (tokens predicted per window), V vocabulary.
 """
 
+import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from train.data.manifest import FileRecord, Manifest, load, sha256_of
+from train.data.manifest import MANIFEST_NAME, FileRecord, Manifest, load, sha256_of
 from train.data.vocabulary import byte_lengths, load_tokenizer
 from train.errors import InputError
+from train.records import write_atomically
 
+STAMP_NAME = ".verified.json"  # {file name: [bytes, mtime_ns]} as they were when `verify` passed
 Split = Literal["train", "validation"]
 Tokens = npt.NDArray[np.unsignedinteger[Any]]
 Integers = npt.NDArray[np.int64]
@@ -22,7 +26,8 @@ class Corpus:
     """A prepared folder checked against its manifest: every file present with its recorded size, the tokenizer with its
     hash.
 
-    Opening reads no tokens; `verify` reads everything. Raises InputError naming the file and the mend.
+    Opening reads no tokens; `verify` reads everything, `verify_once` does so where a file is new or changed. Raises
+    InputError naming the file and the mend.
     """
 
     manifest: Manifest
@@ -107,6 +112,35 @@ class Corpus:
                     f"{self.folder}: {split} tokens of {name} hold id {largest} but the vocabulary is "
                     f"{self.manifest.vocabulary_size}: remove the folder and prepare it again"
                 )
+
+    def verify_once(self) -> None:
+        """`verify`, unless it has passed before and no file has another size or time since. Raises InputError.
+
+        What passed is noted in `.verified.json` of the folder; in one that cannot be written, every call reads all.
+        """
+        states = self._file_states()  # taken first: what changes while it is read must not count as read
+        path = self.folder / STAMP_NAME
+        try:
+            verified = json.loads(path.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            verified = None
+        if verified == states:
+            return
+        self.verify()
+        with suppress(OSError):
+            write_atomically(path, json.dumps(states).encode() + b"\n")
+
+    def _file_states(self) -> dict[str, list[int]]:
+        states = {}
+        for name in (MANIFEST_NAME, *(record.name for record in self.manifest.files)):
+            try:
+                state = (self.folder / name).stat()
+            except OSError as error:
+                raise InputError(
+                    f"{self.folder / name} cannot be read ({error.strerror}): remove {self.folder} and prepare it again"
+                ) from None
+            states[name] = [state.st_size, state.st_mtime_ns]
+        return states
 
 
 def window_count(tokens: int, sequence_length: int) -> int:

@@ -43,7 +43,11 @@ def fingerprint(pattern: str) -> str | None:
 
 
 def _files(pattern: str) -> list[Path]:
-    found = glob.glob(str(Path(pattern).expanduser()), recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
+    try:
+        expanded = str(Path(pattern).expanduser())
+    except RuntimeError:  # ~name of no user, or ~ of a user without a home
+        raise InputError(f"{pattern}: there is no such home folder: write the path in full") from None
+    found = glob.glob(expanded, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
     return sorted(path for path in map(Path, found) if path.is_file())
 
 

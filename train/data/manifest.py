@@ -2,10 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
+
+import numpy as np
+from pydantic import NonNegativeInt, TypeAdapter, ValidationError
 
 from train.data.shards import token_dtype
 from train.data.specification import FORMAT_VERSION, DataSpec
@@ -20,7 +23,7 @@ class FileRecord:
     """One file of the folder."""
 
     name: str
-    bytes: int
+    bytes: NonNegativeInt
     sha256: str
 
 
@@ -32,14 +35,14 @@ class Domain:
     source: str  # as the specification names it
     source_fingerprint: str | None  # package version, or digest of names, sizes and times of the input files
     licence: str
-    train_tokens: int  # separators included
-    validation_tokens: int
-    train_bytes: int
-    validation_bytes: int
-    train_documents: int
-    validation_documents: int
-    validation_groups: int
-    duplicates_removed: int
+    train_tokens: NonNegativeInt  # separators included
+    validation_tokens: NonNegativeInt
+    train_bytes: NonNegativeInt
+    validation_bytes: NonNegativeInt
+    train_documents: NonNegativeInt
+    validation_documents: NonNegativeInt
+    validation_groups: NonNegativeInt
+    duplicates_removed: NonNegativeInt
     entropy_nats_per_token: float | None  # exact, of a synthetic source
     train_shard: FileRecord
     validation_shard: FileRecord
@@ -64,9 +67,9 @@ class Manifest:
     """`manifest.json`. `content_hash` identifies the data: equal hashes mean equal tokens, whatever made them."""
 
     spec: DataSpec
-    vocabulary_size: int  # every token id is below it
-    separator_token: int | None  # after each document; None in synthetic data
-    token_dtype: str  # "uint16" or "uint32", little-endian
+    vocabulary_size: NonNegativeInt  # every token id is below it
+    separator_token: NonNegativeInt | None  # after each document; None in synthetic data
+    token_dtype: Literal["uint16", "uint32"]  # little-endian
     tokenizer: FileRecord | None  # None: bytes, or synthetic
     domains: tuple[Domain, ...]
     content_hash: str
@@ -101,17 +104,21 @@ def assemble(
     tokenizer: FileRecord | None,
     domains: tuple[Domain, ...],
 ) -> Manifest:
-    """The manifest of files that are written, with the content hash: sha256 over vocabulary, separator and every file's
-    hash.
-    """
+    """The manifest of files that are written."""
     own = [] if tokenizer is None else [tokenizer]
+    files = own + [record for domain in domains for record in domain.files]
+    digest = content_hash(vocabulary_size, separator_token, files)
+    return Manifest(spec, vocabulary_size, separator_token, token_dtype(vocabulary_size), tokenizer, domains, digest)
+
+
+def content_hash(vocabulary_size: int, separator_token: int | None, files: Sequence[FileRecord]) -> str:
+    """The identity of the data: sha256 over vocabulary, separator and every file's hash."""
     identity = {
         "vocabulary_size": vocabulary_size,
         "separator_token": separator_token,
-        "files": [record.sha256 for record in own + [record for domain in domains for record in domain.files]],
+        "files": [record.sha256 for record in files],
     }
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    return Manifest(spec, vocabulary_size, separator_token, token_dtype(vocabulary_size), tokenizer, domains, digest)
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 def sha256_of(path: Path) -> str:
@@ -124,39 +131,56 @@ def record_of(path: Path) -> FileRecord:
 
 
 def load(folder: Path) -> Manifest:
-    """Read `folder/manifest.json`. Raises InputError where it is absent, broken, or of another format."""
+    """Read `folder/manifest.json`. Raises InputError where it is absent, broken, of another format, or at odds with
+    itself.
+    """
     path = folder / MANIFEST_NAME
     mend = "remove the folder and run `windtunnel data prepare` again"
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        document = json.loads(text)
     except FileNotFoundError:
         raise InputError(
             f"{folder} holds no {MANIFEST_NAME}, so it is no prepared data set: name another folder, or {mend}"
         ) from None
-    except ValueError as error:
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): {mend}") from None
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON ({error}): {mend}") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT_VERSION:
         raise InputError(f"{path} is not of format {FORMAT_VERSION}: {mend}")
     try:
-        spec = DataSpec(**document["spec"])
-        domains = tuple(_domain(entry) for entry in document["domains"])
-        tokenizer = FileRecord(**document["tokenizer"]) if document["tokenizer"] is not None else None
-        return Manifest(
-            spec=spec,
-            vocabulary_size=document["vocabulary_size"],
-            separator_token=document["separator_token"],
-            token_dtype=document["token_dtype"],
-            tokenizer=tokenizer,
-            domains=domains,
-            content_hash=document["content_hash"],
-        )
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path} lacks or misnames a field ({error}): {mend}") from None
+        manifest = _READER.validate_json(text, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        reason = " ".join(first["msg"].split())
+        raise InputError(f"{path} lacks or misnames a field ({place}: {reason}): {mend}") from None
+    if contradiction := _contradiction(manifest):
+        raise InputError(f"{path} contradicts itself ({contradiction}): {mend}")
+    return manifest
 
 
-def _domain(entry: Mapping[str, Any]) -> Domain:
-    values = {field.name: entry[field.name] for field in fields(Domain)}
-    for field in fields(Domain):
-        if field.type is FileRecord:
-            values[field.name] = FileRecord(**values[field.name])
-    return Domain(**values)
+_READER = TypeAdapter(Manifest)
+
+
+def _contradiction(manifest: Manifest) -> str | None:
+    """What cannot be true of any prepared data set, or None."""
+    if len(manifest.domains) != len(manifest.spec.sources):
+        return f"{len(manifest.domains)} domains for the spec {manifest.spec.spec}"
+    if manifest.content_hash != content_hash(manifest.vocabulary_size, manifest.separator_token, manifest.files):
+        return "content_hash is not that of its vocabulary, separator and files"
+    if manifest.token_dtype != token_dtype(manifest.vocabulary_size):
+        return f"tokens of {manifest.token_dtype} for a vocabulary of {manifest.vocabulary_size}"
+    for record in manifest.files:
+        if Path(record.name).name != record.name:
+            return f"{record.name!r} is no file name"
+    width = np.dtype(manifest.token_dtype).itemsize
+    for domain in manifest.domains:
+        for tokens, shard in (
+            (domain.train_tokens, domain.train_shard),
+            (domain.validation_tokens, domain.validation_shard),
+        ):
+            if shard.bytes != tokens * width or not tokens:
+                return f"{tokens} tokens in the {shard.bytes} bytes of {shard.name}"
+    return None

@@ -11,6 +11,7 @@ from train.data.permutation import key_of, permute, subkeys
 from train.errors import InputError
 
 Integers = npt.NDArray[np.int64]
+_LARGEST = 1 << 62  # samples: more than any run has, and whole numbers of 64 bits hold it
 
 
 class Order:
@@ -117,10 +118,10 @@ class Order:
 
     def samples_available(self) -> int:
         """How many samples the order yields before a window would be used more than `max_epochs` times."""
-        limits = np.floor(self.unique_windows * self.max_epochs).astype(np.int64)
+        epochs = min(self.max_epochs, float(_LARGEST))
+        limits = np.minimum(np.floor(self.unique_windows * epochs), float(_LARGEST)).astype(np.int64)
         used = np.flatnonzero(self.mixture.counts)
-        enough = int(limits.sum()) * PERIOD + PERIOD
-        low, high = 0, enough
+        low, high = 0, min(sum(limits.tolist()) * PERIOD + PERIOD, _LARGEST)
         while low < high:  # counts_before grows with its argument, so bisect
             middle = (low + high + 1) // 2
             if (self.mixture.counts_before(middle)[used] <= limits[used]).all():

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from train.data import synthetic_domains, text_domains
+from train.data.corpus import Corpus
 from train.data.manifest import MANIFEST_NAME, Manifest, load
 from train.data.sources import fingerprint
 from train.data.specification import DataSpec
@@ -70,6 +71,7 @@ def _build(spec: DataSpec, folder: Path, progress: Callable[[str], None]) -> Non
     try:
         domains = synthetic_domains if spec.sources[0].kind == "synthetic" else text_domains
         domains.build(spec, building, progress).write(building)
+        Corpus(building).verify_once()  # where it is then used, the folder may be read-only
         building.rename(folder)
     finally:
         shutil.rmtree(building, ignore_errors=True)

@@ -3,7 +3,7 @@
 from array import array
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ import numpy.typing as npt
 Pieces = Iterable[npt.NDArray[np.unsignedinteger[Any]]]
 
 
-def token_dtype(vocabulary_size: int) -> str:
+def token_dtype(vocabulary_size: int) -> Literal["uint16", "uint32"]:
     """The narrowest of uint16 and uint32 that holds every id."""
     return "uint16" if vocabulary_size <= 1 << 16 else "uint32"
 

@@ -12,6 +12,7 @@ from train.errors import InputError
 FORMAT_VERSION = 1  # of the prepared folder; part of its identity
 BYTE_VOCABULARY = 256
 SMALLEST_MERGED_VOCABULARY = 258  # 256 bytes, the separator, one merge
+LARGEST_VOCABULARY = 1 << 20  # the tokenizer's trainer reserves memory for all of it at once
 OFFLINE_SPECIFICATIONS = (
     "speeches, plays, synthetic:context-tree, synthetic:zipf-facts, text:GLOB, jsonl:GLOB, parquet:GLOB"
 )
@@ -75,6 +76,10 @@ class DataSpec:
             raise InputError(
                 f"vocabulary={self.vocabulary} cannot be used for {self.spec}: {BYTE_VOCABULARY} is bytes, "
                 f"{SMALLEST_MERGED_VOCABULARY} or more is byte-level BPE"
+            )
+        if self.vocabulary > LARGEST_VOCABULARY:
+            raise InputError(
+                f"vocabulary={self.vocabulary} is too large for a tokenizer: give at most {LARGEST_VOCABULARY}"
             )
 
     @property

@@ -5,16 +5,19 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from train.data.corpus import Corpus
+from train.data import corpus as corpus_module
+from train.data.corpus import STAMP_NAME, Corpus
 from train.data.evaluation_windows import evaluation_windows
-from train.data.manifest import MANIFEST_NAME
+from train.data.manifest import MANIFEST_NAME, FileRecord, content_hash, load
 from train.data.prepare import prepare
 from train.data.specification import DataSpec
 from train.errors import InputError
@@ -229,12 +232,54 @@ def test_a_changed_shard_is_noticed_by_verify(prepared: Path) -> None:
         corpus.verify()
 
 
+def corrupt(path: Path) -> None:
+    """Another byte, the size kept."""
+    data = bytearray(path.read_bytes())
+    data[10] ^= 1
+    path.write_bytes(data)
+
+
+def test_verify_once_reads_everything_after_a_change_and_only_then(
+    prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (prepared / STAMP_NAME).unlink()
+    Corpus(prepared).verify_once()
+    unchanged, changed = Corpus(prepared), Corpus(prepared)
+    with monkeypatch.context() as patch:
+        patch.setattr(corpus_module, "sha256_of", None)  # reading anything now fails
+        unchanged.verify_once()
+    path = shard(prepared)
+    corrupt(path)
+    os.utime(path, ns=(0, 0))  # the clock of a file system may be coarse
+    for _ in range(2):  # a refusal leaves no stamp
+        with pytest.raises(InputError, match=rf"{path} differs from the hash in its manifest"):
+            changed.verify_once()
+
+
+def test_a_folder_that_cannot_be_written_is_verified_each_time(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, content: bytes) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(corpus_module, "write_atomically", refuse)
+    (prepared / STAMP_NAME).write_text("[torn")
+    corpus = Corpus(prepared)
+    corpus.verify_once()
+    corrupt(shard(prepared))
+    with pytest.raises(InputError, match="differs from the hash"):
+        corpus.verify_once()
+
+
+def test_a_prepared_data_set_is_verified_already(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = Corpus(prepared)
+    monkeypatch.setattr(corpus_module, "sha256_of", None)
+    corpus.verify_once()
+
+
 def test_a_token_outside_the_vocabulary_is_noticed_by_verify(prepared: Path) -> None:
     """Hashes agree with the shards here: it is the vocabulary of the manifest that is wrong."""
-    path = prepared / MANIFEST_NAME
-    document = json.loads(path.read_text())
-    document["vocabulary_size"] = 60
-    path.write_text(json.dumps(document))
+    manifest = load(prepared)
+    digest = content_hash(60, manifest.separator_token, manifest.files)
+    replace(manifest, vocabulary_size=60, content_hash=digest).write(prepared)
     with pytest.raises(InputError, match=r"hold id \d+ but the vocabulary is 60"):
         Corpus(prepared).verify()
 
@@ -255,6 +300,7 @@ def test_a_vocabulary_too_small_for_the_data(prepared: Path) -> None:
         (lambda text: text.replace('"format": 1', '"format": 99'), "is not of format 1"),
         (lambda text: text.replace('"licence"', '"license"'), "lacks or misnames a field"),
         (lambda text: "[]", "is not of format 1"),
+        (lambda text: "[" * 100_000, "is not valid JSON"),
     ],
 )
 def test_a_broken_manifest(prepared: Path, change: Callable[[str], str], message: str) -> None:
@@ -262,6 +308,56 @@ def test_a_broken_manifest(prepared: Path, change: Callable[[str], str], message
     path.write_text(change(path.read_text()))
     with pytest.raises(InputError, match=message):
         Corpus(prepared)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"token_dtype": "float99"}, "token_dtype: Input should be 'uint16' or 'uint32'"),
+        ({"token_dtype": "uint32"}, "tokens of uint32 for a vocabulary of 280"),
+        ({"vocabulary_size": 65}, "content_hash is not that of its vocabulary"),
+        ({"vocabulary_size": "280"}, "vocabulary_size: Input should be a valid integer"),
+        ({"vocabulary_size": -1}, "vocabulary_size: Input should be greater than or equal to 0"),
+        ({"separator_token": 1.5}, "separator_token"),
+        ({"content_hash": "0" * 64}, "content_hash is not that of"),
+        ({"domains": []}, "0 domains for the spec text:"),
+        ({"domains": 3}, "domains: Input should be a valid array"),
+        ({"domains": [None]}, "domains.0"),
+        ({"tokenizer": None}, "content_hash is not that of"),
+        ({"tokenizer": {"name": 1}}, "tokenizer.name"),
+        ({"spec": {"spec": "nothing"}}, "'nothing' is no source"),
+    ],
+)
+def test_a_manifest_of_wrong_values_is_refused_in_one_line(
+    prepared: Path, changes: dict[str, Any], message: str
+) -> None:
+    path = prepared / MANIFEST_NAME
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    with pytest.raises(InputError) as caught:
+        Corpus(prepared)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(str(path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train_tokens": 5}, r"5 tokens in the \d+ bytes"),
+        ({"train_offsets": FileRecord("../elsewhere.npy", 8, "0")}, "is no file name"),
+    ],
+)
+def test_a_domain_that_contradicts_its_files(prepared: Path, changes: dict[str, Any], message: str) -> None:
+    manifest = load(prepared)
+    changed = replace(manifest, domains=(replace(manifest.domains[0], **changes),))
+    digest = content_hash(changed.vocabulary_size, changed.separator_token, changed.files)
+    replace(changed, content_hash=digest).write(prepared)
+    with pytest.raises(InputError, match=message):
+        load(prepared)
+
+
+def test_a_home_folder_of_nobody(refusal: Callable[..., str]) -> None:
+    assert refusal("text:~no-such-user/x").startswith("~no-such-user/x: there is no such home folder")
 
 
 def test_validation_below_one_window(prepared: Path) -> None:

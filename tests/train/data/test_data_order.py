@@ -103,6 +103,14 @@ def test_samples_available_is_exactly_where_the_limit_is_passed(
         order.require(8 * available + 1)
 
 
+@pytest.mark.parametrize("max_epochs", [1e18, 1e300])
+@pytest.mark.parametrize("weights", [None, [1.0, 3.0, 0.0]])
+def test_epochs_without_end_are_a_limit_that_no_run_reaches(weights: list[float] | None, max_epochs: float) -> None:
+    order = Order(0, [100, 200, 300], 16, weights, max_epochs=max_epochs)
+    assert order.samples_available() == 2**62 if max_epochs == 1e300 else order.samples_available() > 10**18
+    order.require(10**18)
+
+
 def test_accounting_of_unique_tokens_and_epochs() -> None:
     order = Order(0, [100], 16, unique_tokens=16 * 50, max_epochs=4)
     assert order.unique_tokens_seen(30) == 16 * 30

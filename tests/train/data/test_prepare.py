@@ -156,7 +156,7 @@ def test_equal_data_have_equal_content_hashes_and_bytes(texts: Path, tmp_path: P
 def test_every_file_is_listed_with_its_hash_and_nothing_else_is_left(texts: Path, tmp_path: Path) -> None:
     folder = prepare(DataSpec(f"text:{texts}/*.txt", vocabulary=280), tmp_path / "data")
     files = {record.name: record for record in load(folder).files}
-    assert {path.name for path in folder.iterdir()} == {*files, "manifest.json"}
+    assert {path.name for path in folder.iterdir()} == {*files, "manifest.json", ".verified.json"}
     for name, record in files.items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == record.sha256
     assert {path.name for path in (tmp_path / "data").iterdir()} == {folder.name, f".{folder.name}.lock"}

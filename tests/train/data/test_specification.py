@@ -70,6 +70,7 @@ def test_the_vocabulary_is_known_before_preparing(spec: str, vocabulary: int) ->
         ({"spec": "hub:org/name"}, "has no end"),
         ({"spec": "speeches+synthetic:zipf-facts", "token_budget": 10}, "share no vocabulary"),
         ({"spec": "speeches", "vocabulary": 100}, "vocabulary=100 cannot be used"),
+        ({"spec": "speeches", "vocabulary": 10**9}, "vocabulary=1000000000 is too large .* at most 1048576"),
         ({"spec": "speeches", "validation_fraction": 0.0}, r"outside \(0, 0\.5\]"),
         ({"spec": "speeches", "validation_fraction": float("nan")}, r"outside \(0, 0\.5\]"),
         ({"spec": "speeches", "token_budget": -1}, "is negative"),
