@@ -47,6 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_overview())
         return 0
     verb = next((verb for verb in VERBS if arguments[: len(verb.split())] == verb.split()), None)
+    family = [each for each in VERBS if each.split()[0] == arguments[0]]
+    if verb is None and family and arguments[1:] in ([], ["-h"], ["--help"]):  # `windtunnel data --help`
+        print("\n".join(f"  windtunnel {each:14}{VERBS[each][1]}" for each in family))
+        return 0
     if verb is None:
         asked = " ".join(" ".join(arguments[:2]).split())
         print(f"windtunnel: {asked}: no such verb (there are: train, {', '.join(VERBS)})", file=sys.stderr)
