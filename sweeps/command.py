@@ -13,6 +13,16 @@ from train.errors import InputError
 # Verbs with their own parser. Modules load only when their verb is used, so that `--help` is instant.
 VERBS = {
     "data prepare": ("train.data.command", "text or a synthetic source -> token shards and a manifest"),
+    "table": ("analysis.table_command", "the run table of a folder of runs, a CSV or Parquet file, or W&B"),
+    "laws": ("analysis.laws_command", "the catalogue of laws: formula, columns, citation, grid"),
+    "fit": ("analysis.fit_command", "fit a law to a table"),
+    "rank": ("analysis.rank_command", "laws ranked by held-out error and coverage, over growing compute"),
+    "contrast": ("analysis.contrast_command", "two arms: which is better at a scale, and how likely"),
+    "predict": ("analysis.predict_command", "what a fit predicts, sealed if asked"),
+    "score": ("analysis.score_command", "a sealed prediction against the run it was about"),
+    "audit": ("analysis.audit_command", "exponents under every convention of parameters and FLOPs"),
+    "isoflop": ("analysis.isoflop_command", "the best size at each budget, and its exponent"),
+    "optimum": ("analysis.optimum_command", "the best size and tokens for a budget"),
     "export": ("train.export", "a run -> a model folder that transformers loads"),
     "wandb push": ("train.wandb_mirror", "rebuild W&B runs from records"),
     "doctor": ("train.doctor", "what this machine is good for"),

@@ -12,7 +12,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "configs": set(),
     "models": {"models"},
     "train": {"train", "models", "configs"},
-    "analysis": {"analysis", "train.records", "train.errors", "models.accounting", "models.configuration"},
+    "analysis": {
+        "analysis",
+        "train.records",
+        "train.errors",
+        "train.provenance",
+        "models.accounting",
+        "models.configuration",
+    },
     "sweeps": {"sweeps", "analysis", "train", "models", "configs"},
 }
 OURS = set(MAY_IMPORT) | {"tests"}

@@ -27,10 +27,10 @@ class Curve:
     every_steps: int
     tokens_per_step: int
     vocabulary_size: int
-    rates_S: NDArray[np.float32]  # noqa: N815
+    rates_S: NDArray[np.float32]
     step: int = 0
-    pending_S2: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 2), np.float32))  # noqa: N815
-    recent_S: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))  # noqa: N815
+    pending_S2: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 2), np.float32))
+    recent_S: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
     diverged_at: int | None = None  # the first step (counted from 1) whose loss or gradient was not finite or exploded
 
     def absorb(self, values_S2: NDArray[np.float32]) -> list[dict[str, Any]]:

@@ -325,8 +325,8 @@ class StandIn:
                     body = gzip.decompress(body)
                 self.reply(stand_in.answer(self.path, body))
 
-            do_PUT = do_POST  # noqa: N815
-            do_GET = do_POST  # noqa: N815
+            do_PUT = do_POST
+            do_GET = do_POST
 
             def reply(self, answer: dict[str, Any]) -> None:
                 data = json.dumps(answer).encode()

@@ -1,0 +1,1 @@
+"""From run tables to laws, intervals, sealed predictions and their scores."""

@@ -1,0 +1,96 @@
+"""`windtunnel audit`: the same losses under every count of parameters and FLOPs, exponents side by side."""
+
+import argparse
+import math
+from typing import Any
+
+from analysis.audit import Audited, audit, spread
+from analysis.isoflop import LEVEL
+from analysis.json_output import write_document
+from analysis.laws import law as law_named
+from analysis.table_arguments import add_table_arguments, table_of_arguments
+from train.errors import InputError
+
+EXAMPLE = """examples:
+  windtunnel audit runs
+  windtunnel audit points.csv --columns N=total,N_non_embedding=body,D=tokens,C_exact=flops,loss=val_loss
+  windtunnel audit runs --law overtraining --json -
+
+A column N or N_... is a count of parameters, C or C_... of FLOPs; 6 N D of each N is added where it is missing."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLE
+    add_table_arguments(parser)
+    parser.add_argument("--law", default="chinchilla", metavar="NAME", help="default chinchilla")
+    parser.add_argument("--objective", metavar="O", help="as `windtunnel fit` takes it")
+    parser.add_argument("--bootstrap", type=int, default=400, metavar="B", help="replicates over runs; default 400")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap; default 0")
+    parser.add_argument("--json", metavar="PATH", help="the result for programs; - is standard output")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Refits and prints. Raises InputError for bad input; exit status 2 where no convention could be fitted."""
+    if arguments.bootstrap < 2:
+        raise InputError(f"--bootstrap {arguments.bootstrap}: give at least 2 replicates")
+    law = law_named(arguments.law)
+    table = table_of_arguments(arguments)
+    found = audit(table, law, arguments.objective, replicates=arguments.bootstrap, seed=arguments.seed)
+    if not write_document(document(arguments.law, found), arguments.json):
+        print(describe(found))
+        for exclusion in table.excluded:
+            print(f"left out: {exclusion.run}: {exclusion.reason}")
+        for note in table.notes:
+            print(f"note: {note}")
+    return 0 if any(each.exponents for each in found) else 2
+
+
+def document(law: str, found: list[Audited]) -> dict[str, Any]:
+    return {
+        "law": law,
+        "interval_level": LEVEL,
+        "conventions": [
+            {
+                "source": each.source,
+                "N": each.N,
+                "C": each.C,
+                "status": each.status,
+                "reason": each.reason,
+                "exponents": {
+                    name: {"value": estimate.value, "interval": [_number(end) for end in estimate.interval]}
+                    for name, estimate in each.exponents.items()
+                },
+                "objective_value": _number(each.value),
+                "num_points": each.num_points,
+            }
+            for each in found
+        ],
+        "spread": {name: list(ends) for name, ends in spread(found).items()},
+    }
+
+
+def describe(found: list[Audited]) -> str:
+    """A row for each convention, a column for each exponent, and how far apart they are."""
+    names = list(dict.fromkeys(name for each in found for name in each.exponents))
+    if not names:
+        reasons = dict.fromkeys(f"refused ({each.status}): {each.reason}" for each in found)
+        return "\n".join(["no convention could be fitted", *reasons])
+    cells = [["from", "N", "C", *(f"{name} ({100 * LEVEL:.0f} %)" for name in names), "status"]]
+    for each in found:
+        shown = []
+        for name in names:
+            estimate = each.exponents.get(name)
+            low, high = estimate.interval if estimate else (math.nan, math.nan)
+            shown.append(f"{estimate.value:.4f} [{low:.3f}, {high:.3f}]" if estimate else "-")
+        status = each.status if not each.reason else f"{each.status}: {each.reason}"
+        cells.append([each.source, each.N, each.C or "-", *shown, status])
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    for name, (low, high) in spread(found).items():
+        lines.append(f"{name} moves from {low:.4f} to {high:.4f} with the convention")
+    return "\n".join(lines)
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None

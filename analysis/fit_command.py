@@ -1,0 +1,110 @@
+"""`windtunnel fit`: a law, a table and an objective to parameters, intervals and a status."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from analysis.fit_document import REFUSED, Fit
+from analysis.fitting import fit
+from analysis.laws import law as law_named
+from analysis.table import load_table
+from train.errors import InputError
+
+EXAMPLE = """examples:
+  windtunnel fit runs --law chinchilla --output fit.json
+  windtunnel fit points.csv --law chinchilla --columns N=params,D=tokens,loss=val_loss --bootstrap 4000
+  windtunnel fit points.csv --law power:D --where 'N > 1e6' --objective log-lad --json -"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLE
+    parser.add_argument(
+        "source", metavar="SOURCE", help="a folder of runs, a CSV or Parquet file, wandb:ENTITY/PROJECT"
+    )
+    parser.add_argument("--law", required=True, metavar="NAME", help="a law of `windtunnel laws`")
+    parser.add_argument(
+        "--objective",
+        metavar="O",
+        help="log-huber:DELTA, log-lad, log-mse, huber:DELTA, lad or mse; @COLUMN weights by 1/COLUMN^2",
+    )
+    parser.add_argument("--bootstrap", type=int, default=0, metavar="B", help="replicates over runs; default none")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap; default 0")
+    parser.add_argument("--columns", metavar="N=a,D=b,loss=c", help="columns of the source by the names laws use")
+    parser.add_argument("--where", metavar="EXPR", help="fit only these rows, such as 'D >= 2e6'")
+    parser.add_argument(
+        "--include", action="append", default=[], metavar="RUN=REASON", help="fit a run that is excluded"
+    )
+    parser.add_argument("--exclude", action="append", default=[], metavar="RUN=REASON", help="leave a run out")
+    parser.add_argument("--allow-few-points", action="store_true", help="fit as many points as parameters")
+    parser.add_argument("--no-profile", action="store_true", help="skip the profile of every parameter")
+    parser.add_argument("--output", type=Path, metavar="FIT.json", help="the fit, for predict, optimum and contrast")
+    parser.add_argument("--json", metavar="PATH", help="the result for programs; - is standard output")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Fits and prints. Raises InputError for bad input; a refused design is written out too and is exit status 2."""
+    if arguments.bootstrap < 0:
+        raise InputError(f"--bootstrap {arguments.bootstrap}: it must be 0 or more")
+    law = law_named(arguments.law)
+    table = load_table(
+        arguments.source,
+        columns=arguments.columns,
+        where=arguments.where,
+        exclude=arguments.exclude,
+        include=arguments.include,
+    )
+    found = fit(
+        table,
+        law,
+        arguments.objective,
+        bootstrap=arguments.bootstrap,
+        seed=arguments.seed,
+        profile=not arguments.no_profile,
+        few_points=arguments.allow_few_points,
+    )
+    if arguments.output is not None:
+        found.to_json(arguments.output)
+    text = json.dumps(found.document(), indent=1, allow_nan=False)
+    if arguments.json == "-":
+        print(text)
+    else:
+        if arguments.json is not None:
+            Path(arguments.json).write_text(text + "\n")
+        print(describe(found))
+        for exclusion in table.excluded:
+            print(f"left out: {exclusion.run}: {exclusion.reason}")
+        for note in table.notes:
+            print(f"note: {note}")
+    if found.status in REFUSED:
+        print(f"refused ({found.status}): {found.reason}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def describe(found: Fit) -> str:
+    """The fit for people. A parameter that is not identified has no number, only its open interval."""
+    lines = [
+        f"{found.law.name}: {found.law.formula}",
+        f"status {found.status}{': ' + found.reason if found.reason else ''}",
+        f"{found.num_points} points, {found.objective} = {found.value:.8g}, {found.seconds:.2f} s",
+    ]
+    if not found.parameters:
+        return "\n".join(lines[:2])
+    meanings = {parameter.name: parameter.meaning for parameter in found.law.parameters}
+    lines.append(f"{'parameter':<10} {'value':>14}  {'95 % interval (' + found.interval_method + ')':<34} meaning")
+    for name, value in found.parameters.items():
+        shown = "not identified" if name in found.not_identified else f"{value:.6g}"
+        low, high = found.intervals.get(name, (float("nan"), float("nan")))
+        interval = f"[{low:.5g}, {'unbounded' if high == float('inf') else f'{high:.5g}'}]" if low == low else "-"
+        lines.append(f"{name:<10} {shown:>14}  {interval:<34} {meanings[name]}")
+    if found.seed_noise is not None:
+        lines.append(f"seed noise {100 * found.seed_noise:.3g} % of the loss")
+    if found.certificate is not None:
+        sure = found.certificate
+        lines.append(
+            f"certificate: {sure.starts_agreeing} of {sure.starts} starts agree; "
+            f"a Newton step would still gain {sure.newton_decrement:.1e} of the objective"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,189 @@
+"""Fits a law to a table: starts, the global optimum, a certificate, intervals, or a typed refusal.
+
+Legend: P points, R replicates (or starts), K parameters.
+"""
+
+import math
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from analysis.absolute_deviations import sharpen
+from analysis.bootstrap import bootstrap_replicates, percentile_intervals
+from analysis.design import SCALE_COLUMNS, design_fault
+from analysis.fit_document import INTERVAL_LEVEL, REFUSED, Certificate, Fit, Points, Status
+from analysis.law import Array, Columns, Law, require_columns
+from analysis.matching_columns import for_table
+from analysis.objective import Kind, Objective, parse_objective
+from analysis.problem import Problem
+from analysis.profile import profile_parameters
+from analysis.seed_noise import seed_noise
+from analysis.starts import KEPT, choose_starts
+from analysis.table import Table
+from train.errors import InputError
+
+__all__ = ["REFUSED", "Fit", "fit", "fit_batch", "global_optimum"]
+
+# Two starts agree when their objectives do to this share; the kinks of absolute deviations are met less sharply.
+AGREEMENT = {"huber": 1e-6, "mse": 1e-6, "lad": 1e-3}
+# Residuals smaller than this, in the objective's unit, are rounding.
+ROUNDING = 1e-10
+
+
+def fit(
+    table: Table,
+    law: Law,
+    objective: str | Objective | None = None,
+    *,
+    bootstrap: int = 0,
+    seed: int = 0,
+    profile: bool = True,
+    few_points: bool = False,
+) -> Fit:
+    """The fit of `law` to `table`, with profile intervals, and bootstrap ones (over runs) where `bootstrap` replicates
+    are asked for. A design that cannot identify the law gives a Fit without parameters and the status that says why.
+    Raises InputError for values no law can be fitted to.
+    """
+    began = time.perf_counter()
+    if law.steps is not None:
+        from analysis.chain import fit_chain
+
+        return fit_chain(table, law, bootstrap=bootstrap, seed=seed, profile=profile, few_points=few_points)
+    law = for_table(law, table.columns)
+    aim = parse_objective(objective or law.objective)
+    noise = seed_noise(table, law.target)
+    if law.rows is not None:
+        table.require(*law.columns, law.target)
+        table = table.take(law.rows(table.columns))
+    points = _points(table, law, aim)
+    empty = Fit(
+        law=law,
+        objective=aim.name,
+        parameters={},
+        value=math.nan,
+        status="not_converged",
+        reason="",
+        not_identified=(),
+        intervals={},
+        interval_method="none",
+        num_points=len(points.target_P),
+        seconds=0.0,
+        table_digest=table.digest,
+        source=table.source,
+        seed_noise=noise,
+        certificate=None,
+        points=points,
+    )
+    fault = design_fault(law, points.columns, len(points.target_P), few_points)
+    if fault is not None:
+        return replace(empty, status=fault[0], reason=fault[1], seconds=time.perf_counter() - began)
+    problem = Problem.of(law, points.columns, points.target_P, points.weights_P, aim)
+    internal_K, certificate = global_optimum(problem, seed)
+    natural_K = problem.coordinates.to_natural(internal_K[None])[0]
+    status, reason = _verdict(certificate)
+    intervals: dict[str, tuple[float, float]] = {}
+    not_identified: tuple[str, ...] = ()
+    method, replicates_KR = "none", None
+    if profile:
+        intervals, not_identified = profile_parameters(problem, internal_K, points.run_P, level=INTERVAL_LEVEL)
+        method = "profile"
+        if not_identified and status == "converged":
+            status = "not_identified"
+            reason = f"the profile of {', '.join(not_identified)} is flat on one side: no number is known for it"
+    if bootstrap:
+        replicates_KR = bootstrap_replicates(problem, internal_K, points.run_P, bootstrap, seed)
+        percentiles = percentile_intervals(law, replicates_KR, INTERVAL_LEVEL)
+        # A flat profile stands: resampling runs cannot show an end that the data do not have.
+        intervals = {name: intervals[name] if name in not_identified else percentiles[name] for name in law.names}
+        method = "bootstrap over runs"
+    return replace(
+        empty,
+        parameters={name: float(value) for name, value in zip(law.names, natural_K, strict=True)},
+        value=float(problem.value(internal_K[None])[0]),
+        status=status,
+        reason=reason,
+        not_identified=not_identified,
+        intervals=intervals,
+        interval_method=method,
+        certificate=certificate,
+        replicates=replicates_KR,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def fit_batch(
+    law: Law, columns: Columns, target: Array, weights: Array, objective: str | Objective, starts_RK: Array
+) -> tuple[Array, Array]:
+    """Many replicates as one batch, each from its own start: natural parameters (R, K) and objective values (R,).
+    `target` and `weights` are (P,) or (R, P); `starts_RK` are natural parameters.
+    """
+    problem = Problem.of(law, columns, target, weights, parse_objective(objective))
+    found = problem.solve(problem.coordinates.to_internal(starts_RK), problem.deltas())
+    value_R = problem.objective.value(problem.predict(found.internal_RK), np.atleast_2d(target), np.atleast_2d(weights))
+    return problem.coordinates.to_natural(found.internal_RK), value_R
+
+
+def global_optimum(problem: Problem, seed: int = 0) -> tuple[Array, Certificate]:
+    """The best of the kept starts after two restarts near it, in internal coordinates (K,), with its certificate."""
+    kind = problem.objective.kind
+    rounding = np.shape(problem.target)[-1] * (ROUNDING if kind == "lad" else ROUNDING**2)
+    found = problem.solve(choose_starts(problem), problem.deltas())
+    independent_RK, decrement_R, value_R = found.internal_RK, found.decrement_R, problem.value(found.internal_RK)
+    if _agreeing(value_R, float(value_R.min()), kind, rounding) < 2:
+        more = problem.solve(choose_starts(problem, 5 * KEPT)[KEPT:], problem.deltas())
+        independent_RK = np.concatenate([independent_RK, more.internal_RK])
+        decrement_R = np.concatenate([decrement_R, more.decrement_R])
+        value_R = np.concatenate([value_R, problem.value(more.internal_RK)])
+    best_K = independent_RK[np.argmin(value_R)]
+    if kind == "lad":
+        best_K, best_value, decrement = sharpen(problem, best_K)
+    else:
+        nudge_2K = np.array([[0.0], [0.03]]) * np.random.default_rng(seed).standard_normal((2, len(best_K)))
+        again = problem.solve(best_K + nudge_2K, problem.deltas()[-1:], max_iterations=400)
+        every_RK = np.concatenate([independent_RK, again.internal_RK])
+        every_R = np.concatenate([value_R, problem.value(again.internal_RK)])
+        best = int(np.argmin(every_R))
+        best_K, best_value = every_RK[best], float(every_R[best])
+        # The solver's value of squares is half of theirs.
+        decrement = float(np.concatenate([decrement_R, again.decrement_R])[best]) * (2.0 if kind == "mse" else 1.0)
+    coordinates = problem.coordinates
+    at_bound_K = (best_K <= coordinates.lower_K + 1e-6) | (best_K >= coordinates.upper_K - 1e-6)
+    return best_K, Certificate(
+        starts=len(value_R),
+        starts_agreeing=_agreeing(value_R, best_value, kind, rounding),
+        newton_decrement=decrement / max(best_value, rounding),
+        at_bound=tuple(name for name, bound in zip(problem.law.names, at_bound_K, strict=True) if bound),
+    )
+
+
+def _agreeing(value_R: Array, best: float, kind: Kind, rounding: float) -> int:
+    return int(np.sum(value_R <= best * (1 + AGREEMENT[kind]) + rounding))
+
+
+def _verdict(certificate: Certificate) -> tuple[Status, str]:
+    if certificate.starts_agreeing < 2 and certificate.starts > 1:
+        return "not_converged", f"of {certificate.starts} independent starts only one reached this value"
+    if certificate.newton_decrement > 1e-6:
+        return "not_converged", f"the gradient is not small (relative decrement {certificate.newton_decrement:.1e})"
+    if certificate.at_bound:
+        return "edge", f"{', '.join(certificate.at_bound)} ended at a bound"
+    return "converged", ""
+
+
+def _points(table: Table, law: Law, objective: Objective) -> Points:
+    require_columns(law, table.columns)
+    wanted = (*law.columns, law.target, *([objective.noise_column] if objective.noise_column else []))
+    columns = {name: np.asarray(value, dtype=np.float64) for name, value in table.require(*wanted).items()}
+    coupled = {part for _, _, text in law.couplings for part in text.replace("/", "*").split("*")}
+    for name, values_P in columns.items():
+        positive = name in coupled or name in SCALE_COLUMNS or (name == law.target and objective.log)
+        bad_P = ~np.isfinite(values_P) | ((values_P <= 0) if positive else False)
+        if bad_P.any():
+            row = int(np.flatnonzero(bad_P)[0])
+            raise InputError(
+                f"row {row + 1}, column {name}: {values_P[row]:g} is not a {'positive ' if positive else ''}number; "
+                "correct it or leave the row out with --where"
+            )
+    weights_P = objective.weights(columns, len(table))
+    return Points({name: columns[name] for name in law.columns}, columns[law.target], weights_P, np.asarray(table.run))

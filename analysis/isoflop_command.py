@@ -1,0 +1,134 @@
+"""`windtunnel isoflop`: the optimal size of every budget, and the exponents of size and tokens against compute."""
+
+import argparse
+import math
+from typing import Any
+
+import numpy as np
+
+from analysis.isoflop import LEVEL, Exponent, Isoflop, Minimum, fit_isoflop, fit_pairs
+from analysis.json_output import write_document
+from analysis.table_arguments import add_table_arguments, table_of_arguments
+from train.errors import InputError
+
+EXAMPLE = """examples:
+  windtunnel isoflop runs
+  windtunnel isoflop points.csv --columns C=flops,N=params,D=tokens,loss=val_loss --form spline
+  windtunnel isoflop optima.csv --columns C=flops,N=best_params,log_sd=spread --pairs"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLE
+    add_table_arguments(parser)
+    parser.add_argument(
+        "--form", choices=("cubic", "spline"), default="cubic", help="of log loss in log N at one budget; default cubic"
+    )
+    parser.add_argument(
+        "--noise", type=float, metavar="SD", help="standard deviation of log loss; default from seeds, else residuals"
+    )
+    parser.add_argument(
+        "--bootstrap", type=int, default=2000, metavar="B", help="replicates of the noise; default 2000"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap; default 0")
+    parser.add_argument(
+        "--pairs", action="store_true", help="each row is a budget C and its optimal N (and log_sd) already"
+    )
+    parser.add_argument("--json", metavar="PATH", help="the result for programs; - is standard output")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Fits and prints. Raises InputError for bad input; too few budgets with a minimum are exit status 2."""
+    if arguments.bootstrap < 2:
+        raise InputError(f"--bootstrap {arguments.bootstrap}: give at least 2 replicates")
+    table = table_of_arguments(arguments)
+    if arguments.pairs:
+        columns = table.require("C", "N")
+        spread = table.require("log_sd")["log_sd"] if "log_sd" in table.columns else None
+        found = fit_pairs(columns["C"], columns["N"], spread)
+        content: dict[str, Any] = {"exponent_N": _exponent(found), "num_points": len(table), "status": "converged"}
+        if not write_document(content, arguments.json):
+            print(_sentence("N", found))
+        return 0
+    fitted = fit_isoflop(
+        table, form=arguments.form, noise=arguments.noise, replicates=arguments.bootstrap, seed=arguments.seed
+    )
+    if not write_document(document(fitted), arguments.json):
+        print(describe(fitted))
+        for exclusion in table.excluded:
+            print(f"left out: {exclusion.run}: {exclusion.reason}")
+        for note in table.notes:
+            print(f"note: {note}")
+    return 0 if fitted.status == "converged" else 2
+
+
+def document(fitted: Isoflop) -> dict[str, Any]:
+    return {
+        "form": fitted.form,
+        "status": fitted.status,
+        "reason": fitted.reason,
+        "noise": fitted.noise,
+        "noise_from": fitted.noise_from,
+        "exponent_N": None if fitted.size is None else _exponent(fitted.size),
+        "exponent_D": None if fitted.tokens is None else _exponent(fitted.tokens),
+        "interval_level": LEVEL,
+        "budgets": [_minimum(each) for each in fitted.minima],
+    }
+
+
+def _minimum(found: Minimum) -> dict[str, Any]:
+    numbers = {"N": found.N, "D": found.D, "loss": found.loss, "log_sd": found.log_sd}
+    return {
+        "C": found.C,
+        "num_points": found.num_points,
+        "refused": found.refusal,
+        **{name: value if math.isfinite(value) else None for name, value in numbers.items()},
+        "interval_N": None if found.refusal else list(found.N_interval),
+    }
+
+
+def _exponent(found: Exponent) -> dict[str, Any]:
+    return {
+        "value": found.exponent,
+        "interval": list(found.interval),
+        "coefficient": found.coefficient,
+        "scatter": found.scatter,
+    }
+
+
+def describe(fitted: Isoflop) -> str:
+    """The budgets and the exponents for people."""
+    lines = [f"{'C (FLOPs)':>10} {'points':>6} {'N':>10}  {'95 % interval':<22} {'D':>10} {'D/N':>8} {'loss':>8}"]
+    for each in fitted.minima:
+        start = f"{each.C:>10.3g} {each.num_points:>6}"
+        if each.refusal is not None:
+            lines.append(f"{start} refused: {REFUSALS[each.refusal]}")
+            continue
+        low, high = each.N_interval
+        interval = f"[{low:.3g}, {high:.3g}]"
+        lines.append(
+            f"{start} {each.N:>10.4g}  {interval:<22} {each.D:>10.4g} {each.D / each.N:>8.3g} {each.loss:>8.4f}"
+        )
+    lines.append(f"noise {100 * fitted.noise:.2g} % of the loss, from {fitted.noise_from}; curves: {fitted.form}")
+    for name, found in (("N", fitted.size), ("D", fitted.tokens)):
+        if found is not None:
+            lines.append(_sentence(name, found))
+    if fitted.status != "converged":
+        lines.append(f"refused ({fitted.status}): {fitted.reason}")
+    return "\n".join(lines)
+
+
+def _sentence(name: str, found: Exponent) -> str:
+    low, high = found.interval
+    return (
+        f"optimal {name} = {found.coefficient:.4g} C^{found.exponent:.4f}, exponent {low:.4f} to {high:.4f} (95 %), "
+        f"scatter {100 * float(np.expm1(found.scatter)):.1f} % in {name}"
+    )
+
+
+REFUSALS = {
+    "edge": "the lowest loss is at an edge of the sizes: add sizes beyond it",
+    "maximum": "the curve has a maximum, not a minimum: sizes or losses are wrong",
+    "noise": "noise hides the minimum: spread the sizes, or measure with more seeds",
+    "few_sizes": "fewer than 5 sizes: add sizes",
+}

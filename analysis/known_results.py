@@ -1,0 +1,99 @@
+"""Results that a source already holds at a target: what a sealed prediction must not have, and what a score needs."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis.target import complete, matches
+from train.errors import InputError
+from train.records import Json, find_runs, read_record
+
+# A run folder's N may be counted in any of these ways, its C too; a target is known if it is a run's in any of them.
+SIZES = ("total", "non_embedding", "active")
+
+
+@dataclass(frozen=True)
+class Known:
+    """A run at the target. fault: why it is no result to compare with, "" where it is one. started: UTC, where the
+    source says so.
+    """
+
+    run: str
+    fault: str
+    started: str | None
+
+
+def runs_at(source: str, at: Mapping[str, float], columns: str | None = None) -> list[Known]:
+    """Runs of a source that are at the target and have metrics, finished or not, whatever may be fitted to them.
+    `columns` as `load_table` takes them. Raises InputError where the source cannot be read or lacks a column of the
+    target.
+    """
+    path = Path(source)
+    if path.is_dir():
+        return _records_at(path, at)
+    return _rows_at(source, at, columns)
+
+
+def _rows_at(source: str, at: Mapping[str, float], columns: str | None) -> list[Known]:
+    from analysis.table_from_file import read_file
+    from analysis.table_from_wandb import read_wandb
+    from analysis.table_selection import parse_columns
+    from analysis.where import compute_column
+
+    if not source.startswith("wandb:") and not Path(source).exists():
+        raise InputError(f"{source}: no such file or folder; it is looked through for results at the target")
+    rows = read_wandb(source, "final") if source.startswith("wandb:") else read_file(Path(source))
+    found = dict(rows.table.columns)
+    for name, expression in parse_columns(columns).items():
+        found[name] = compute_column(expression, rows.table.columns, len(rows.table))
+    numbers = {name: values for name, values in found.items() if values.dtype.kind == "f"}
+    with np.errstate(all="ignore"):
+        numbers = complete(numbers)
+    for name in at:
+        if name not in numbers:
+            raise InputError(
+                f"{source}: no column {name} to look for the target in; name it with --columns {name}=COLUMN"
+            )
+    same_P = matches(numbers, at, len(rows.table))
+    if "loss" in numbers:
+        same_P &= np.isfinite(numbers["loss"])
+    return [Known(str(rows.table.label[row]), str(rows.fault[row]), None) for row in np.flatnonzero(same_P)]
+
+
+def _records_at(directory: Path, at: Mapping[str, float]) -> list[Known]:
+    folders = [directory] if (directory / "run.json").exists() else find_runs(directory)
+    if not folders and (directory / "runs").is_dir():
+        folders = find_runs(directory / "runs")
+    found = []
+    for folder in folders:
+        record = read_record(folder)
+        metrics = folder / "metrics.jsonl"
+        if not (metrics.exists() and metrics.stat().st_size) and not record.get("result"):
+            continue
+        if any(matches(columns, at, 1)[0] for columns in _conventions(record)):
+            status = record["status"]
+            name = str(record.get("run_id") or folder.name)
+            found.append(Known(name, "" if status == "finished" else status, record.get("created")))
+    return found
+
+
+def _conventions(record: Json) -> list[dict[str, Any]]:
+    """The columns of a run, once for each way to count its parameters and FLOPs."""
+    counts = record.get("counts") or {}
+    parameters, flops = counts.get("parameters") or {}, counts.get("flops") or {}
+    if not parameters:
+        return []
+    model, tokens = record["config"]["model"], float(counts["tokens"])
+    sizes = {parameters[name] for name in SIZES if name in parameters}
+    sizes.add(parameters["non_embedding"] + model["vocabulary_size"] * model["width"])
+    values = [
+        {"N": float(size), "D": tokens, "C": float(cost), "M": tokens / size}
+        for size in sizes
+        for cost in {6 * size * tokens, *flops.values()}
+        if size > 0 and math.isfinite(cost)
+    ]
+    return [{name: np.array([value]) for name, value in each.items()} for each in values]

@@ -1,0 +1,138 @@
+"""Huber regression of many replicates as one batch: Levenberg-Marquardt with tiny dense solves.
+
+The curvature of a step mixes two: that of the points inside the Huber threshold (Newton: fast, but it may be singular)
+and that of reweighted least squares (a majoriser: safe, but it converges linearly). The damping is the share of the
+second, so that a replicate moves from safe to fast by itself.
+
+Legend: P points, R replicates, K parameters.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.law import Array
+
+# (internal_RK, replicates) -> residual_RP, jacobian_RKP of the residual, for those replicates
+Evaluate = Callable[[Array, NDArray[np.intp]], tuple[Array, Array]]
+LARGEST_STEP = 2.0  # in any internal coordinate: a factor of e**2 for a positive parameter
+LARGEST_DAMPING = 1e10
+SMALLEST_DAMPING = 1e-12
+
+
+@dataclass
+class Solution:
+    """Where each replicate ended. `decrement_R` is g'H^-1 g, twice the decrease a Newton step would still promise."""
+
+    internal_RK: Array
+    value_R: Array
+    decrement_R: Array
+    iterations: int
+
+
+def _huber(residual_RP: Array, weights_RP: Array, delta_RP: Array) -> Array:
+    size_RP = np.abs(residual_RP)
+    inner_RP = np.minimum(size_RP, delta_RP)
+    with np.errstate(invalid="ignore"):
+        share_RP = inner_RP * (size_RP - 0.5 * inner_RP) * weights_RP
+    value_R = share_RP.sum(axis=1)
+    return np.where(np.isfinite(value_R), value_R, np.inf)
+
+
+def _normal_equations(
+    residual_RP: Array, jacobian_RKP: Array, weights_RP: Array, delta_RP: Array
+) -> tuple[Array, Array, Array]:
+    """Gradient (R, K), curvature of the points inside (R, K, K), curvature of reweighted least squares (R, K, K)."""
+    size_RP = np.abs(residual_RP)
+    inside_RP = size_RP <= delta_RP
+    clipped_RP = np.clip(residual_RP, -delta_RP, delta_RP)
+    gradient_RK = np.matmul(jacobian_RKP, (weights_RP * clipped_RP)[:, :, None])[:, :, 0]
+    transposed_RPK = np.swapaxes(jacobian_RKP, 1, 2)
+    if inside_RP.all():
+        inner_RKK = np.matmul(jacobian_RKP * weights_RP[:, None, :], transposed_RPK)
+        return gradient_RK, inner_RKK, inner_RKK
+    inner_RKK = np.matmul(jacobian_RKP * (weights_RP * inside_RP)[:, None, :], transposed_RPK)
+    reweight_RP = weights_RP * np.where(inside_RP, 0.0, delta_RP / np.maximum(size_RP, 1e-300))
+    outer_RKK = np.matmul(jacobian_RKP * reweight_RP[:, None, :], transposed_RPK)
+    return gradient_RK, inner_RKK, inner_RKK + outer_RKK
+
+
+def minimise(
+    evaluate: Evaluate,
+    start_RK: Array,
+    weights_RP: Array,
+    delta_RP: Array,
+    lower_K: Array,
+    upper_K: Array,
+    *,
+    free_RK: NDArray[np.bool_] | None = None,
+    max_iterations: int = 200,
+    tolerance: float = 1e-13,
+    damping: float = 1e-2,
+) -> Solution:
+    """Minimises sum_P weights * huber(residual; delta) of each replicate from its start, within bounds, moving only the
+    `free` parameters. `delta_RP` may be (R, 1), and is infinite where squares are meant. Stops a replicate when a step
+    no longer lowers its value by `tolerance` of it.
+    """
+    num_replicates, num_parameters = start_RK.shape
+    internal_RK = np.clip(start_RK, lower_K, upper_K)
+    free_RK = np.ones(start_RK.shape, dtype=bool) if free_RK is None else free_RK
+    everyone = np.arange(num_replicates)
+    residual_RP, jacobian_RKP = evaluate(internal_RK, everyone)
+    weights_RP = np.broadcast_to(weights_RP, residual_RP.shape)
+    value_R = _huber(residual_RP, weights_RP, delta_RP)
+    decrement_R = np.full(num_replicates, np.inf)
+    damping_R = np.full(num_replicates, damping)
+    quiet_R = np.zeros(num_replicates, dtype=np.int64)  # steps in a row that gained next to nothing
+    active = everyone[np.isfinite(value_R)]
+    # The state of the replicates still moving, in the order of `active`; written back when one stops.
+    here_RK, here_value_R = internal_RK[active], value_R[active]
+    residual_RP, jacobian_RKP = residual_RP[active], jacobian_RKP[active]
+    identity_KK = np.eye(num_parameters)
+    iterations = 0
+    fresh = True
+    while len(active) and iterations < max_iterations:
+        iterations += 1
+        if fresh:
+            active_weights_RP, active_delta_RP = weights_RP[active], delta_RP[active]
+            fresh = False
+        gradient_RK, inner_RKK, whole_RKK = _normal_equations(
+            residual_RP, jacobian_RKP, active_weights_RP, active_delta_RP
+        )
+        blocked_RK = ((here_RK <= lower_K) & (gradient_RK > 0)) | ((here_RK >= upper_K) & (gradient_RK < 0))
+        moving_RK = free_RK[active] & ~blocked_RK
+        diagonal_RK = np.einsum("rkk->rk", whole_RKK)
+        floor_R1 = 1e-30 + 1e-13 * diagonal_RK.max(axis=1, keepdims=True)
+        damping_R11 = damping_R[active][:, None, None]
+        curvature_RKK = inner_RKK + damping_R11 * (whole_RKK + diagonal_RK[:, :, None] * identity_KK)
+        curvature_RKK = curvature_RKK + floor_R1[:, :, None] * identity_KK * np.minimum(1.0, 1e2 * damping_R11 + 1e-3)
+        both_RKK = moving_RK[:, :, None] & moving_RK[:, None, :]
+        curvature_RKK = np.where(both_RKK, curvature_RKK, identity_KK * np.maximum(floor_R1, 1e-30)[:, :, None])
+        force_RK = np.where(moving_RK, gradient_RK, 0.0)
+        step_RK = -np.linalg.solve(curvature_RKK, force_RK[:, :, None])[:, :, 0]
+        promise_R = -np.einsum("rk,rk->r", step_RK, force_RK)
+        largest_R1 = np.abs(step_RK).max(axis=1, keepdims=True)
+        step_RK = step_RK * np.minimum(1.0, LARGEST_STEP / np.maximum(largest_R1, 1e-300))
+        trial_RK = np.clip(here_RK + step_RK, lower_K, upper_K)
+        trial_residual_RP, trial_jacobian_RKP = evaluate(trial_RK, active)
+        trial_value_R = _huber(trial_residual_RP, active_weights_RP, active_delta_RP)
+        gain_R = here_value_R - trial_value_R
+        better_R = gain_R > 0
+        decrement_R[active] = np.abs(promise_R)
+        small_R = (gain_R <= tolerance * here_value_R) & (promise_R <= 1e3 * tolerance * np.abs(here_value_R) + 1e-300)
+        quiet_R[active] = np.where(better_R & ~small_R, 0, quiet_R[active] + small_R)
+        factor_R = np.where(better_R, np.where(gain_R > 0.25 * promise_R, 0.15, 1.0), 6.0)
+        damping_R[active] = np.clip(damping_R[active] * factor_R, SMALLEST_DAMPING, LARGEST_DAMPING)
+        here_RK[better_R], here_value_R[better_R] = trial_RK[better_R], trial_value_R[better_R]
+        residual_RP[better_R], jacobian_RKP[better_R] = trial_residual_RP[better_R], trial_jacobian_RKP[better_R]
+        stop_R = (quiet_R[active] >= 2) | (damping_R[active] >= LARGEST_DAMPING) | (here_value_R <= 0)
+        if stop_R.any():
+            internal_RK[active], value_R[active] = here_RK, here_value_R
+            keep_R = ~stop_R
+            active, here_RK, here_value_R = active[keep_R], here_RK[keep_R], here_value_R[keep_R]
+            residual_RP, jacobian_RKP = residual_RP[keep_R], jacobian_RKP[keep_R]
+            fresh = True
+    internal_RK[active], value_R[active] = here_RK, here_value_R
+    return Solution(internal_RK, value_R, decrement_R, iterations)

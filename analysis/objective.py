@@ -1,0 +1,100 @@
+"""The objective of a fit, as named data: `log-huber:1e-3`, `log-lad`, `log-mse`, `huber:D`, `lad`, `mse`.
+
+`log-` takes residuals of the logarithm. Values are sums over points, not means. A name may end in `@COLUMN`: points are
+then weighted by 1/COLUMN**2, COLUMN being the standard deviation of each point's residual (its seed noise).
+
+Legend: P points, R replicates.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.law import Array, Columns
+from train.errors import InputError
+
+Kind = Literal["huber", "lad", "mse"]
+DEFAULT_DELTA = 1e-3
+# Least absolute deviations are approached as a Huber objective of this delta, relative to the residuals' unit.
+LAD_DELTA = 1e-6
+
+
+@dataclass(frozen=True)
+class Objective:
+    """`delta` is the Huber threshold: infinite for squares, `LAD_DELTA` for absolute deviations."""
+
+    kind: Kind
+    log: bool
+    delta: float
+    noise_column: str | None = None
+
+    @property
+    def name(self) -> str:
+        kind = f"huber:{self.delta:g}" if self.kind == "huber" else self.kind
+        return ("log-" if self.log else "") + kind + (f"@{self.noise_column}" if self.noise_column else "")
+
+    def residual(self, prediction_RP: NDArray[Any], target_RP: Array) -> NDArray[Any]:
+        """Residuals; not finite where the logarithm of a prediction does not exist."""
+        if not self.log:
+            return prediction_RP - target_RP
+        with np.errstate(divide="ignore", invalid="ignore"):
+            difference_RP: NDArray[Any] = np.log(prediction_RP) - np.log(target_RP)
+        return difference_RP
+
+    def of_residual(self, residual: Array) -> Array:
+        """Each point's share of the objective."""
+        if self.kind == "mse":
+            return np.square(residual)
+        size = np.abs(residual)
+        if self.kind == "lad":
+            return size
+        return np.where(size <= self.delta, 0.5 * residual**2, self.delta * (size - 0.5 * self.delta))
+
+    def value(self, prediction_RP: Array, target_RP: Array, weights_RP: Array | float = 1.0) -> Array:
+        """The objective, summed over points: (R,)."""
+        shares_RP = self.of_residual(self.residual(prediction_RP, target_RP)) * weights_RP
+        return np.asarray(np.where(np.isfinite(shares_RP), shares_RP, np.inf).sum(axis=-1))
+
+    def weights(self, columns: Columns, num_points: int) -> Array:
+        """The weight of each point, of mean 1: (P,)."""
+        if self.noise_column is None:
+            return np.ones(num_points)
+        if self.noise_column not in columns:
+            raise InputError(
+                f"objective {self.name}: no column {self.noise_column}; the table has {', '.join(sorted(columns))}"
+            )
+        noise_P = np.asarray(columns[self.noise_column], dtype=np.float64)
+        bad = np.flatnonzero(~(np.isfinite(noise_P) & (noise_P > 0)))
+        if len(bad):
+            raise InputError(
+                f"objective {self.name}: {self.noise_column} is {noise_P[bad[0]]:g} in row {bad[0] + 1}; "
+                "it must be above 0"
+            )
+        weights_P = noise_P**-2.0
+        return np.asarray(weights_P / weights_P.mean())
+
+
+def parse_objective(text: "str | Objective") -> Objective:
+    """The objective of that name. Raises InputError naming those there are."""
+    if isinstance(text, Objective):
+        return text
+    body, _, noise_column = text.partition("@")
+    log = body.startswith("log-")
+    kind, _, number = body.removeprefix("log-").partition(":")
+    known = "log-huber:DELTA, log-lad, log-mse, huber:DELTA, lad, mse, each also with @COLUMN for weights"
+    if kind not in ("huber", "lad", "mse") or (number and kind != "huber"):
+        raise InputError(f"no objective named {text!r}; there are {known}")
+    delta = math.inf if kind == "mse" else LAD_DELTA
+    if kind == "huber":
+        try:
+            delta = float(number) if number else DEFAULT_DELTA
+        except ValueError:
+            delta = math.nan
+        if not 0 < delta < math.inf:
+            raise InputError(f"objective {text!r}: the Huber delta must be a number above 0, such as log-huber:1e-3")
+    return Objective(
+        "huber" if kind == "huber" else "lad" if kind == "lad" else "mse", log, delta, noise_column or None
+    )

@@ -1,0 +1,73 @@
+"""`windtunnel rank`: laws by what they say of runs they have not seen."""
+
+import argparse
+
+from analysis.backtest import Ranking, rank
+from analysis.json_output import write_document
+from analysis.laws import law as law_named
+from analysis.matching_columns import for_table
+from analysis.table import load_table
+from train.errors import InputError
+
+EXAMPLE = """examples:
+  windtunnel rank runs --laws chinchilla,general,kaplan
+  windtunnel rank points.csv --laws chinchilla,overtraining --hold 'N > 1e9' --json -"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLE
+    parser.add_argument(
+        "source", metavar="SOURCE", help="a folder of runs, a CSV or Parquet file, wandb:ENTITY/PROJECT"
+    )
+    parser.add_argument("--laws", required=True, metavar="A,B,C", help="laws of `windtunnel laws`")
+    parser.add_argument(
+        "--hold", metavar="EXPR", help="rows to hold out; default: growing cuts, the largest runs by compute held out"
+    )
+    parser.add_argument("--objective", metavar="O", help="one objective for every law; default each law's own")
+    parser.add_argument("--columns", metavar="N=a,D=b,loss=c", help="columns of the source by the names laws use")
+    parser.add_argument("--where", metavar="EXPR", help="use only these rows")
+    parser.add_argument("--allow-few-points", action="store_true", help="fit as many points as parameters")
+    parser.add_argument("--mixed", action="store_true", help="take together what cannot be compared")
+    parser.add_argument("--json", metavar="PATH", help="the result for programs; - is standard output")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the ranking. Raises InputError for bad input."""
+    names = [name.strip() for name in arguments.laws.split(",") if name.strip()]
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"--laws {arguments.laws!r}: name each law once, for example --laws chinchilla,general")
+    table = load_table(arguments.source, columns=arguments.columns, where=arguments.where, mixed=arguments.mixed)
+    laws = [for_table(law_named(name), table.columns) for name in names]
+    found = rank(table, laws, hold=arguments.hold, objective=arguments.objective, few_points=arguments.allow_few_points)
+    if not write_document(found.document(), arguments.json):
+        print(describe(found))
+        for note in table.notes:
+            print(f"note: {note}")
+    return 0
+
+
+def describe(found: Ranking) -> str:
+    """The ranking for people; errors in per cent."""
+    width = max(len(each.law) for each in found.laws)
+    lines = [f"{'law':<{width}}  {'mean error':>10}  {'worst':>8}  {'in 90 %':>8}  {'score':>8}  status"]
+    for each in found.laws:
+        columns = [
+            _percent(each.held_out_mean_abs_relative_error, 10),
+            _percent(each.held_out_worst, 8),
+            _percent(each.coverage_90, 8, 0),
+            _percent(each.interval_score, 8),
+        ]
+        plain = " (plain rival)" if each.rival else ""
+        reason = f": {each.reason}" if each.reason else ""
+        lines.append(f"{each.law:<{width}}  {'  '.join(columns)}  {each.status}{plain}{reason}")
+    lines += [
+        f"cut: {fitted} points up to {low:.3g} fitted, {held} from {high:.3g} held out"
+        for fitted, held, low, high in found.cuts
+    ]
+    lines.append("score: width of the 90 % interval plus 20 times the distance outside it, in log loss; less is better")
+    return "\n".join([*lines, *(f"note: {note}" for note in found.notes)])
+
+
+def _percent(value: float | None, width: int, digits: int = 3) -> str:
+    return f"{'-':>{width}}" if value is None else f"{100 * value:>{width - 2}.{digits}f} %"

@@ -1,0 +1,103 @@
+"""Where a law is asked for a loss: `N=1e9,D=2e10`, what follows from it, and how far beyond the data it lies.
+
+C = 6 N D wherever the columns of a target are completed, as in the default columns of a run table.
+
+Legend: P points.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.law import Array, Law
+from train.errors import InputError
+
+FLOPS_PER_PARAMETER_TOKEN = 6.0
+AXES = ("N", "D", "C")
+# Further than this beyond the data in compute a prediction is refused unless it is asked for.
+FARTHEST = 30.0
+# Relative difference up to which a run is the target: people round N and D, and the family rule takes whole heads.
+SAME_TARGET = 0.02
+
+
+def parse_at(text: str) -> dict[str, float]:
+    """`N=1e9,D=2e10` as a dictionary. Raises InputError, one line."""
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        name, equals, number = (piece.strip() for piece in part.partition("="))
+        try:
+            value = float(number)
+        except ValueError:
+            value = math.nan
+        if not equals or not name.isidentifier() or not 0 < value < math.inf:
+            raise InputError(f"--at {part.strip()!r}: write COLUMN=NUMBER above 0, for example --at N=1e9,D=2e10")
+        if name in found:
+            raise InputError(f"--at names {name} twice; keep one")
+        found[name] = value
+    return found
+
+
+def complete(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns with those of N, D, C and M that follow from two of them."""
+    known = dict(columns)
+    per = FLOPS_PER_PARAMETER_TOKEN
+    if "N" not in known:
+        if {"C", "D"} <= known.keys():
+            known["N"] = known["C"] / (per * known["D"])
+        elif {"C", "M"} <= known.keys():
+            known["N"] = (known["C"] / (per * known["M"])) ** 0.5
+        elif {"D", "M"} <= known.keys():
+            known["N"] = known["D"] / known["M"]
+    if "N" in known and "D" not in known:
+        if "C" in known:
+            known["D"] = known["C"] / (per * known["N"])
+        elif "M" in known:
+            known["D"] = known["M"] * known["N"]
+    if {"N", "D"} <= known.keys():
+        known.setdefault("C", per * known["N"] * known["D"])
+        known.setdefault("M", known["D"] / known["N"])
+    return known
+
+
+def columns_at(law: Law, at: Mapping[str, float]) -> dict[str, Array]:
+    """The law's columns at one target, (1,) each. Raises InputError naming what is missing or contradicts itself."""
+    known = complete(at)
+    missing = [name for name in law.columns if name not in known]
+    if missing:
+        raise InputError(f"law {law.name} needs {', '.join(law.columns)}: add {missing[0]}=NUMBER to --at")
+    if {"N", "D", "M"} <= at.keys() and abs(math.log(at["D"] / at["N"] / at["M"])) > SAME_TARGET:
+        raise InputError("--at: M is not D / N; leave one of the three out")
+    return {name: np.array([float(known[name])]) for name in law.columns}
+
+
+def extrapolation(columns: Mapping[str, Array], at: Mapping[str, float]) -> dict[str, float | None]:
+    """How many times the largest value of the data the target is, by N, D and C; None where that is not known."""
+    data, target = complete(columns), complete(at)
+    return {
+        name: float(target[name] / np.max(data[name])) if name in data and name in target else None for name in AXES
+    }
+
+
+def refuse_far(ratios: Mapping[str, float | None], allowed: bool) -> list[str]:
+    """A note where the target is far beyond the data. Raises InputError where that was not allowed."""
+    known = {name: ratio for name, ratio in ratios.items() if ratio is not None}
+    axis = "C" if "C" in known else max(known, key=lambda name: known[name], default=None)
+    if axis is None or known[axis] <= FARTHEST:
+        return []
+    far = f"the target is {known[axis]:.3g} times beyond the data in {axis}"
+    if not allowed:
+        raise InputError(f"{far}, more than {FARTHEST:g}: train larger runs, or say --far")
+    return [f"{far}, more than the {FARTHEST:g} a prediction is trusted to"]
+
+
+def matches(columns: Mapping[str, NDArray[Any]], at: Mapping[str, float], num_rows: int) -> NDArray[np.bool_]:
+    """The rows (P,) whose values are the target's, within `SAME_TARGET`, in every column they have."""
+    same = np.ones(num_rows, dtype=np.bool_)
+    shared = [name for name in at if name in columns and np.asarray(columns[name]).dtype.kind in "fiu"]
+    for name in shared:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            same &= np.abs(np.log(np.asarray(columns[name], dtype=np.float64) / at[name])) <= SAME_TARGET
+    return same if shared else np.zeros(num_rows, dtype=np.bool_)

@@ -1,0 +1,86 @@
+"""`windtunnel fit` and `windtunnel laws`: what people and programs get."""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis import fit_command, laws_command
+from analysis.fit_document import Fit
+from analysis.laws import NAMES, law
+from train.errors import InputError
+
+TRUTH = {"E": 1.7, "A": 400.0, "B": 900.0, "alpha": 0.34, "beta": 0.31}
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    sizes, tokens = (grid.ravel() for grid in np.meshgrid(np.geomspace(1e6, 3e7, 6), np.geomspace(2e7, 2e9, 7)))
+    columns = {"N": sizes, "D": tokens}
+    loss = law("chinchilla").predict_one(TRUTH, columns) * np.exp(0.002 * np.random.default_rng(0).standard_normal(42))
+    path = tmp_path / "points.csv"
+    rows = [f"{n!r},{d!r},{y!r}" for n, d, y in zip(sizes.tolist(), tokens.tolist(), loss.tolist(), strict=True)]
+    path.write_text("\n".join(["params,tokens,val", *rows]) + "\n")
+    return path
+
+
+def fit_with(*words: str) -> int:
+    parser = argparse.ArgumentParser()
+    fit_command.add_arguments(parser)
+    return fit_command.run(parser.parse_args(list(words)))
+
+
+COLUMNS = ("--columns", "N=params,D=tokens,loss=val")
+
+
+def test_a_fit_for_programs(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "fit.json"
+    words = ("--law", "chinchilla", "--objective", "log-lad", "--bootstrap", "10", "--output", str(output))
+    assert fit_with(str(source), *words, *COLUMNS, "--json", "-") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["law"] == "chinchilla"
+    assert document["objective"]["name"] == "log-lad"
+    assert document["status"] == "converged"
+    assert document["num_points"] == 42
+    assert document["not_identified"] == []
+    assert document["intervals"]["alpha"][0] < 0.34 < document["intervals"]["alpha"][1]
+    assert Fit.from_json(output).parameters == document["parameters"]
+
+
+def test_a_fit_for_people(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fit_with(str(source), "--law", "chinchilla", *COLUMNS) == 0
+    shown = capsys.readouterr().out
+    assert "status converged" in shown
+    assert "irreducible loss" in shown
+    assert "starts agree" in shown
+
+
+def test_a_refused_design_says_why(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "out.json"
+    assert fit_with(str(source), "--law", "chinchilla", *COLUMNS, "--where", "N < 1.1e6", "--json", str(path)) == 2
+    assert json.loads(path.read_text())["status"] == "one_size"
+    captured = capsys.readouterr()
+    assert "refused (one_size): every point has N = 1e+06" in captured.err
+    assert captured.err.count("\n") == 1
+
+
+def test_bad_requests(source: Path) -> None:
+    with pytest.raises(InputError, match="no law named"):
+        fit_with(str(source), "--law", "gravity", *COLUMNS)
+    with pytest.raises(InputError, match="no objective named"):
+        fit_with(str(source), "--law", "chinchilla", "--objective", "luck", *COLUMNS)
+    with pytest.raises(InputError, match="--bootstrap -1"):
+        fit_with(str(source), "--law", "chinchilla", "--bootstrap", "-1", *COLUMNS)
+
+
+def test_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    laws_command.add_arguments(parser)
+    assert laws_command.run(parser.parse_args([])) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(NAMES)
+    assert laws_command.run(parser.parse_args(["overtraining"])) == 0
+    assert "Gadre" in capsys.readouterr().out
+    assert laws_command.run(parser.parse_args(["--json", "-"])) == 0
+    assert [each["law"] for each in json.loads(capsys.readouterr().out)["laws"]] == list(NAMES)

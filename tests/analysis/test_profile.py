@@ -1,0 +1,117 @@
+"""Profiles: the interval of a linear law is Student's, a parameter the data do not identify is said to be so."""
+
+import numpy as np
+import pytest
+from scipy.stats import t as student
+
+from analysis.fitting import fit
+from analysis.law import Law, Parameter
+from analysis.laws import law
+from analysis.prediction_interval import predict_interval
+from analysis.table import Table
+from train.errors import InputError
+
+LINE = Law(
+    name="line",
+    title="",
+    formula="y = a + b x",
+    citation="",
+    grid="",
+    columns=("x",),
+    parameters=(Parameter("a", "", positive=False), Parameter("b", "", positive=False)),
+    predict=lambda values, columns: values["a"] + values["b"] * columns["x"],
+    linear=("a", "b"),
+)
+
+
+def textbook(x: np.ndarray, y: np.ndarray, at: float, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Intervals of a and b (2, 2), and of a new observation at `at` (2,)."""
+    design = np.stack([np.ones_like(x), x], axis=1)
+    inverse = np.linalg.inv(design.T @ design)
+    best = inverse @ design.T @ y
+    variance = np.sum((y - design @ best) ** 2) / (len(x) - 2)
+    quantile = student.ppf(0.5 + level / 2, len(x) - 2)
+    half = quantile * np.sqrt(variance * np.diag(inverse))
+    row = np.array([1.0, at])
+    reach = quantile * np.sqrt(variance * (1 + row @ inverse @ row))
+    return np.stack([best - half, best + half], axis=1), np.array([row @ best - reach, row @ best + reach])
+
+
+def test_a_straight_line_has_the_textbook_intervals() -> None:
+    generator = np.random.default_rng(0)
+    x = np.linspace(0, 1, 9)
+    y = 3 + 2 * x + 0.1 * generator.standard_normal(9)
+    found = fit(Table.of({"x": x, "loss": y}), LINE, "mse")
+    parameters, _ = textbook(x, y, 4.0, 0.95)
+    np.testing.assert_allclose([found.intervals["a"], found.intervals["b"]], parameters, rtol=1e-3)
+    _, new = textbook(x, y, 4.0, 0.9)
+    loss, low, high = predict_interval(found, {"x": [4.0, 0.5]})
+    np.testing.assert_allclose([low[0], high[0]], new, rtol=2e-3)
+    assert high[1] - low[1] < high[0] - low[0]
+    _, inner_low, inner_high = predict_interval(found, {"x": [4.0]}, new_run=False)
+    assert low[0] < inner_low[0] < loss[0] < inner_high[0] < high[0]
+
+
+def test_branches_that_share_a_trunk_are_not_independent() -> None:
+    """Copies of points add nothing: intervals by run stay, by row they shrink."""
+    generator = np.random.default_rng(0)
+    size, budget = np.repeat(np.geomspace(1e6, 1e8, 12), 4), np.tile([1.0, 2.0, 4.0, 8.0], 12)
+    columns = {"N": size, "D": 2e7 * budget * (size / 1e6) ** 0.5}
+    trunk = np.repeat(0.01 * generator.standard_normal(12), 4)
+    truth = {"E": 1.7, "A": 400.0, "B": 900.0, "alpha": 0.34, "beta": 0.31}
+    loss = law("chinchilla").predict_one(truth, columns) * np.exp(trunk + 0.001 * generator.standard_normal(48))
+    runs = [f"trunk {number // 4}" for number in range(48)]
+    clustered = fit(Table.of({**columns, "loss": loss}, run=runs), law("chinchilla"))
+    alone = fit(Table.of({**columns, "loss": loss}), law("chinchilla"))
+    at = {"N": [3e8], "D": [3e9]}
+    (_, low, high), (_, low_alone, high_alone) = predict_interval(clustered, at), predict_interval(alone, at)
+    assert high[0] - low[0] > 1.3 * (high_alone[0] - low_alone[0])
+
+
+def test_a_flat_profile_is_not_identified_and_open() -> None:
+    """Points far from the floor do not know it: E has no lower end, and the others follow."""
+    sizes = np.geomspace(1e6, 3e7, 12)
+    truth = {"E": 0.5, "A": 60.0, "alpha": 0.15}
+    loss = law("power").predict_one(truth, {"N": sizes}) * np.exp(0.005 * np.random.default_rng(3).standard_normal(12))
+    found = fit(Table.of({"N": sizes, "loss": loss}), law("power"))
+    assert "E" in found.not_identified
+    assert found.status in ("not_identified", "edge")
+    assert found.intervals["E"][0] == 0.0
+    assert found.intervals["E"][1] > 0.5
+    document = found.document()
+    assert document["intervals"]["E"][0] == 0.0
+    # Bootstrap percentiles do not close what the profile leaves open.
+    resampled = fit(Table.of({"N": sizes, "loss": loss}), law("power"), bootstrap=50)
+    assert resampled.intervals["E"] == found.intervals["E"]
+
+
+def test_an_unused_column_leaves_its_parameters_open_above() -> None:
+    """With a data term far below the noise, B may be zero and beta anything."""
+    sizes, tokens = (grid.ravel() for grid in np.meshgrid(np.geomspace(1e6, 1e8, 6), np.geomspace(1e12, 1e13, 4)))
+    columns = {"N": sizes, "D": tokens}
+    truth = {"E": 1.7, "A": 400.0, "B": 1e-3, "alpha": 0.34, "beta": 0.3}
+    noise = np.exp(0.003 * np.random.default_rng(0).standard_normal(len(sizes)))
+    found = fit(Table.of({**columns, "loss": law("chinchilla").predict_one(truth, columns) * noise}), law("chinchilla"))
+    assert {"B", "beta"} <= set(found.not_identified)
+    assert found.intervals["beta"][1] == np.inf
+    assert found.document()["intervals"]["beta"][1] is None
+    assert "alpha" not in found.not_identified
+
+
+def test_without_noise_intervals_are_points() -> None:
+    sizes = np.geomspace(1e6, 3e8, 12)
+    truth = {"E": 1.5, "A": 60.0, "alpha": 0.25}
+    found = fit(Table.of({"N": sizes, "loss": law("power").predict_one(truth, {"N": sizes})}), law("power"))
+    assert found.intervals["alpha"][0] == pytest.approx(0.25, rel=1e-8)
+    loss, low, high = predict_interval(found, {"N": 1e10})
+    assert low[0] == pytest.approx(high[0], rel=1e-8)
+    assert loss[0] == pytest.approx(high[0], rel=1e-8)
+
+
+def test_predictions_need_their_columns() -> None:
+    sizes = np.geomspace(1e6, 3e8, 12)
+    found = fit(Table.of({"N": sizes, "loss": 1.5 + 60 * sizes**-0.25}), law("power"))
+    with pytest.raises(InputError, match="needs the column N"):
+        predict_interval(found, {"D": [1e9]})
+    with pytest.raises(InputError, match="not a number"):
+        predict_interval(found, {"N": [np.nan]})

@@ -1,0 +1,98 @@
+"""Seconds of a five-parameter fit of 240 points, against the `chinchilla` package's 3,125 starts in the same run; of
+4,000 bootstrap replicates; and how cost grows to a million points.
+
+The peer (PyPI `chinchilla`, `pip install -e '.[benchmark]'`) has its documented grid of starts, the same objective, no
+plot, and one process, as ours has. Its fit takes minutes.
+"""
+
+import contextlib
+import importlib.util
+import io
+import tempfile
+import time
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from analysis.fitting import fit, global_optimum
+from analysis.laws import law
+from analysis.objective import parse_objective
+from analysis.problem import Problem
+from analysis.table import Table
+
+TRUTH = {"E": 1.8172, "A": 477.8, "B": 2143.0, "alpha": 0.3473, "beta": 0.3672}
+OBJECTIVE = "log-huber:1e-3"
+TURNS = 7
+
+
+def points(num_points: int, noise: float = 0.005) -> Table:
+    """Sizes of 44M to 16B over two decades of data, as in the paper that the truth is of."""
+    generator = np.random.default_rng(0)
+    sizes = np.exp(generator.uniform(np.log(4.4e7), np.log(1.6e10), num_points))
+    tokens = np.exp(generator.uniform(np.log(3e8), np.log(3e11), num_points))
+    columns = {"N": sizes, "D": tokens}
+    loss = law("chinchilla").predict_one(TRUTH, columns) * np.exp(noise * generator.standard_normal(num_points))
+    return Table.of({**columns, "loss": loss})
+
+
+def peer_fit(table: Table) -> tuple[float, dict[str, float]]:
+    """Seconds and parameters of the peer's multi-start."""
+    import chinchilla
+    from chinchilla._metrics import log_huber
+
+    grid = {name: np.linspace(1, 2, 5) if name == "E" else np.linspace(1, 10, 5) for name in ("E", "a", "b")}
+    grid |= {name: np.linspace(0.1, 0.7, 5) for name in ("alpha", "beta")}
+    with tempfile.TemporaryDirectory() as folder, np.errstate(all="ignore"):
+        peer: Any = chinchilla.Chinchilla(folder, param_grid=grid, loss_fn=partial(log_huber, delta=1e-3), log_level=50)
+        for size, tokens, loss in zip(*(table.columns[name] for name in ("N", "D", "loss")), strict=True):
+            peer.append(N=size, D=tokens, loss=loss)
+        peer.visualizer.optim = lambda *_, **__: None
+        began = time.perf_counter()
+        with contextlib.redirect_stdout(io.StringIO()):
+            peer.fit(parallel=False)
+        seconds = time.perf_counter() - began
+    return seconds, {name: float(getattr(peer, name)) for name in TRUTH}
+
+
+def objective_of(table: Table, parameters: dict[str, float]) -> float:
+    columns = table.require("N", "D", "loss")
+    prediction_P = law("chinchilla").predict_one(parameters, columns)
+    return float(parse_objective(OBJECTIVE).value(prediction_P[None], columns["loss"][None])[0])
+
+
+def main() -> None:
+    table = points(240)
+    fit(table, law("chinchilla"), profile=False)  # imports and first-call costs
+    ours = sorted(
+        (fit(table, law("chinchilla"), OBJECTIVE, profile=False) for _ in range(TURNS)), key=lambda f: f.seconds
+    )
+    seconds = ours[TURNS // 2].seconds
+    whole = fit(table, law("chinchilla"), OBJECTIVE)
+    print(f"fit of 240 points        {seconds:9.3f} s  objective {ours[0].value:.8g}  {ours[0].status}")
+    print(f"with every profile       {whole.seconds:9.3f} s")
+    if importlib.util.find_spec("chinchilla") is None:
+        print("chinchilla package       not installed: pip install -e '.[benchmark]'")
+    else:
+        peer_seconds, parameters = peer_fit(table)
+        value = objective_of(table, parameters)
+        print(f"chinchilla, 3,125 starts {peer_seconds:9.1f} s  objective {value:.8g}")
+        print(f"ratio                    {peer_seconds / seconds:9.0f} x  objective {value / ours[0].value:.6f} x ours")
+    for replicates in (1000, 4000):
+        began = time.perf_counter()
+        fit(table, law("chinchilla"), OBJECTIVE, profile=False, bootstrap=replicates)
+        print(f"{replicates:6,} replicates        {time.perf_counter() - began - seconds:9.2f} s")
+    for num_points in (1_000, 10_000, 100_000, 1_000_000):
+        large = points(num_points)
+        columns = large.require("N", "D", "loss")
+        problem = Problem.of(
+            law("chinchilla"), columns, columns["loss"], np.ones(num_points), parse_objective(OBJECTIVE)
+        )
+        began = time.perf_counter()
+        global_optimum(problem)
+        took = time.perf_counter() - began
+        print(f"{num_points:9,} points         {took:9.2f} s  {1e6 * took / num_points:8.2f} s per million points")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,280 @@
+"""Printed numbers on published tables, case by case: printed, ours, whether it holds, seconds.
+
+A parameter holds within half a unit of the last printed digit, or of the named tolerance; an optimisation holds at an
+objective at or below the printed one. The tables are found by WINDTUNNEL_PUBLIC_DATA or in ../shared/data beside the
+project; cases whose table is absent are left out and say so. Curve laws have their own benchmark.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from analysis.chain import Chain, fit_chain
+from analysis.composed_law import compose
+from analysis.fitting import fit
+from analysis.hold import hold
+from analysis.isoflop import fit_isoflop, fit_pairs
+from analysis.law import Array
+from analysis.laws import law
+from analysis.objective import parse_objective
+from analysis.table import Table, load_table
+
+DATA = Path(os.environ.get("WINDTUNNEL_PUBLIC_DATA", Path(__file__).parents[3] / "shared" / "data"))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One printed number. `at_most` and `at_least` are one-sided; otherwise `tolerance` is on either side."""
+
+    quantity: str
+    printed: float
+    ours: float
+    tolerance: float = 0.0
+    at_most: bool = False
+    at_least: bool = False
+    note: str = ""
+
+    @property
+    def holds(self) -> bool:
+        if self.at_most:
+            return self.ours <= self.printed
+        if self.at_least:
+            return self.ours >= self.printed
+        return abs(self.ours - self.printed) <= self.tolerance
+
+    @property
+    def rule(self) -> str:
+        return "<=" if self.at_most else ">=" if self.at_least else f"+-{self.tolerance:.2g}"
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    folder: str
+    rows: Callable[[], Iterator[Row]]
+
+    @property
+    def absent(self) -> str:
+        """Why the case cannot be run, or nothing."""
+        found = (DATA / self.folder).is_dir()
+        return "" if found else f"no {self.folder} in {DATA}: set WINDTUNNEL_PUBLIC_DATA"
+
+
+# -- over-training and downstream error: 5 models to fit the loss, the 1.4B at M = 20 beside them for the error
+
+OVERTRAINING = {
+    "rpj": {"E": (1.83665, 5e-6), "eta": (0.1364, 5e-5), "a": (212.2, 0.05), "b": (366.7, 0.05)},
+    "c4_original": {"E": (1.50826, 5e-6), "eta": (0.1212, 5e-5), "a": (141.3, 0.05), "b": (189.5, 0.05)},
+    "rw_original": {"E": (1.73446, 5e-6), "eta": (0.1272, 5e-5), "a": (157.1, 0.05), "b": (246.2, 0.05)},
+}
+DOWNSTREAM = {
+    "rpj": {"k": 2.206, "gamma": 0.715, "epsilon": 0.857},
+    "c4_original": {"k": 2.079, "gamma": 0.756, "epsilon": 0.850},
+    "rw_original": {"k": 2.215, "gamma": 0.707, "epsilon": 0.865},
+}
+HELD_OUT = {  # 1.4B at 640 tokens per parameter, 6.9B at 20
+    "N < 2e9 and M == 640": (0.7103, 3.6365),
+    "N > 6e9 and M == 20": (0.7320, 0.0464),
+}
+
+
+def overtraining_table(corpus: str) -> Table:
+    return load_table(
+        DATA / "gadre_overtrain" / "flat_104_models.csv",
+        columns="N=N,D=D,M=tok_mult,C=6*N*D,loss=loss_c4_val,error=err_avg17",
+        where=f"dataset == '{corpus}'",
+    )
+
+
+def fit_overtraining(corpus: str) -> Chain:
+    table = overtraining_table(corpus)
+    six = table.select("M == 20 and N < 2e9 or M == 320 and N < 2e7")
+    whole = compose(replace(law("overtraining"), objective="mse"), law("error-loss"))
+    return fit_chain(six, whole, first_table=six.select("N < 1e9"), few_points=True)
+
+
+def overtraining(corpus: str) -> Iterator[Row]:
+    found = fit_overtraining(corpus)
+    for name, (printed, tolerance) in OVERTRAINING[corpus].items():
+        yield Row(name, printed, found.parameters[name], tolerance)
+    for name, number in DOWNSTREAM[corpus].items():
+        yield Row(f"error: {name}", number, found.parameters[name], 5e-4)
+    if corpus != "rpj":
+        return
+    for where, (loss, error) in HELD_OUT.items():
+        at = overtraining_table(corpus).select(where).columns
+        yield Row(
+            f"held-out loss error %, {where.partition(' and ')[2]}",
+            loss,
+            off(found.steps[0].predict(at), at["loss"]),
+            5e-5,
+        )
+        yield Row(
+            f"held-out error error %, {where.partition(' and ')[2]}", error, off(found.predict(at), at["error"]), 5e-5
+        )
+
+
+def off(predicted_P: Array, measured_P: Array) -> float:
+    return 100 * float(np.abs(predicted_P / measured_P - 1)[0])
+
+
+# -- repeated data
+
+DATABLATIONS = {
+    "E": float(np.exp(0.6254804)),
+    "A": float(np.exp(6.255414)),
+    "B": float(np.exp(7.3049974)),
+    "alpha": 0.3526596,
+    "beta": 0.3526596,
+}
+HALF_LIVES = {"R_D*": 15.387756, "R_N*": 5.309743}
+
+
+def data_constrained_table() -> Table:
+    return load_table(DATA / "datablations" / "c4_182_runs_from_notebook_cell25.csv")
+
+
+def published_data_constrained() -> Iterator[Row]:
+    table, found = data_constrained_table(), law("data-constrained")
+    loss_P = table.columns["loss"]
+    predicted_P = found.predict_one({**DATABLATIONS, **HALF_LIVES}, table.columns)
+    value = float(parse_objective("log-huber:1e-3").value(predicted_P[None], loss_P[None])[0])
+    explained = 1 - float(np.sum((predicted_P - loss_P) ** 2) / np.sum((loss_P - loss_P.mean()) ** 2))
+    # The printed constants have eight digits.
+    yield Row("objective", 0.015825936570763588, value, 2e-9)
+    yield Row("R2", 0.7722046, explained, 5e-8)
+
+
+def refitted_data_constrained() -> Iterator[Row]:
+    found = fit(data_constrained_table(), hold(law("data-constrained"), DATABLATIONS), bootstrap=1000)
+    yield Row("objective", 0.0158074, found.value, at_most=True)
+    yield Row("R_D* not identified", 1.0, float("R_D*" in found.not_identified))
+    yield Row("R_D* interval open above", np.inf, found.intervals["R_D*"][1], at_least=True)
+
+
+def joint_data_constrained() -> Iterator[Row]:
+    found = fit(data_constrained_table(), hold(law("data-constrained"), {"beta": "alpha"}))
+    yield Row("objective, all fitted, beta = alpha", 0.0158074, found.value, at_most=True)
+
+
+# -- routed models
+
+ROUTERS = ("Hash", "S-Base", "RL-R")
+
+
+def routed_table(routers: str) -> Table:
+    """Last losses of dense models (as one expert) and of these routers, one expert a token in every other block."""
+    table = load_table(
+        DATA / "dm_routing" / "curves.csv.gz",
+        columns="N=dense_parameter_count,experts=num_experts,loss=loss_validation",
+        where=f"loss_validation > 0 and step > 240000 and k == 1 and routing_frequency == 0.5 and ({routers})",
+    )
+    last: dict[float, int] = {}
+    for row, (run, step) in enumerate(zip(table.columns["hyper_id"], table.columns["step"], strict=True)):
+        if run not in last or step > table.columns["step"][last[run]]:
+            last[run] = row
+    return table.take(np.array(sorted(last.values())))
+
+
+def routed() -> Iterator[Row]:
+    dense = routed_table("router_type == 'Dense'").columns
+    slope = np.polyfit(np.log10(dense["N"]), np.log10(dense["loss"]), 1)[0]
+    yield Row("dense slope", -0.0788, float(slope), 5e-5)
+    for router in ROUTERS:
+        table = routed_table(f"router_type == 'Dense' or router_type == '{router}'").select("seed == 42")
+        found = fit(table, law("routed"))
+        yield Row(
+            f"rmse(log10 L), {router}", 0.0034, float(np.sqrt(found.value / len(table)) / np.log(10)), at_most=True
+        )
+
+
+# -- data mixtures
+
+MIXTURE_TESTS = {"1m": 0.96, "60m": 0.955, "1B": 0.985}
+
+
+def mixture_table(weights: str, losses: str) -> Table:
+    """Proportions beside the loss on Pile-CC, matched by index."""
+    folder = DATA / "regmix"
+    found = load_table(folder / weights)
+    measured = load_table(folder / losses).columns
+    if not np.array_equal(found.columns["index"], measured["index"]):
+        raise ValueError(f"{weights} and {losses} list different runs")
+    return replace(found, columns={**found.columns, "loss": measured["metric/the_pile_pile_cc_val_loss"]})
+
+
+def mixture() -> Iterator[Row]:
+    from scipy.stats import spearmanr
+
+    train = mixture_table("train_mixture_1m.csv", "train_pile_loss_1m.csv")
+    found = fit(train, law("mixture:train_the_pile_*"), profile=False)
+    for size, printed in MIXTURE_TESTS.items():
+        test = mixture_table(f"test_mixture_{size}.csv", f"test_pile_loss_{size}.csv").columns
+        ranks = float(spearmanr(found.predict(test), test["loss"]).statistic)
+        yield Row(f"Spearman at {size}", printed, ranks, at_least=True)
+
+
+# -- isoFLOP
+
+EXPONENTS = {  # set-up: printed with weights 1/sigma, without
+    "rw/base/long/kaplan/kaplan/train": ("Kaplan's set-up", 0.8353, 0.8338),
+    "rw/base/long/kaplan/standard/val": ("head FLOPs", 0.7065, 0.7009),
+    "rw/base/short/kaplan/standard/val": ("warm-up", 0.6020, 0.6035),
+    "rw/base/short/chinchilla/standard/val": ("cosine", 0.5715, 0.5714),
+    "rw/tuned/short/const/standard/val": ("tuned", 0.4969, 0.4970),
+}
+TUNED = "rw/tuned/short/const/standard/val"
+TUNED_INTERVAL = (0.4907, 0.5045)
+
+
+def isoflop_exponents() -> Iterator[Row]:
+    pairs = load_table(DATA / "porian_isoflop" / "optimal_pairs_flat.csv", columns="C=flops,N=n_opt", where="n_opt > 0")
+    for setup, (name, weighted, unweighted) in EXPONENTS.items():
+        columns = pairs.select(f"experiment == '{setup}' and n_std > 0").columns
+        by_noise = fit_pairs(columns["C"], columns["N"], columns["n_std"])
+        yield Row(f"{name}, weights 1/sigma", weighted, by_noise.exponent, 5e-5)
+        yield Row(f"{name}, unweighted", unweighted, fit_pairs(columns["C"], columns["N"]).exponent, 5e-5)
+
+
+def isoflop_points() -> Iterator[Row]:
+    points = load_table(DATA / "porian_isoflop" / "isoflop_points_flat.csv", columns="C=flops,N=n,D=tokens")
+    size = fit_isoflop(points.select(f"experiment == '{TUNED}'")).size
+    assert size is not None
+    centre, reach = sum(TUNED_INTERVAL) / 2, (TUNED_INTERVAL[1] - TUNED_INTERVAL[0]) / 2
+    yield Row("exponent of the tuned set-up, 95 % interval", centre, size.exponent, reach)
+    low, high = size.interval
+    yield Row("our interval reaches theirs, below", TUNED_INTERVAL[1], low, at_most=True)
+    yield Row("our interval reaches theirs, above", TUNED_INTERVAL[0], high, at_least=True)
+
+
+CASES = (
+    Case("over-training, RedPajama", "gadre_overtrain", lambda: overtraining("rpj")),
+    Case("over-training, C4", "gadre_overtrain", lambda: overtraining("c4_original")),
+    Case("over-training, RefinedWeb", "gadre_overtrain", lambda: overtraining("rw_original")),
+    Case("data-constrained, published constants", "datablations", published_data_constrained),
+    Case("data-constrained, half-lives refitted", "datablations", refitted_data_constrained),
+    Case("data-constrained, all refitted", "datablations", joint_data_constrained),
+    Case("routed", "dm_routing", routed),
+    Case("mixture, Pile-CC", "regmix", mixture),
+    Case("isoFLOP, optimal pairs", "porian_isoflop", isoflop_exponents),
+    Case("isoFLOP, raw points", "porian_isoflop", isoflop_points),
+)
+
+
+def main() -> None:
+    print(f"{'case':<40} {'quantity':<36} {'printed':>13} {'rule':>9} {'ours':>13}  verdict")
+    for case in CASES:
+        if case.absent:
+            print(f"{case.name:<40} left out: {case.absent}")
+            continue
+        began = time.perf_counter()
+        rows = list(case.rows())
+        seconds = time.perf_counter() - began
+        for number, row in enumerate(rows):
+            verdict = ("holds" if row.holds else "DOES NOT HOLD") + (f"  {seconds:.2f} s" if number == 0 else "")
+            name = case.name if number == 0 else ""
+            print(f"{name:<40} {row.quantity:<36} {row.printed:>13.8g} {row.rule:>9} {row.ours:>13.8g}  {verdict}")

@@ -1,0 +1,71 @@
+"""Ten thousand run records to a table: without an index, with one, and with a hundred changed, beside pandas reading
+the same files one by one. Each time is of a fresh process, from its start to the table.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from analysis.table_index import NAME
+from tests.analysis.run_records import record, write
+
+RUNS = 10_000
+CHANGED = 100
+ROOT = Path(__file__).parents[2]
+OURS = "import sys; from analysis.table import load_table; print(len(load_table(sys.argv[1])))"
+PEER = """
+import json, sys
+from pathlib import Path
+import pandas
+rows = [json.loads(path.read_text()) for path in sorted(Path(sys.argv[1]).glob('*/run.json'))]
+print(len(pandas.json_normalize(rows)))
+"""
+ONE_BY_ONE = """
+import sys
+from pathlib import Path
+import pandas
+paths = sorted(Path(sys.argv[1]).glob('*/run.json'))
+print(len(pandas.concat([pandas.json_normalize(pandas.read_json(p, typ='series').to_dict()) for p in paths])))
+"""
+
+
+def seconds(script: str, runs: Path) -> float:
+    began = time.perf_counter()
+    command = [sys.executable, "-c", script, str(runs)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    elapsed = time.perf_counter() - began
+    if int(done.stdout) != RUNS:
+        raise RuntimeError(f"{done.stdout.strip()} rows of {RUNS} runs")
+    return elapsed
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        runs = Path(directory)
+        for number in range(RUNS):
+            write(runs, record(width=16 * (1 + number % 8), steps=500 + number // 64, seed=number // 8 % 8, loss=3.0))
+        size = sum(path.stat().st_size for path in runs.glob("*/run.json"))
+        print(f"{RUNS} run records, {size / 1e6:.0f} MB, read once beforehand so that no time is the disk's")
+        first = seconds(OURS, runs)
+        index = (runs / NAME).stat().st_size
+        second = min(seconds(OURS, runs) for _ in range(3))
+        for path in sorted(runs.glob("*/run.json"))[:CHANGED]:
+            path.write_text(json.dumps(json.loads(path.read_text())))
+        changed = seconds(OURS, runs)
+        table = [
+            ("windtunnel, no index yet", first),
+            (f"windtunnel, with its index ({index / 1e6:.1f} MB)", second),
+            (f"windtunnel, {CHANGED} runs changed", changed),
+            ("json and one pandas.json_normalize", seconds(PEER, runs)),
+            ("pandas, file by file", seconds(ONE_BY_ONE, runs)),
+        ]
+    print(f"{'':<46} {'seconds':>8} {'of the index':>13}")
+    for name, elapsed in table:
+        print(f"{name:<46} {elapsed:>8.2f} {elapsed / second:>12.1f}x")
+
+
+if __name__ == "__main__":
+    main()
