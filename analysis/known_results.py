@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.table_row import row_of
 from analysis.target import complete, matches
 from train.errors import InputError
 from train.records import Json, find_runs, read_record
@@ -88,10 +89,11 @@ def _conventions(record: Json) -> list[dict[str, Any]]:
     if not parameters:
         return []
     model, tokens = record["config"]["model"], float(counts["tokens"])
+    row = {name: value for name, value in row_of(record, "").items() if isinstance(value, float | int)}
     sizes = {parameters[name] for name in SIZES if name in parameters}
     sizes.add(parameters["non_embedding"] + model["vocabulary_size"] * model["width"])
     values = [
-        {"N": float(size), "D": tokens, "C": float(cost), "M": tokens / size}
+        {**row, "N": float(size), "D": tokens, "C": float(cost), "M": tokens / size}
         for size in sizes
         for cost in {6 * size * tokens, *flops.values()}
         if size > 0 and math.isfinite(cost)

@@ -9,7 +9,7 @@ from analysis.fit_document import Fit
 from analysis.json_output import write_document
 from analysis.prediction import Prediction, describe, predict
 from analysis.seal import read_sealed, seal
-from analysis.target import parse_at
+from analysis.target import AXES, parse_at
 from train.errors import InputError
 from train.provenance import commit
 
@@ -74,7 +74,7 @@ def describe_prediction(found: Prediction) -> str:
     """The prediction for people."""
     low, high = found.interval_90
     ends = f"[{low:.5g}, {'unbounded' if math.isinf(high) else format(high, '.5g')}]"
-    reach = ", ".join(f"{ratio:.3g} x {axis}" for axis, ratio in found.extrapolation.items() if ratio is not None)
+    reach = ", ".join(f"{ratio:.3g} x {axis}" for axis in AXES if (ratio := found.extrapolation[axis]) is not None)
     lines = [
         f"{found.law} at {describe(found.at)}: {found.formula}",
         f"loss {found.loss:.5g}, 90 % interval of a new run {ends}",

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from analysis.chain import Chain
 from analysis.fit_document import REFUSED, Fit
 from analysis.law import Law
 from analysis.prediction_interval import predict_interval
@@ -103,8 +102,7 @@ def predict(fit: Fit, at: Mapping[str, float], *, far: bool = False, rivals: boo
     columns = columns_at(fit.law, at)
     ratios = extrapolation(fit.points.columns, at)
     notes = refuse_far(ratios, far)
-    ends = fit.interval(columns, LEVEL) if isinstance(fit, Chain) else predict_interval(fit, columns, LEVEL)
-    loss_Q, low_Q, high_Q = ends
+    loss_Q, low_Q, high_Q = predict_interval(fit, columns, LEVEL)
     loss, low, high = float(loss_Q[0]), float(low_Q[0]), float(high_Q[0])
     if not math.isfinite(loss):
         raise InputError(f"law {fit.law.name} has no value at {describe(at)}; fit another law, or ask nearer the data")

@@ -65,6 +65,7 @@ def describe(found: Ranking) -> str:
         f"cut: {fitted} points up to {low:.3g} fitted, {held} from {high:.3g} held out"
         for fitted, held, low, high in found.cuts
     ]
+    lines.append("best first by mean error, doubled where under 70 % are in the intervals; the simpler of equals first")
     lines.append("score: width of the 90 % interval plus 20 times the distance outside it, in log loss; less is better")
     return "\n".join([*lines, *(f"note: {note}" for note in found.notes)])
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.law import Array, Law
+from analysis.table import POSITIVE
 from train.errors import InputError
 
 FLOPS_PER_PARAMETER_TOKEN = 6.0
@@ -24,7 +25,9 @@ SAME_TARGET = 0.02
 
 
 def parse_at(text: str) -> dict[str, float]:
-    """`N=1e9,D=2e10` as a dictionary. Raises InputError, one line."""
+    """`N=1e9,D=2e10` as a dictionary. Magnitudes are above 0; other columns, such as the share of a domain, may be 0.
+    Raises InputError, one line.
+    """
     found: dict[str, float] = {}
     for part in text.split(","):
         name, equals, number = (piece.strip() for piece in part.partition("="))
@@ -32,7 +35,8 @@ def parse_at(text: str) -> dict[str, float]:
             value = float(number)
         except ValueError:
             value = math.nan
-        if not equals or not name.isidentifier() or not 0 < value < math.inf:
+        in_range = 0 < value < math.inf or (value == 0 and name not in POSITIVE)
+        if not equals or not name.isidentifier() or not in_range:
             raise InputError(f"--at {part.strip()!r}: write COLUMN=NUMBER above 0, for example --at N=1e9,D=2e10")
         if name in found:
             raise InputError(f"--at names {name} twice; keep one")
@@ -41,7 +45,7 @@ def parse_at(text: str) -> dict[str, float]:
 
 
 def complete(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns with those of N, D, C and M that follow from two of them."""
+    """The columns with those of N, D, C and M that follow from two of them; U, unique tokens, is never more than D."""
     known = dict(columns)
     per = FLOPS_PER_PARAMETER_TOKEN
     if "N" not in known:
@@ -59,6 +63,8 @@ def complete(columns: Mapping[str, Any]) -> dict[str, Any]:
     if {"N", "D"} <= known.keys():
         known.setdefault("C", per * known["N"] * known["D"])
         known.setdefault("M", known["D"] / known["N"])
+    if {"U", "D"} <= known.keys():
+        known["U"] = np.minimum(known["U"], known["D"])
     return known
 
 
@@ -98,6 +104,7 @@ def matches(columns: Mapping[str, NDArray[Any]], at: Mapping[str, float], num_ro
     same = np.ones(num_rows, dtype=np.bool_)
     shared = [name for name in at if name in columns and np.asarray(columns[name]).dtype.kind in "fiu"]
     for name in shared:
+        values = np.asarray(columns[name], dtype=np.float64)
         with np.errstate(divide="ignore", invalid="ignore"):
-            same &= np.abs(np.log(np.asarray(columns[name], dtype=np.float64) / at[name])) <= SAME_TARGET
+            same &= np.abs(np.log(values / at[name])) <= SAME_TARGET if at[name] else values == 0
     return same if shared else np.zeros(num_rows, dtype=np.bool_)

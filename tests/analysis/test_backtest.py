@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from analysis import rank_command
-from analysis.backtest import Ranking, _interval_score, rank
+from analysis.backtest import Ranked, Ranking, _interval_score, _ordered, rank
 from analysis.laws import law
 from analysis.table import Table
 from train.errors import InputError
@@ -92,6 +92,22 @@ def test_the_interval_score_pays_for_width_and_for_missing() -> None:
     assert inside.tolist() == [True, False, False, True]
     # Widths .2, .1, .1; missed by .05 and .2 at 2 / 0.1 each; an open end is 1.
     assert score == pytest.approx([0.2, 0.1 + 20 * 0.05, 0.1 + 20 * 0.2, 1.2])
+
+
+def test_an_overconfident_law_counts_twice_and_the_simpler_of_equals_is_first() -> None:
+    def each(name: str, error: float | None, coverage: float | None, num_parameters: int) -> Ranked:
+        return Ranked(name, error, error, coverage, "converged", None, num_parameters, rival=False)
+
+    ranked = [
+        each("refused", None, None, 1),
+        each("overconfident", 0.010, 0.5, 3),
+        each("honest", 0.015, 0.9, 5),
+        each("simpler", 0.016, 0.9, 4),
+        each("close", 0.0149, 0.9, 6),
+        each("poor", 0.1, 1.0, 1),
+    ]
+    order = [found.law for found in _ordered(ranked)]
+    assert order == ["simpler", "honest", "close", "overconfident", "poor", "refused"]
 
 
 @pytest.mark.slow

@@ -161,6 +161,25 @@ def test_further_columns_of_a_law_are_asked_for() -> None:
         frontier(constrained, rows, math.log(1e18))
 
 
+def test_unique_tokens_are_never_more_than_tokens() -> None:
+    """With more unique tokens than the budget can read nothing is repeated, and the optimum is the additive law's."""
+    constrained = law("data-constrained")
+    values = {**TRUTH, "R_D*": 15.0, "R_N*": 1e6}
+    rows = np.array([[values[name] for name in constrained.names]])
+    found = frontier(constrained, rows, math.log(FLOPS), {"U": 1e30})
+    assert math.exp(found.log_N[0]) == pytest.approx(closed_form(TRUTH, FLOPS)[0], rel=1e-3)
+    scarce = frontier(constrained, rows, math.log(FLOPS), {"U": 1e7})
+    assert scarce.loss[0] > found.loss[0] + 0.02
+
+
+def test_a_parameter_that_ended_at_a_bound_leaves_the_other_intervals_finite() -> None:
+    found = fitted(0.002, truth={**TRUTH, "E": 1e-9, "alpha": 0.1, "beta": 0.12})
+    assert found.status == "edge"
+    best = optimum(found, FLOPS)
+    assert any("the fit is edge" in note for note in best.notes)
+    assert best.N / 10 < best.N_interval_90[0] < best.N < best.N_interval_90[1] < 10 * best.N
+
+
 def run_command(*words: str) -> int:
     parser = argparse.ArgumentParser()
     optimum_command.add_arguments(parser)

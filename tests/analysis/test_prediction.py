@@ -16,6 +16,7 @@ from run_records import record, write
 from analysis import fit_command, predict_command, score_command
 from analysis.fit_document import Fit
 from analysis.fitting import fit
+from analysis.known_results import runs_at
 from analysis.laws import law
 from analysis.prediction import predict
 from analysis.score import score
@@ -119,7 +120,9 @@ def test_refused_fits_and_bad_targets_have_no_prediction(fitted: Fit) -> None:
     for text in ("N", "N=", "N=-1", "N=1e6,N=2e6", "N=ten", "N=nan"):
         with pytest.raises(InputError, match="--at"):
             parse_at(text)
-    assert parse_at(" N=1e9 , D=2e10") == {"N": 1e9, "D": 2e10}
+    with pytest.raises(InputError, match="--at"):
+        parse_at("N=0,D=2e10")
+    assert parse_at(" N=1e9 , weight_code=0") == {"N": 1e9, "weight_code": 0.0}
 
 
 # --- seals
@@ -254,6 +257,14 @@ def test_run_folders_are_looked_through_in_every_convention(
     write(runs, run, losses={100: 4.0})
     with pytest.raises(InputError, match=rf"\({status}\) already has results"):
         seal(found, fitted, tmp_path, results=[str(runs)])
+
+
+def test_a_run_folder_is_looked_through_by_every_column_of_the_target(tmp_path: Path) -> None:
+    run, at = run_at_target(128, 100_000, rate=0.012)
+    write(tmp_path, run)
+    assert runs_at(str(tmp_path), at)
+    assert runs_at(str(tmp_path), {**at, "rate": 0.012, "final_fraction": 0.0})
+    assert not runs_at(str(tmp_path), {**at, "rate": 0.006})
 
 
 def test_a_planned_run_without_metrics_is_no_result(fitted: Fit, tmp_path: Path) -> None:
