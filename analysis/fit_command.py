@@ -1,14 +1,14 @@
 """`windtunnel fit`: a law, a table and an objective to parameters, intervals and a status."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 from analysis.fit_document import REFUSED, Fit
 from analysis.fitting import fit
+from analysis.json_output import write_document
 from analysis.laws import law as law_named
-from analysis.table import load_table
+from analysis.table_arguments import add_table_arguments, table_of_arguments
 from train.errors import InputError
 
 EXAMPLE = """examples:
@@ -20,9 +20,7 @@ EXAMPLE = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLE
-    parser.add_argument(
-        "source", metavar="SOURCE", help="a folder of runs, a CSV or Parquet file, wandb:ENTITY/PROJECT"
-    )
+    add_table_arguments(parser)
     parser.add_argument("--law", required=True, metavar="NAME", help="a law of `windtunnel laws`")
     parser.add_argument(
         "--objective",
@@ -31,12 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--bootstrap", type=int, default=0, metavar="B", help="replicates over runs; default none")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap; default 0")
-    parser.add_argument("--columns", metavar="N=a,D=b,loss=c", help="columns of the source by the names laws use")
-    parser.add_argument("--where", metavar="EXPR", help="fit only these rows, such as 'D >= 2e6'")
-    parser.add_argument(
-        "--include", action="append", default=[], metavar="RUN=REASON", help="fit a run that is excluded"
-    )
-    parser.add_argument("--exclude", action="append", default=[], metavar="RUN=REASON", help="leave a run out")
     parser.add_argument("--allow-few-points", action="store_true", help="fit as many points as parameters")
     parser.add_argument("--no-profile", action="store_true", help="skip the profile of every parameter")
     parser.add_argument("--output", type=Path, metavar="FIT.json", help="the fit, for predict, optimum and contrast")
@@ -48,13 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.bootstrap < 0:
         raise InputError(f"--bootstrap {arguments.bootstrap}: it must be 0 or more")
     law = law_named(arguments.law)
-    table = load_table(
-        arguments.source,
-        columns=arguments.columns,
-        where=arguments.where,
-        exclude=arguments.exclude,
-        include=arguments.include,
-    )
+    table = table_of_arguments(arguments)
     found = fit(
         table,
         law,
@@ -66,12 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if arguments.output is not None:
         found.to_json(arguments.output)
-    text = json.dumps(found.document(), indent=1, allow_nan=False)
-    if arguments.json == "-":
-        print(text)
-    else:
-        if arguments.json is not None:
-            Path(arguments.json).write_text(text + "\n")
+    if not write_document(found.document(), arguments.json):
         print(describe(found))
         for exclusion in table.excluded:
             print(f"left out: {exclusion.run}: {exclusion.reason}")

@@ -49,6 +49,8 @@ def fit(
     if law.steps is not None:
         from analysis.chain import fit_chain
 
+        if objective is not None:
+            raise InputError(f"law {law.name} is two steps, each with its own objective: leave --objective out")
         return fit_chain(table, law, bootstrap=bootstrap, seed=seed, profile=profile, few_points=few_points)
     law = for_table(law, table.columns)
     aim = parse_objective(objective or law.objective)

@@ -34,6 +34,11 @@ def hold(law: Law, held: Mapping[str, float | str]) -> Law:
     """
     if not held:
         return law
+    if law.steps is not None:  # it is fitted step by step, so nothing held of the whole would be
+        first, second = (step.name for step in law.steps)
+        raise InputError(
+            f"law {law.name} is two steps: hold a parameter of one of them, as in {first}@NAME=VALUE/{second}"
+        )
     _refuse_unknown(law, held)
     numbers = {name: float(value) for name, value in held.items() if not isinstance(value, str)}
     ties = {name: value for name, value in held.items() if isinstance(value, str)}

@@ -1,10 +1,9 @@
 """`windtunnel laws`: the catalogue of laws, or one of them in full."""
 
 import argparse
-import json
-from pathlib import Path
 from typing import Any
 
+from analysis.json_output import write_document
 from analysis.law import Law
 from analysis.laws import all_laws
 from analysis.laws import law as law_named
@@ -24,12 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     laws = all_laws() if arguments.name is None else (law_named(arguments.name),)
-    if arguments.json is not None:
-        text = json.dumps({"laws": [document(law) for law in laws]}, indent=1)
-        if arguments.json == "-":
-            print(text)
-            return 0
-        Path(arguments.json).write_text(text + "\n")
+    if write_document({"laws": [document(law) for law in laws]}, arguments.json):
+        return 0
     if arguments.name is None:
         width = max(len(law.name) for law in laws)
         print("\n".join(f"{law.name:<{width}}  {law.formula}" for law in laws))

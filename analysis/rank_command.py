@@ -6,7 +6,7 @@ from analysis.backtest import Ranking, rank
 from analysis.json_output import write_document
 from analysis.laws import law as law_named
 from analysis.matching_columns import for_table
-from analysis.table import load_table
+from analysis.table_arguments import add_table_arguments, table_of_arguments
 from train.errors import InputError
 
 EXAMPLE = """examples:
@@ -17,18 +17,13 @@ EXAMPLE = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLE
-    parser.add_argument(
-        "source", metavar="SOURCE", help="a folder of runs, a CSV or Parquet file, wandb:ENTITY/PROJECT"
-    )
+    add_table_arguments(parser)
     parser.add_argument("--laws", required=True, metavar="A,B,C", help="laws of `windtunnel laws`")
     parser.add_argument(
         "--hold", metavar="EXPR", help="rows to hold out; default: growing cuts, the largest runs by compute held out"
     )
     parser.add_argument("--objective", metavar="O", help="one objective for every law; default each law's own")
-    parser.add_argument("--columns", metavar="N=a,D=b,loss=c", help="columns of the source by the names laws use")
-    parser.add_argument("--where", metavar="EXPR", help="use only these rows")
     parser.add_argument("--allow-few-points", action="store_true", help="fit as many points as parameters")
-    parser.add_argument("--mixed", action="store_true", help="take together what cannot be compared")
     parser.add_argument("--json", metavar="PATH", help="the result for programs; - is standard output")
 
 
@@ -37,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     names = [name.strip() for name in arguments.laws.split(",") if name.strip()]
     if not names or len(set(names)) < len(names):
         raise InputError(f"--laws {arguments.laws!r}: name each law once, for example --laws chinchilla,general")
-    table = load_table(arguments.source, columns=arguments.columns, where=arguments.where, mixed=arguments.mixed)
+    table = table_of_arguments(arguments)
     laws = [for_table(law_named(name), table.columns) for name in names]
     found = rank(table, laws, hold=arguments.hold, objective=arguments.objective, few_points=arguments.allow_few_points)
     if not write_document(found.document(), arguments.json):

@@ -65,7 +65,7 @@ def train_runs(
 
     Raises InputError for what cannot be trained, `records.AlreadyRunning` where another process trains one of them."""
     ranks = join_ranks()
-    refuse_untrainable(configs, ranks)
+    refuse_untrainable([config for config in configs if not _is_finished(config)], ranks)
     with ExitStack() as stack:
         records: list[RunRecord] = []
 
@@ -87,6 +87,11 @@ def train_runs(
             trained = iter(_train(todo, unfinished, ranks, parent, overrides, show_progress))
             outcomes = [outcome or next(trained) for outcome in outcomes]
         return [outcome for outcome in outcomes if outcome is not None]
+
+
+def _is_finished(config: RunConfig) -> bool:
+    folder = run_folder(config)
+    return (folder / "run.json").exists() and read_record(folder)["status"] in FINAL
 
 
 def _train(

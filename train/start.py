@@ -34,6 +34,8 @@ class Start:
 
 def refuse_untrainable(configs: Sequence[RunConfig], ranks: Ranks) -> None:
     """Raise InputError for what cannot be trained on the data and machine at hand, before any record is touched."""
+    if not configs:
+        return
     refuse_mixed_shapes(configs)
     if len({scientific_hash(config) for config in configs}) < len(configs):
         raise InputError("a fleet names one run twice; give its members different seeds, rates or schedules")

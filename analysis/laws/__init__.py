@@ -26,18 +26,18 @@ NAMES = (
 def law(name: str) -> Law:
     """The law of that name. `power:D` is the power law in the column D; laws that are one formula in any one column
     take it after a colon. `chinchilla@beta=alpha@E=1.8` holds or ties parameters, and `overtraining/error-loss` is a
-    law in two steps. Raises InputError naming the laws there are.
+    law in two steps, each of which may hold its own. Raises InputError naming the laws there are.
     """
-    stem, *held = name.split("@")
-    if held:
-        from analysis.hold import hold, parse_held
-
-        return hold(law(stem), parse_held(held))
     if "/" in name:
         from analysis.composed_law import compose
 
         first, _, second = name.partition("/")
         return compose(law(first), law(second))
+    stem, *held = name.split("@")
+    if held:
+        from analysis.hold import hold, parse_held
+
+        return hold(law(stem), parse_held(held))
     stem, _, column = name.partition(":")
     if stem not in NAMES:
         raise InputError(f"no law named {name!r}; there are {', '.join(NAMES)}")

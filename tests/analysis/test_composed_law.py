@@ -7,6 +7,7 @@ import pytest
 
 from analysis.chain import fit_chain
 from analysis.composed_law import compose
+from analysis.fitting import fit
 from analysis.laws import law
 from analysis.laws.ladder import ACCURACY_STEP
 from analysis.table import Table
@@ -46,3 +47,9 @@ def test_a_first_step_may_leave_rows_out() -> None:
     found = fit_chain(table, whole, first_table=table.select("M < 300"), profile=False)
     assert found.parameters["eta"] == pytest.approx(0.136, rel=1e-7)
     assert found.steps[1].num_points == len(LOSS)
+
+
+def test_one_objective_for_two_steps_is_refused() -> None:
+    table = Table.of({"N": np.ones(3), "D": np.ones(3)})
+    with pytest.raises(InputError, match="each with its own objective"):
+        fit(table, law("ladder"), "log-lad")

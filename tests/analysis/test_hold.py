@@ -63,3 +63,12 @@ def test_assignments() -> None:
 def test_what_cannot_be_held(held: dict[str, float | str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         hold(law("chinchilla"), held)
+
+
+def test_what_is_held_of_a_law_in_two_steps_is_held_in_a_step() -> None:
+    with pytest.raises(InputError, match="is two steps: hold a parameter of one of them"):
+        hold(law("ladder"), {"E": 1.5})
+    held = law("chinchilla@beta=alpha/error-loss")
+    assert held.steps is not None
+    assert held.steps[0].name == "chinchilla@beta=alpha"
+    assert "beta" not in held.names

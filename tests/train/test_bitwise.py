@@ -229,3 +229,11 @@ def test_a_forged_parent_and_other_data_are_refused(configure) -> None:
         train_branch(trunk, 20)
     with pytest.raises(InputError, match="not the data of this run"):
         train(replace(trunk, data=replace(trunk.data, content_hash="0" * 64)))
+
+
+def test_a_finished_run_is_left_alone_even_where_its_data_are_gone(configure, tmp_path) -> None:
+    config = configure("horizon.steps=20")
+    train(config)
+    moved = replace(config, runtime=replace(config.runtime, data_directory=str(tmp_path / "gone"), device="cuda"))
+    (outcome,) = train_runs([moved], show_progress=False)
+    assert not outcome.trained
