@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from reprlib import repr as shortened
 from typing import cast, get_args
 
@@ -61,6 +62,7 @@ def parse_count(text: str | int | float) -> int:
     return int(value)
 
 
+@lru_cache(maxsize=4096)  # a plan of thousands of runs asks for a few sizes
 def choose_shape(non_embedding_parameters: int, *, aspect_ratio: int, head_size: int, activation: str) -> Shape:
     """The shape of the family that comes nearest to a size.
 

@@ -13,7 +13,7 @@ from hydra import initialize_config_module
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from models.family import parse_count
 from train.errors import InputError
@@ -28,20 +28,28 @@ _NOT_A_NAME = re.compile(r"[+-]?[\d._]+(e[+-]?\d+)?|true|false", re.IGNORECASE)
 
 def compose(overrides: Sequence[str]) -> RunRequest:
     """The request that these overrides make, without running anything. Raises InputError."""
+    return parse_request(compose_settings(overrides))
+
+
+def compose_settings(overrides: Sequence[str]) -> dict[str, Any]:
+    """The settings that these overrides make, as nested dicts, not yet checked. Raises InputError."""
     with initialize_config_module(CONFIG_MODULE, version_base="1.3"):
         try:
-            config = hydra_compose(CONFIG_NAME, overrides=complete(overrides))
-            return request_of(config)
+            return _settings_of(hydra_compose(CONFIG_NAME, overrides=complete(overrides)))
         except COMPLAINTS as error:
             raise InputError(explain(error)) from None
 
 
 def request_of(config: DictConfig) -> RunRequest:
     """The typed request in a composed configuration."""
-    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    return parse_request(_settings_of(config))
+
+
+def _settings_of(config: DictConfig) -> dict[str, Any]:
+    plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
     plain.pop("hydra", None)
-    return parse_request({str(key): value for key, value in plain.items()})
+    return {str(key): value for key, value in plain.items()}
 
 
 def complete(arguments: Sequence[str]) -> list[str]:
@@ -125,8 +133,6 @@ def explain(error: Exception) -> str:
         known = known_keys(key)
         if known and not key.startswith("hydra"):
             return unknown_key(key, known if "." in key else list(dict.fromkeys([*known, *groups()])))
-    if full_key and isinstance(error, MissingMandatoryValue):
-        return f"{full_key[1]}: must be given; write {full_key[1]}=..."
     if full_key:
         return f"{full_key[1]}: {text.splitlines()[0]}"
     cause = f" ({str(error.__cause__).splitlines()[0]})" if error.__cause__ and str(error.__cause__) else ""

@@ -104,6 +104,7 @@ class RunRequest:
     dry_run: Flag
 
 
+MISSING = "???"  # what YAML groups write where there is no default
 _ADAPTER = TypeAdapter(RunRequest)
 # Of numbers that nothing further on would refuse in time.
 RANGES = {
@@ -136,6 +137,8 @@ def _refuse_nonsense(mapping: Mapping[str, Any], schema: type, path: str) -> Non
     for key, value in mapping.items():
         if key not in known:
             raise InputError(unknown_key(f"{path}{key}", known))
+        if value == MISSING:
+            raise InputError(f"{path}{key}: must be given; write {path}{key}=...")
         for each in value if isinstance(value, list) else [value]:
             if isinstance(each, float) and not math.isfinite(each):
                 raise InputError(f"{path}{key}={value}: must be a finite number")

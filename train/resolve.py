@@ -40,7 +40,7 @@ def resolve(
     """The run to train and, for a branch, its parent. Prepares the data unless this is a dry run. Raises InputError."""
     if request.branch_from is not None:
         return _resolve_branch(request, overrides)
-    spec = _data_spec(request.data)
+    spec = data_spec(request.data)
     folder = Path(request.runtime.data_directory) / spec.folder_name
     if not request.dry_run:
         folder = prepare(spec, Path(request.runtime.data_directory), progress=progress)
@@ -69,7 +69,8 @@ def _refuse_lost_checkpoints(steps: Sequence[int], schedule: Schedule) -> None:
         raise InputError(f"logging.checkpoint_steps={lost}: outside the {schedule.total_steps} steps of this run")
 
 
-def _data_spec(data: DataRequest) -> DataSpec:
+def data_spec(data: DataRequest) -> DataSpec:
+    """The data set that is asked for: what is prepared, without how a run reads it."""
     return DataSpec(**{f.name: getattr(data, f.name) for f in fields(DataSpec)})
 
 

@@ -1,0 +1,237 @@
+"""The plan of a study: every run resolved, each once, in an order in which none comes before what it goes on from."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from analysis.where import choose_rows
+from models.accounting import ParameterCount, count_parameters
+from sweeps.cells import block_cells, count_cells
+from sweeps.resolution import Resolver
+from sweeps.study import Block
+from sweeps.study_file import StudyFile
+from sweeps.trunks import chain
+from train.configuration import RunConfig
+from train.data.corpus import Corpus
+from train.batches import order_of
+from train.errors import InputError
+from train.identity import run_id
+from train.request import RunRequest
+from train.resolve import UNPREPARED
+
+Role = Literal["family", "target"]
+MOST_RUNS = 100_000
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run. `parent` is the id of the run it may go on from at `parent_step`."""
+
+    run_id: str
+    role: Role
+    config: RunConfig  # with the checkpoints that others go on from among its milestones
+    parent: str | None
+    parent_step: int
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.config.runtime.runs_directory) / self.run_id
+
+    @cached_property
+    def parameters(self) -> ParameterCount:
+        return count_parameters(self.config.model)
+
+    @property
+    def tokens(self) -> int:
+        return self.config.total_tokens
+
+    @property
+    def new_tokens(self) -> int:
+        """Those that no other run of the plan trains."""
+        return self.tokens - self.parent_step * self.config.tokens_per_step
+
+    @property
+    def flops(self) -> float:
+        """6 N D of all parameters, of the whole run."""
+        return 6.0 * self.parameters.total * self.tokens
+
+
+@dataclass(frozen=True)
+class Plan:
+    file: StudyFile
+    runs: tuple[PlannedRun, ...]
+
+    @cached_property
+    def by_id(self) -> dict[str, PlannedRun]:
+        return {run.run_id: run for run in self.runs}
+
+    def of(self, role: Role) -> list[PlannedRun]:
+        return [run for run in self.runs if run.role == role]
+
+    def ancestors(self, run: PlannedRun) -> list[tuple[PlannedRun, int]]:
+        """The runs from which it may go on, nearest first, each with the step."""
+        found = []
+        while run.parent is not None:
+            parent = self.by_id[run.parent]
+            found.append((parent, run.parent_step))
+            run = parent
+        return found
+
+    @property
+    def prepared(self) -> bool:
+        """Whether the data of every run are there; until then ids are not those that will be trained."""
+        return all(run.config.data.content_hash != UNPREPARED for run in self.runs)
+
+
+def make_plan(
+    file: StudyFile,
+    runs_directory: Path,
+    data_directory: Path,
+    *,
+    prepare: bool = False,
+    progress: Callable[[str], None] = lambda message: None,
+) -> Plan:
+    """The plan of a study. `prepare` makes its data where they are not there yet. Raises InputError naming the line of
+    what cannot be trained.
+    """
+    study, resolver = file.study, Resolver(runs_directory, data_directory)
+    number = sum(count_cells(block) for block in (*study.family, *study.targets))
+    if number > MOST_RUNS:
+        raise InputError(f"{file.path}: {number:,} runs; a study has at most {MOST_RUNS:,}: take them apart")
+    family = _block_runs(file, "family", study.family, resolver, prepare, progress)
+    targets = _block_runs(file, "targets", study.targets, resolver, prepare, progress)
+    roles: dict[str, Role] = {}
+    configs: dict[str, RunConfig] = {}
+    for role, found in (("family", family), ("target", targets)):
+        for config in found:
+            name = run_id(config)
+            if roles.get(name) not in (None, role):
+                raise InputError(f"{file.path}: {name} is both in the family and a target: a target is held out")
+            roles[name], configs[name] = role, config  # type: ignore[assignment]
+    return Plan(file, _linked(configs, roles))
+
+
+def _block_runs(
+    file: StudyFile,
+    section: str,
+    blocks: Sequence[Block],
+    resolver: Resolver,
+    prepare: bool,
+    progress: Callable[[str], None],
+) -> list[RunConfig]:
+    found: list[RunConfig] = []
+    for number, block in enumerate(blocks):
+        requests: list[RunRequest] = []
+        for cell in block_cells(block):
+            try:
+                requests.append(resolver.request({**file.study.fixed, **cell}))
+            except InputError as error:
+                raise _placed(file, section, number, error) from None
+        if prepare:
+            resolver.prepare_data(requests, progress)
+        configs = []
+        for request in requests:
+            try:
+                configs.append(resolver.config(request))
+            except InputError as error:
+                raise _placed(file, section, number, error) from None
+        if block.where is not None:
+            try:
+                kept = choose_rows(block.where, columns_of(configs), len(configs))
+            except InputError as error:
+                raise file.fault((section, number, "where"), f"where: {error}") from None
+            configs = [config for config, keep in zip(configs, kept, strict=True) if keep]
+        if not configs:
+            raise file.fault((section, number, "where"), f"{section}: no run is left of {len(requests)}")
+        _refuse_unreadable(file, section, number, configs)
+        found += configs
+    return found
+
+
+def columns_of(configs: Sequence[RunConfig]) -> dict[str, np.ndarray[tuple[int], np.dtype[np.generic]]]:
+    """The columns that `where` of a block may speak of, named as in the run table."""
+    counts = [count_parameters(config.model) for config in configs]
+    sizes = np.array([count.total for count in counts], dtype=np.float64)
+    tokens = np.array([config.total_tokens for config in configs], dtype=np.float64)
+    heads = [config.model.vocabulary_size * config.model.width for config in configs]
+    numbers = {
+        "N": sizes,
+        "N_non_embedding": [count.non_embedding for count in counts],
+        "N_non_embedding_and_head": [
+            count.non_embedding + head for count, head in zip(counts, heads, strict=True)
+        ],
+        "D": tokens,
+        "C": 6 * sizes * tokens,
+        "M": tokens / sizes,
+        "S": [config.schedule.total_steps for config in configs],
+        "B": [config.tokens_per_step for config in configs],
+        "seed": [config.seed for config in configs],
+        "rate": [config.optimizer.rate for config in configs],
+        "width": [config.model.width for config in configs],
+        "depth": [config.model.depth for config in configs],
+    }
+    columns = {name: np.asarray(values, dtype=np.float64) for name, values in numbers.items()}
+    return {**columns, "schedule": np.array([config.schedule.shape for config in configs])}
+
+
+def _refuse_unreadable(file: StudyFile, section: str, number: int, configs: Sequence[RunConfig]) -> None:
+    """The longest run of each data set must find tokens enough, before the first is trained."""
+    longest: dict[object, RunConfig] = {}
+    for config in configs:
+        data = config.data
+        if data.content_hash != UNPREPARED:
+            key = (data, config.sequences_per_step)
+            if key not in longest or config.total_tokens > longest[key].total_tokens:
+                longest[key] = config
+    for config in longest.values():
+        try:
+            order_of(config, Corpus(Path(config.runtime.data_directory) / config.data.folder))
+        except InputError as error:
+            raise _placed(file, section, number, error) from None
+
+
+def _linked(configs: dict[str, RunConfig], roles: dict[str, Role]) -> tuple[PlannedRun, ...]:
+    """Runs with their links, parents first. No run of the family goes on from a target, which is trained later."""
+    names = sorted(configs, key=lambda name: roles[name] == "target")  # stable: the file's order within a role
+    resolved = [configs[name] for name in names]
+    family = sum(roles[name] == "family" for name in names)
+    links = [*chain(resolved[:family]), *chain(resolved)[family:]]
+    kept: dict[int, set[int]] = {}
+    for link in links:
+        if link is not None:
+            kept.setdefault(link.parent, set()).add(link.step)
+    order = sorted(
+        range(len(names)), key=lambda place: (roles[names[place]] == "target", resolved[place].schedule.decay_start)
+    )
+    runs = []
+    for place in order:
+        config, link = resolved[place], links[place]
+        steps = tuple(sorted({*config.logging.checkpoint_steps, *kept.get(place, ())}))
+        runs.append(
+            PlannedRun(
+                run_id=names[place],
+                role=roles[names[place]],
+                config=replace(config, logging=replace(config.logging, checkpoint_steps=steps)),
+                parent=names[link.parent] if link else None,
+                parent_step=link.step if link else 0,
+            )
+        )
+    return tuple(runs)
+
+
+def _placed(file: StudyFile, section: str, number: int, error: InputError) -> InputError:
+    """The error with the line of the setting that it begins with, where the file has it, else of its block."""
+    key = str(error).split("=")[0].split(":")[0].strip()
+    block = (file.study.family if section == "family" else file.study.targets)[number]
+    if key in file.study.fixed:
+        return file.fault(("fixed", key), str(error))
+    if key in block.grid:
+        return file.fault((section, number, "grid", key), str(error))
+    for place, row in enumerate(block.rows or ()):
+        if key in row:
+            return file.fault((section, number, "rows", place, key), str(error))
+    return file.fault((section, number), str(error))

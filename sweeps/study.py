@@ -1,0 +1,105 @@
+"""A study: which runs make its family, which are held out as targets, and the laws fixed before any target is trained.
+
+One YAML file, typed by the classes here. `sweeps.study_file` reads it and names the line of a mistake.
+"""
+
+import math
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from models.family import parse_count
+from train.request import Count
+
+Scalar = str | int | float | bool | None
+LARGEST_RANGE = 1000
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _number(value: Any) -> Any:
+    """`25k` and `1e-3` are numbers here."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return float(parse_count(value))
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+
+
+class LogRange(_Strict):
+    """`{from: 25k, to: 400k, points: 5}`: geometric, both ends included. Values are whole where both ends are."""
+
+    first: Number = Field(alias="from", gt=0)
+    last: Number = Field(alias="to", gt=0)
+    points: int = Field(ge=2, le=LARGEST_RANGE)
+
+    def values(self) -> list[Scalar]:
+        ratio = math.log(self.last / self.first) / (self.points - 1)
+        inner = [self.first * math.exp(ratio * place) for place in range(1, self.points - 1)]
+        whole = self.first.is_integer() and self.last.is_integer()
+        every = [self.first, *inner, self.last]
+        return [round(value) for value in every] if whole else [float(f"{value:.6g}") for value in every]
+
+
+Values = Annotated[list[Scalar | list[Scalar]], Field(min_length=1)] | LogRange | Scalar  # a list in a list: one value
+
+
+class Block(_Strict):
+    """Runs of one grid (the product of its lists), of one list of rows (settings that go together), or the product of
+    both; `where` keeps those of them for which a condition on the resolved run holds.
+    """
+
+    grid: dict[str, Values] = {}
+    rows: Annotated[list[dict[str, Scalar]], Field(min_length=1)] | None = None
+    where: str | None = None
+
+    @model_validator(mode="after")
+    def _has_runs(self) -> "Block":
+        if not self.grid and self.rows is None:
+            raise ValueError("a block needs a grid or rows")
+        twice = sorted({key for row in self.rows or () for key in row} & set(self.grid))
+        if twice:
+            raise ValueError(f"{twice[0]} is in the grid and in the rows: keep one")
+        return self
+
+
+class Analysis(_Strict):
+    """What will be fitted, fixed before the targets are trained. The first law makes the study's prediction; all are
+    sealed, scored and ranked.
+    """
+
+    laws: Annotated[list[str], Field(min_length=1)]
+    objective: str | None = None  # None: each law's own
+    where: str | None = None  # rows of the family that are fitted
+    columns: str | None = None  # as `--columns`: which count is N, D or C
+    hold: str | None = None  # rows held out in the back-test; None: rolling over growing compute
+
+
+class Budget(_Strict):
+    """The plan is refused where it needs more."""
+
+    tokens: Count | None = None
+    flops: Number | None = None
+    hours: Number | None = None  # on the machine at hand, of all its workers together
+    disk_gigabytes: Number | None = None
+
+
+class Study(_Strict):
+    title: str
+    fixed: dict[str, Scalar | list[Scalar]] = {}  # settings of every run
+    family: Annotated[list[Block], Field(min_length=1)]
+    targets: list[Block] = []
+    analysis: Analysis | None = None
+    budget: Budget = Budget()
+
+    @model_validator(mode="after")
+    def _targets_have_laws(self) -> "Study":
+        if self.targets and self.analysis is None:
+            raise ValueError("targets need an analysis: name the laws before they are trained")
+        return self
