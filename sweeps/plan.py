@@ -15,9 +15,9 @@ from sweeps.resolution import Resolver
 from sweeps.study import Block
 from sweeps.study_file import StudyFile
 from sweeps.trunks import chain
+from train.batches import order_of
 from train.configuration import RunConfig
 from train.data.corpus import Corpus
-from train.batches import order_of
 from train.errors import InputError
 from train.identity import run_id
 from train.request import RunRequest
@@ -145,11 +145,19 @@ def _block_runs(
             except InputError as error:
                 raise file.fault((section, number, "where"), f"where: {error}") from None
             configs = [config for config, keep in zip(configs, kept, strict=True) if keep]
+        configs = [_grouped(config, file) for config in configs]
         if not configs:
             raise file.fault((section, number, "where"), f"{section}: no run is left of {len(requests)}")
         _refuse_unreadable(file, section, number, configs)
         found += configs
     return found
+
+
+def _grouped(config: RunConfig, file: StudyFile) -> RunConfig:
+    """In W&B a study is one group. It is pushed when the study is done, which costs a second a run otherwise."""
+    asked = "logging.wandb" in file.study.fixed
+    wandb = config.logging.wandb if asked else "off"
+    return replace(config, logging=replace(config.logging, wandb=wandb, group=config.logging.group or file.name))
 
 
 def columns_of(configs: Sequence[RunConfig]) -> dict[str, np.ndarray[tuple[int], np.dtype[np.generic]]]:
@@ -161,9 +169,7 @@ def columns_of(configs: Sequence[RunConfig]) -> dict[str, np.ndarray[tuple[int],
     numbers = {
         "N": sizes,
         "N_non_embedding": [count.non_embedding for count in counts],
-        "N_non_embedding_and_head": [
-            count.non_embedding + head for count, head in zip(counts, heads, strict=True)
-        ],
+        "N_non_embedding_and_head": [count.non_embedding + head for count, head in zip(counts, heads, strict=True)],
         "D": tokens,
         "C": 6 * sizes * tokens,
         "M": tokens / sizes,

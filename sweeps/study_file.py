@@ -73,11 +73,15 @@ def parse_study(text: str, path: Path) -> StudyFile:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise InputError(f"{where}: not YAML: {getattr(error, 'problem', None) or str(error).splitlines()[0]}") from None
+        raise InputError(
+            f"{where}: not YAML: {getattr(error, 'problem', None) or str(error).splitlines()[0]}"
+        ) from None
     except ValueError as error:  # an impossible date, for one
         raise InputError(f"{path}: not YAML: {error}") from None
     if root is None or not isinstance(content, dict):
-        raise InputError(f"{path}: a study is a mapping with title, family and targets; see windtunnel sweep plan --help")
+        raise InputError(
+            f"{path}: a study is a mapping with title, family and targets; see windtunnel sweep plan --help"
+        )
     _refuse_twins(root, path)
     try:
         study = Study.model_validate(content)
@@ -134,7 +138,9 @@ def _first_mistake(error: ValidationError, root: yaml.Node, path: Path) -> Input
 def _known(place: Place) -> list[str]:
     model: Any = Study
     for step in place[:-1]:
-        annotation = model.model_fields[step].annotation if isinstance(step, str) and step in model.model_fields else None
+        annotation = (
+            model.model_fields[step].annotation if isinstance(step, str) and step in model.model_fields else None
+        )
         for part in getattr(annotation, "__args__", (annotation,)):
             inner = getattr(part, "__args__", (part,))[0]
             if isinstance(inner, type) and hasattr(inner, "model_fields"):

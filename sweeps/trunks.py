@@ -6,6 +6,7 @@ that checkpoint exists. A run whose checkpoint is gone is trained from an earlie
 the same, bit for bit, and so is its identity.
 """
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ class Link:
 
 
 def trunk_key(config: RunConfig) -> str:
-    """Equal for runs with the same weights up to the earlier of their decays; the run's own where none can be shared."""
+    """Equal for runs with the same weights up to the earlier of their decays; where none is shared, the run itself."""
     schedule = config.schedule
     if schedule.shape not in ("wsd", "constant", "power"):
         return json.dumps(scientific(config), sort_keys=True)
@@ -50,7 +51,7 @@ def chain(configs: Sequence[RunConfig]) -> list[Link | None]:
     links: list[Link | None] = [None] * len(configs)
     for places in trunks.values():
         places.sort(key=lambda place: configs[place].schedule.decay_start)
-        for before, place in zip(places, places[1:], strict=False):
+        for before, place in itertools.pairwise(places):
             step = configs[before].schedule.decay_start
             if step > 0:
                 links[place] = Link(before, step)

@@ -4,6 +4,7 @@ mend.
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -67,9 +68,10 @@ def imply_horizon(arguments: Sequence[str]) -> list[str]:
     return [*arguments, f"horizon={units.pop()}"] if known and not chosen else list(arguments)
 
 
-def groups() -> list[str]:
+@cache
+def groups() -> tuple[str, ...]:
     """What can be chosen by name, for example `size`."""
-    return sorted(path.name for path in resources.files(CONFIG_MODULE).iterdir() if _is_group(path))
+    return tuple(sorted(path.name for path in resources.files(CONFIG_MODULE).iterdir() if _is_group(path)))
 
 
 def _is_group(path: Traversable) -> bool:

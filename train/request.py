@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
+from functools import cache
 from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import BeforeValidator, Strict, TypeAdapter, ValidationError
@@ -131,8 +132,11 @@ def parse_request(mapping: Mapping[str, Any]) -> RunRequest:
         raise InputError(_first_mistake(error)) from None
 
 
+_hints = cache(get_type_hints)  # slow, and the same for each of thousands of runs
+
+
 def _refuse_nonsense(mapping: Mapping[str, Any], schema: type, path: str) -> None:
-    hints = get_type_hints(schema)
+    hints = _hints(schema)
     known = [f.name for f in fields(schema)]
     for key, value in mapping.items():
         if key not in known:
