@@ -1,13 +1,14 @@
 """Results that a source already holds at a target: what a sealed prediction must not have, and what a score needs."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from analysis.table import RunSet, Source
 from analysis.table_row import row_of
 from analysis.target import complete, matches
 from train.errors import InputError
@@ -28,15 +29,21 @@ class Known:
     started: str | None
 
 
-def runs_at(source: str, at: Mapping[str, float], columns: str | None = None) -> list[Known]:
+def runs_at(source: Source, at: Mapping[str, float], columns: str | None = None) -> list[Known]:
     """Runs of a source that are at the target and have metrics, finished or not, whatever may be fitted to them.
     `columns` as `load_table` takes them. Raises InputError where the source cannot be read or lacks a column of the
     target.
     """
+    if isinstance(source, RunSet):
+        folders = [source.directory / run for run in source.runs if (source.directory / run / "run.json").exists()]
+        return _records_at(folders, at)
     path = Path(source)
     if path.is_dir():
-        return _records_at(path, at)
-    return _rows_at(source, at, columns)
+        folders = [path] if (path / "run.json").exists() else find_runs(path)
+        if not folders and (path / "runs").is_dir():
+            folders = find_runs(path / "runs")
+        return _records_at(folders, at)
+    return _rows_at(str(source), at, columns)
 
 
 def _rows_at(source: str, at: Mapping[str, float], columns: str | None) -> list[Known]:
@@ -65,10 +72,7 @@ def _rows_at(source: str, at: Mapping[str, float], columns: str | None) -> list[
     return [Known(str(rows.table.label[row]), str(rows.fault[row]), None) for row in np.flatnonzero(same_P)]
 
 
-def _records_at(directory: Path, at: Mapping[str, float]) -> list[Known]:
-    folders = [directory] if (directory / "run.json").exists() else find_runs(directory)
-    if not folders and (directory / "runs").is_dir():
-        folders = find_runs(directory / "runs")
+def _records_at(folders: Sequence[Path], at: Mapping[str, float]) -> list[Known]:
     found = []
     for folder in folders:
         record = read_record(folder)

@@ -5,7 +5,7 @@ Legend: P runs at the target.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from analysis.laws import law as law_named
 from analysis.prediction import Prediction, describe
 from analysis.seal import read_sealed
 from analysis.seed_noise import seed_noise
-from analysis.table import Table, load_table
+from analysis.table import RunSet, Source, Table, load_table
 from analysis.target import columns_at, matches
 from train.errors import InputError
 
@@ -64,7 +64,7 @@ class Score:
 
 
 def score(
-    path: Path, source: str, *, columns: str | None = None, where: str | None = None, mixed: bool = False
+    path: Path, source: Source, *, columns: str | None = None, where: str | None = None, mixed: bool = False
 ) -> Score:
     """Scores the sealed prediction in the file `path` against the finished runs of `source` at its target.
 
@@ -74,7 +74,8 @@ def score(
     prediction = read_sealed(path)
     at = prediction.at
     known = {each.run: each for each in runs_at(source, at, columns)}
-    table = load_table(source, columns=columns, where=where, mixed=mixed)
+    wanted = replace(source, held_out=frozenset()) if isinstance(source, RunSet) else source
+    table = load_table(wanted, columns=columns, where=where, mixed=mixed)
     rows = np.flatnonzero(matches(table.columns, at, len(table))) if len(table) else np.zeros(0, dtype=np.intp)
     if not len(rows):
         raise InputError(_nothing_to_score(source, at, table, list(known.values())))
@@ -92,7 +93,7 @@ def score(
     )
     mean = _outcome(prediction, "mean", float(np.mean(loss_P)), sigma)
     notes += _away_from_target(prediction, target)
-    return Score(prediction, source, mean, outcomes, tuple(notes))
+    return Score(prediction, str(source), mean, outcomes, tuple(notes))
 
 
 def _outcome(prediction: Prediction, run: str, loss: float, sigma: float | None) -> Outcome:
@@ -107,7 +108,7 @@ def _outcome(prediction: Prediction, run: str, loss: float, sigma: float | None)
     )
 
 
-def _nothing_to_score(source: str, at: Mapping[str, float], table: Table, known: Sequence[Known]) -> str:
+def _nothing_to_score(source: Source, at: Mapping[str, float], table: Table, known: Sequence[Known]) -> str:
     if known:
         left_out = {each.run: each.reason for each in table.excluded}
         reason = left_out.get(known[0].run) or known[0].fault or "left out by --where"
@@ -115,7 +116,7 @@ def _nothing_to_score(source: str, at: Mapping[str, float], table: Table, known:
     return f"{source}: no run at {describe(at)}; train the target, or name its columns with --columns"
 
 
-def _refuse_hindsight(prediction: Prediction, target: Table, known: Mapping[str, Known], source: str) -> list[str]:
+def _refuse_hindsight(prediction: Prediction, target: Table, known: Mapping[str, Known], source: Source) -> list[str]:
     """Raises InputError where the target was fitted or begun before the seal; a note where it shares a fitted trunk."""
     # "row 7" and "3.0" say where a line stands in some file, not which run it is.
     fitted = {run for run in prediction.fitted_runs if not run.removeprefix("row ").replace(".", "").isdigit()}

@@ -17,6 +17,7 @@ from analysis.fit_document import Fit
 from analysis.known_results import runs_at
 from analysis.laws import law as law_named
 from analysis.prediction import SEALABLE, Prediction, describe, is_fitted, law_digest
+from analysis.table import Source
 from analysis.target import columns_at
 from train.errors import InputError
 from train.records import now, write_atomically
@@ -38,7 +39,7 @@ def seal(
     fit: Fit,
     folder: Path,
     *,
-    results: Sequence[str],
+    results: Sequence[Source],
     columns: str | None = None,
     commit: str | None = None,
 ) -> Path:

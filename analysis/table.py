@@ -46,6 +46,24 @@ POSITIVE = frozenset(UNITS) - {"loss_standard_error"}
 
 
 @dataclass(frozen=True)
+class RunSet:
+    """Some of the runs below a directory, as a study has them. Those `held_out` are its targets: they are left out of a
+    table, with that reason, unless they are asked for.
+    """
+
+    name: str
+    directory: Path
+    runs: tuple[str, ...]
+    held_out: frozenset[str] = frozenset()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Source = str | Path | RunSet
+
+
+@dataclass(frozen=True)
 class Exclusion:
     """A run, or a row of a file, that is not in the table, and why."""
 
@@ -190,7 +208,7 @@ def _is_number(text: str) -> bool:
 
 
 def load_table(
-    source: str | Path,
+    source: Source,
     *,
     columns: str | None = None,
     where: str | None = None,
@@ -199,7 +217,8 @@ def load_table(
     evaluations: Literal["final", "all"] = "final",
     mixed: bool = False,
 ) -> Table:
-    """The table of a source: a folder of runs, a run, a CSV (also .csv.gz) or Parquet file, or `wandb:ENTITY/PROJECT`.
+    """The table of a source: a folder of runs, a run, a CSV (also .csv.gz) or Parquet file, `wandb:ENTITY/PROJECT`, or
+    the runs of a study.
 
     columns: `N=params,D=tokens,loss=val`: columns of the source, or expressions of them, under the names laws use.
     where: a condition on the columns; rows that do not meet it are left out.
@@ -211,11 +230,13 @@ def load_table(
     Raises InputError, one line, for whatever is wrong with the source or what was asked of it.
     """
     from analysis.table_from_file import read_file
-    from analysis.table_from_runs import read_runs
+    from analysis.table_from_runs import read_run_set, read_runs
     from analysis.table_from_wandb import read_wandb
     from analysis.table_selection import Selection, finish
 
     selection = Selection(columns, where, tuple(exclude), tuple(include), mixed)
+    if isinstance(source, RunSet):
+        return finish(read_run_set(source, evaluations), selection)
     text = str(source)
     if text.startswith("wandb:"):
         return finish(read_wandb(text, evaluations), selection)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.table import UNITS, Table
+from analysis.table import UNITS, RunSet, Table
 from analysis.table_index import columns_of, indexed_columns
 from analysis.table_row import PRIVATE, UNDECAYED, Row, mid_run, row_of
 from analysis.table_selection import Rows
@@ -15,6 +15,7 @@ from train.errors import InputError
 from train.records import Json, find_runs, read_metrics, read_record
 
 Evaluations = Literal["final", "all"]
+HELD_OUT = "a target of the study, held out"
 
 
 def read_runs(directory: Path, evaluations: Evaluations) -> Rows:
@@ -34,6 +35,18 @@ def read_runs(directory: Path, evaluations: Evaluations) -> Rows:
     columns = indexed_columns(directory, folders, _row_of_folder)
     places = {run: folder for run, folder in zip(columns["run"].tolist(), folders, strict=True)}
     return rows_of_columns(columns, str(directory), evaluations, lambda run: places[run])
+
+
+def read_run_set(source: RunSet, evaluations: Evaluations) -> Rows:
+    """The rows of those runs of a study that have begun. Raises InputError where none has."""
+    folders = [source.directory / run for run in source.runs if (source.directory / run / "run.json").exists()]
+    if not folders:
+        raise InputError(f"{source}: none of its {len(source.runs)} runs is in {source.directory} yet")
+    columns = indexed_columns(source.directory, folders, _row_of_folder)
+    held_out = np.isin(columns["run"], sorted(source.held_out)) & (columns["fault"] == "")
+    columns["fault"] = np.where(held_out, HELD_OUT, columns["fault"])
+    places = {run: folder for run, folder in zip(columns["run"].tolist(), folders, strict=True)}
+    return rows_of_columns(columns, source.name, evaluations, lambda run: places[run])
 
 
 def _row_of_folder(folder: Path) -> Row:

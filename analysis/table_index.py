@@ -28,19 +28,24 @@ def indexed_columns(directory: Path, folders: Sequence[Path], make_row: Callable
     """
     stamps = {folder.name: _stamp(folder / "run.json") for folder in folders}
     cached = _read(directory / NAME)
-    pairs = zip(cached[FOLDER].tolist(), cached[STAMP].tolist(), strict=True) if cached else ()
-    known = {name: place for place, (name, stamp) in enumerate(pairs) if stamps.get(name) == stamp}
+    names, had = (cached[FOLDER].tolist(), cached[STAMP].tolist()) if cached else ([], [])
+    known = {name for name, stamp in zip(names, had, strict=True) if stamps.get(name) == stamp}
+    # A study asks for some of the runs: rows of the others stay for whoever asks for those.
+    kept = [place for place, name in enumerate(names) if name in known or _is_other(directory / name, stamps)]
     fresh = [folder for folder in folders if folder.name not in known]
     made = columns_of([{FOLDER: each.name, STAMP: stamps[each.name], **make_row(each)} for each in fresh])
-    if not fresh and cached and len(known) == len(cached[FOLDER]):
+    if not fresh and cached and len(kept) == len(names):
         whole = cached
     else:
-        kept = {name: values[list(known.values())] for name, values in (cached or {}).items()} if known else {}
-        whole = _stack(kept, len(known), made, len(fresh))
+        whole = _stack({name: values[kept] for name, values in (cached or {}).items()}, len(kept), made, len(fresh))
         _write(directory / NAME, whole)
     position = {name: place for place, name in enumerate(whole[FOLDER].tolist())}
     order = [position[folder.name] for folder in folders]
     return {name: values[order] for name, values in whole.items() if name not in (FOLDER, STAMP)}
+
+
+def _is_other(folder: Path, asked: Mapping[str, str]) -> bool:
+    return folder.name not in asked and folder.exists()
 
 
 def columns_of(rows: Sequence[Mapping[str, Any]]) -> Arrays:

@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.where import choose_rows
-from models.accounting import ParameterCount, count_parameters
+from models.accounting import ParameterCount, count_parameters, flops_per_token
 from sweeps.cells import block_cells, count_cells
 from sweeps.resolution import Resolver
 from sweeps.study import Block
@@ -160,28 +161,37 @@ def _grouped(config: RunConfig, file: StudyFile) -> RunConfig:
     return replace(config, logging=replace(config.logging, wandb=wandb, group=config.logging.group or file.name))
 
 
-def columns_of(configs: Sequence[RunConfig]) -> dict[str, np.ndarray[tuple[int], np.dtype[np.generic]]]:
-    """The columns that `where` of a block may speak of, named as in the run table."""
-    counts = [count_parameters(config.model) for config in configs]
-    sizes = np.array([count.total for count in counts], dtype=np.float64)
-    tokens = np.array([config.total_tokens for config in configs], dtype=np.float64)
-    heads = [config.model.vocabulary_size * config.model.width for config in configs]
-    numbers = {
-        "N": sizes,
-        "N_non_embedding": [count.non_embedding for count in counts],
-        "N_non_embedding_and_head": [count.non_embedding + head for count, head in zip(counts, heads, strict=True)],
+def columns_of(configs: Sequence[RunConfig]) -> dict[str, NDArray[Any]]:
+    """What is known of runs before they are trained, (P,) each, under the names of the run table."""
+    rows = [_row(config) for config in configs]
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
+
+
+def _row(config: RunConfig) -> dict[str, float | str]:
+    parameters = count_parameters(config.model)
+    flops = flops_per_token(config.model, config.data.sequence_length)
+    tokens = float(config.total_tokens)
+    return {
+        "N": float(parameters.total),
+        "N_non_embedding": float(parameters.non_embedding),
+        "N_non_embedding_and_head": float(parameters.non_embedding + config.model.vocabulary_size * config.model.width),
+        "N_active": float(parameters.active),
         "D": tokens,
-        "C": 6 * sizes * tokens,
-        "M": tokens / sizes,
-        "S": [config.schedule.total_steps for config in configs],
-        "B": [config.tokens_per_step for config in configs],
-        "seed": [config.seed for config in configs],
-        "rate": [config.optimizer.rate for config in configs],
-        "width": [config.model.width for config in configs],
-        "depth": [config.model.depth for config in configs],
+        "C": flops.six_n_total * tokens,
+        "C_non_embedding": flops.six_n_non_embedding * tokens,
+        "C_non_embedding_and_head": flops.six_n * tokens,
+        "C_exact": flops.exact * tokens,
+        "C_exact_causal": flops.exact_causal * tokens,
+        "M": tokens / parameters.total,
+        "S": float(config.schedule.total_steps),
+        "B": float(config.tokens_per_step),
+        "seed": float(config.seed),
+        "rate": config.optimizer.rate,
+        "width": float(config.model.width),
+        "depth": float(config.model.depth),
+        "schedule": config.schedule.shape,
+        "decay_shape": config.schedule.decay_shape,
     }
-    columns = {name: np.asarray(values, dtype=np.float64) for name, values in numbers.items()}
-    return {**columns, "schedule": np.array([config.schedule.shape for config in configs])}
 
 
 def _refuse_unreadable(file: StudyFile, section: str, number: int, configs: Sequence[RunConfig]) -> None:
