@@ -177,6 +177,7 @@ def _row(config: RunConfig) -> dict[str, float | str]:
         "N_non_embedding_and_head": float(parameters.non_embedding + config.model.vocabulary_size * config.model.width),
         "N_active": float(parameters.active),
         "D": tokens,
+        "U": tokens,  # nothing is repeated unless `max_epochs` allows it
         "C": flops.six_n_total * tokens,
         "C_non_embedding": flops.six_n_non_embedding * tokens,
         "C_non_embedding_and_head": flops.six_n * tokens,

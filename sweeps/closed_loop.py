@@ -1,0 +1,150 @@
+"""The closed loop of a study: train the family, fit its laws, seal their predictions, train the targets, score.
+
+Every step finds what is there and does what is missing, so that the command may be repeated after any interruption.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from analysis.audit import audit
+from analysis.backtest import Ranking, rank
+from analysis.fit_document import Fit
+from analysis.laws import law as law_named
+from analysis.prediction import describe
+from analysis.score import Score, score
+from analysis.table import RunSet, Table, load_table
+from analysis.table_command import write_csv
+from sweeps.job import is_final
+from sweeps.outcome import OutcomeFolder
+from sweeps.plan import Plan, PlannedRun, Role
+from sweeps.sealing import Sealed, Target, fit_laws, seal_all, targets_of
+from train.errors import InputError
+from train.records import write_atomically
+
+Tell = Callable[[str], None]
+Train = Callable[[Sequence[PlannedRun]], bool]  # whether all of them came to a result
+
+
+@dataclass(frozen=True)
+class Closed:
+    """What a study came to. `scores` is empty where it has no targets."""
+
+    table: Table
+    fits: Mapping[str, Fit]
+    ranking: Ranking | None
+    sealed: tuple[Sealed, ...]
+    scores: tuple[Score, ...]
+
+    @property
+    def headline(self) -> Score | None:
+        """The score of the study's own prediction: its first law at its first target."""
+        return self.scores[0] if self.scores else None
+
+
+def close_loop(plan: Plan, folder: OutcomeFolder, train: Train, tell: Tell) -> Closed | None:
+    """All steps that can be taken; None where runs are still missing after `train`. Raises InputError where the study
+    cannot be carried out as it is written.
+    """
+    targets = targets_of(plan)
+    folder.make()
+    _keep_study(plan, folder)
+    if not _train(plan, "family", train, tell):
+        return None
+    if plan.file.study.analysis is None:
+        return Closed(_table(plan, None), {}, None, (), ())
+    table = _table(plan, plan.file.study.analysis.where)
+    tell(f"fitting {len(table)} runs of {len(set(table.run.tolist()))} trunks")
+    fits = fit_laws(plan, table, folder, tell)
+    ranking = _rank(plan, table, fits, folder, tell)
+    sealed = seal_all(plan, targets, fits, folder, tell)
+    if not _train(plan, "target", train, tell):
+        return None
+    scores = _score(plan, targets, sealed, folder, tell)
+    write_csv(load_table(run_set(plan, hold_out=False), mixed=True), folder.table)
+    return Closed(table, fits, ranking, tuple(sealed), tuple(scores))
+
+
+def run_set(plan: Plan, *, hold_out: bool = True) -> RunSet:
+    """The study's runs as a source of tables."""
+    held_out = frozenset(run.run_id for run in plan.of("target")) if hold_out else frozenset[str]()
+    return RunSet(plan.file.name, plan.runs[0].folder.parent, tuple(run.run_id for run in plan.runs), held_out)
+
+
+def _keep_study(plan: Plan, folder: OutcomeFolder) -> None:
+    """The study as it was begun; what is fixed beforehand must not change afterwards."""
+    if folder.study.exists() and folder.predictions.is_dir() and any(folder.predictions.iterdir()):
+        if folder.study.read_text() != plan.file.text:
+            raise InputError(
+                f"{plan.file.path} is not what {folder.study} was when its predictions were sealed: restore it, "
+                "or give the changed study another name"
+            )
+        return
+    write_atomically(folder.study, plan.file.text.encode())
+
+
+def _train(plan: Plan, role: Role, train: Train, tell: Tell) -> bool:
+    missing = [run for run in plan.of(role) if not is_final(run.folder)]
+    if not missing:
+        return True
+    tell(f"training {len(missing)} of the {len(plan.of(role))} runs of the {role if role == 'family' else 'targets'}")
+    return train(missing)
+
+
+def _table(plan: Plan, where: str | None) -> Table:
+    analysis = plan.file.study.analysis
+    try:
+        return load_table(run_set(plan), columns=analysis.columns if analysis else None, where=where)
+    except InputError as error:
+        raise plan.file.fault(("analysis",), str(error)) from None
+
+
+def _rank(plan: Plan, table: Table, fits: Mapping[str, Fit], folder: OutcomeFolder, tell: Tell) -> Ranking | None:
+    """The laws by held-out error within the family, and the exponents under every convention."""
+    analysis = plan.file.study.analysis
+    assert analysis is not None
+    laws = [law_named(name) for name in fits]
+    try:
+        ranking = rank(table, laws, hold=analysis.hold, objective=analysis.objective)
+    except InputError as error:
+        tell(f"not ranked: {error}")
+        return None
+    folder.write("ranking", ranking.document())
+    tell(f"ranked by held-out error within the family: best {ranking.best}")
+    additive = next((law for law in laws if law.name == "chinchilla"), None)
+    if additive is not None:
+        found = audit(table, additive, analysis.objective)
+        folder.write("audit", {"conventions": [_plain(vars(each)) for each in found]})
+    return ranking
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Estimates as numbers; a number that is missing is null."""
+    plain: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            plain[name] = {key: {"value": each.value, "interval": list(each.interval)} for key, each in value.items()}
+        else:
+            plain[name] = None if isinstance(value, float) and value != value else value
+    return plain
+
+
+def _score(
+    plan: Plan, targets: Sequence[Target], sealed: Sequence[Sealed], folder: OutcomeFolder, tell: Tell
+) -> list[Score]:
+    """The scores of what was sealed, the first law's first."""
+    analysis = plan.file.study.analysis
+    scores = []
+    for each in sealed:
+        try:
+            scores.append(score(each.path, run_set(plan), columns=analysis.columns if analysis else None))
+        except InputError as error:
+            tell(f"not scored: {error}")
+    folder.write("scores", {"scores": [each.document() for each in scores]})
+    for found in scores:
+        at, law = describe(found.prediction.at), found.prediction.law
+        tell(
+            f"{law} at {at}: predicted {found.prediction.loss:.4f}, measured {found.mean.loss:.4f}: "
+            f"{found.mean.error_percent:+.2f} %, {'inside' if found.mean.inside_90 else 'outside'} the 90 % interval"
+        )
+    return scores

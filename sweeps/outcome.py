@@ -1,0 +1,60 @@
+"""What a study leaves behind, small enough to commit: its file, table, fits, sealed predictions, scores and report."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from train.errors import InputError
+from train.records import write_atomically
+
+
+@dataclass(frozen=True)
+class OutcomeFolder:
+    """Where each part lies below `path`."""
+
+    path: Path
+
+    @property
+    def study(self) -> Path:
+        return self.path / "study.yaml"
+
+    @property
+    def table(self) -> Path:
+        return self.path / "table.csv"
+
+    @property
+    def predictions(self) -> Path:
+        return self.path / "predictions"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report"
+
+    def fit(self, law: str) -> Path:
+        return self.path / "fits" / f"{file_stem(law)}.json"
+
+    def document(self, name: str) -> Path:
+        return self.path / f"{name}.json"
+
+    def write(self, name: str, content: Mapping[str, Any]) -> None:
+        write_json(self.document(name), content)
+
+    def make(self) -> None:
+        """Raises InputError where the folder cannot be made."""
+        try:
+            for folder in (self.path, self.path / "fits", self.predictions):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"{self.path}: cannot be made ({error.strerror}); name another folder with --results"
+            ) from None
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    write_atomically(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+
+
+def file_stem(law: str) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in law)

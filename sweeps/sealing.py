@@ -1,0 +1,183 @@
+"""From a family that is trained to predictions that are sealed: every law of the study, at every target, before any of
+the targets has begun.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from analysis.fit_document import REFUSED, Fit
+from analysis.fitting import fit
+from analysis.law import Array, Law
+from analysis.laws import law as law_named
+from analysis.prediction import Prediction, describe, predict
+from analysis.seal import read_sealed, seal
+from analysis.table import RunSet, Table
+from analysis.table_selection import parse_columns
+from analysis.target import extrapolation, refuse_far
+from analysis.where import compute_column
+from sweeps.outcome import OutcomeFolder
+from sweeps.plan import Plan, PlannedRun, columns_of
+from train.errors import InputError
+from train.identity import scientific
+from train.lineage import recorded_config
+from train.provenance import commit
+from train.records import find_runs, read_record
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Runs that differ by their seed alone. `at` says for each law where it is asked for their loss."""
+
+    runs: tuple[PlannedRun, ...]
+    at: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A sealed prediction and its file."""
+
+    path: Path
+    prediction: Prediction
+
+
+def targets_of(plan: Plan) -> list[Target]:
+    """The targets of a plan, seeds together. Raises InputError where a law reads a column that is not known before a
+    run is trained, or a target is farther than a prediction is trusted to.
+    """
+    analysis = plan.file.study.analysis
+    if analysis is None:
+        return []
+    family = _named_columns(plan, plan.of("family"))
+    found: dict[str, Target] = {}
+    for run in plan.of("target"):
+        known = _named_columns(plan, [run])
+        at = {}
+        for place, name in enumerate(analysis.laws):
+            try:
+                at[name] = _asked(law_named(name), known)
+                refuse_far(extrapolation(family, at[name]), allowed=False)
+            except InputError as error:
+                fault = str(error).replace(", or say --far", "")
+                raise plan.file.fault(("analysis", "laws", place), f"{name}: {fault}") from None
+        key = json.dumps(scientific(replace(run.config, seed=0)))
+        before = found[key].runs if key in found else ()
+        found[key] = Target((*before, run), at)
+    return list(found.values())
+
+
+def _asked(law: Law, known: Mapping[str, Array]) -> dict[str, float]:
+    missing = [name for name in law.columns if name not in known]
+    if missing:
+        raise InputError(f"reads {missing[0]}, which is not known of a run before it is trained")
+    return {name: float(known[name][0]) for name in law.columns}
+
+
+def fit_laws(plan: Plan, table: Table, folder: OutcomeFolder, tell: Tell) -> dict[str, Fit]:
+    """Every law of the study fitted to the table of its family, by name, and written down."""
+    analysis = plan.file.study.analysis
+    assert analysis is not None
+    fits: dict[str, Fit] = {}
+    for name in analysis.laws:
+        law = law_named(name)
+        objective = analysis.objective if law.steps is None else None
+        fits[name] = fit(table, law, objective)
+        fits[name].to_json(folder.fit(name))
+        tell(f"fitted {name}: {fits[name].status}" + (f" ({fits[name].reason})" if fits[name].reason else ""))
+    return fits
+
+
+def seal_all(
+    plan: Plan, targets: Sequence[Target], fits: Mapping[str, Fit], folder: OutcomeFolder, tell: Tell
+) -> list[Sealed]:
+    """The sealed predictions of every law at every target: those that are there, and new ones where the target has not
+    begun. A law that cannot be sealed is told of and left out.
+
+    Raises InputError where a target has results and was never sealed, or the table has changed since the seal.
+    """
+    there = {(each.prediction.law, _key(each.prediction.at)): each for each in sealed_in(folder)}
+    found = []
+    for target in targets:
+        twins: list[RunSet] | None = None
+        for name, fitted in fits.items():
+            at = target.at[name]
+            existing = there.get((fitted.law.name, _key(at)))
+            if existing is not None:
+                _refuse_other_table(existing, fitted, folder)
+                found.append(existing)
+                continue
+            if fitted.status in REFUSED:
+                tell(f"not sealed: {name} was refused ({fitted.status}): {fitted.reason}")
+                continue
+            if twins is None:
+                twins = _twins(plan, target)
+            prediction = predict(fitted, at)
+            _refuse_begun(twins, prediction, plan)
+            try:
+                path = seal(prediction, fitted, folder.predictions, results=(), commit=commit())
+            except InputError as error:
+                tell(f"not sealed: {name} at {describe(at)}: {error}")
+                continue
+            found.append(Sealed(path, read_sealed(path)))
+            tell(f"sealed {path.name}: {prediction.loss:.4f} nats per token at {describe(at)}")
+    if targets and not found:
+        raise InputError(
+            f"{plan.file.path}: no law of the study gives a prediction that can be sealed; targets are not trained"
+        )
+    return found
+
+
+def sealed_in(folder: OutcomeFolder) -> list[Sealed]:
+    """What is sealed already, checked. Raises InputError where a file was changed."""
+    return [Sealed(path, read_sealed(path)) for path in sorted(folder.predictions.glob("*.json"))]
+
+
+def _key(at: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
+    return tuple(sorted(at.items()))
+
+
+def _refuse_other_table(existing: Sealed, fitted: Fit, folder: OutcomeFolder) -> None:
+    if existing.prediction.fit["table_digest"] != fitted.table_digest:
+        raise InputError(
+            f"{existing.path}: sealed from another table than the family's now; nothing is sealed twice: "
+            f"restore those runs and the study file, or move {folder.path} away"
+        )
+
+
+def _twins(plan: Plan, target: Target) -> list[RunSet]:
+    """Recorded runs that are the target but for their seed: any of them, whoever trained it, would be hindsight."""
+    wanted = scientific(replace(target.runs[0].config, seed=0))
+    directory = target.runs[0].folder.parent
+    found = []
+    for folder in find_runs(directory):
+        config = recorded_config(read_record(folder))
+        if scientific(replace(config, seed=0)) == wanted:
+            found.append(folder.name)
+    return [RunSet(plan.file.name, directory, tuple(found))] if found else []
+
+
+def _refuse_begun(twins: Sequence[RunSet], prediction: Prediction, plan: Plan) -> None:
+    for source in twins:
+        for run in source.runs:
+            metrics = source.directory / run / "metrics.jsonl"
+            if metrics.exists() and metrics.stat().st_size:
+                raise InputError(
+                    f"{source.directory / run} has results at {describe(prediction.at)} and no sealed prediction: "
+                    f"name targets that were never trained in {plan.file.path}, or restore the sealed files"
+                )
+
+
+def _named_columns(plan: Plan, runs: Sequence[PlannedRun]) -> dict[str, Array]:
+    """Numbers known before training, (P,) each, under the names that the laws are told to read."""
+    analysis = plan.file.study.analysis
+    columns = columns_of([run.config for run in runs])
+    named = dict(columns)
+    for name, expression in parse_columns(analysis.columns if analysis else None).items():
+        try:
+            named[name] = compute_column(expression, columns, len(runs))
+        except InputError as error:
+            raise plan.file.fault(("analysis", "columns"), f"columns: {error}") from None
+    return {name: values for name, values in named.items() if values.dtype.kind == "f"}
