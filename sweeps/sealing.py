@@ -70,6 +70,8 @@ def targets_of(plan: Plan) -> list[Target]:
 
 
 def _asked(law: Law, known: Mapping[str, Array]) -> dict[str, float]:
+    if not (law.target == "bits_per_byte" or law.target.startswith("loss")):
+        raise InputError(f"predicts {law.target}, which runs do not record")
     missing = [name for name in law.columns if name not in known]
     if missing:
         raise InputError(f"reads {missing[0]}, which is not known of a run before it is trained")

@@ -1,0 +1,199 @@
+"""The closed loop on records that a law wrote instead of training: what is sealed when, and what is refused."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis.seal import read_sealed
+from sweeps.closed_loop import Closed, close_loop
+from sweeps.outcome import OutcomeFolder
+from sweeps.plan import Plan, PlannedRun, make_plan
+from sweeps.study_file import parse_study
+from train.counts import corpus_summary, counts
+from train.data.corpus import Corpus
+from train.errors import InputError
+from train.identity import scientific_hash
+from train.records import RunRecord, now
+
+STUDY = """
+title: Of a law
+fixed: {data: zipf-facts, data.token_budget: 400k, data.evaluation_tokens: 1024, data.sequence_length: 32,
+        data.max_epochs: 1000, optimizer.tokens_per_step: 1024, schedule.warmup_tokens: 8192}
+family:
+  - grid: {size: [10k, 25k, 50k, 100k], horizon.tokens: [1M, 2M, 4M], seed: [0, 1]}
+targets:
+  - grid: {size: 200k, horizon.tokens: 16M, seed: [0, 1]}
+analysis:
+  laws: [chinchilla, kaplan, overtraining]
+"""
+NOISE = 0.002
+
+
+@pytest.fixture(scope="session")
+def data_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if base.name.startswith("popen-") else base) / "data"
+
+
+def plan_of(text: str, folder: Path, data_directory: Path) -> Plan:
+    return make_plan(parse_study(text, folder / "law.yaml"), folder / "runs", data_directory, prepare=True)
+
+
+def loss_of(run: PlannedRun) -> float:
+    size, tokens = run.parameters.total, run.tokens
+    noise = NOISE * np.random.default_rng(run.config.seed + size).standard_normal()
+    return float((1.2 + 20 / size**0.3 + 60 / tokens**0.35) * math.exp(noise))
+
+
+def write_record(run: PlannedRun, status: str = "finished") -> None:
+    config = run.config
+    corpus = Corpus(Path(config.runtime.data_directory) / config.data.folder)
+    with RunRecord(run.folder) as record:
+        record.update(
+            run_id=run.run_id,
+            scientific_hash=scientific_hash(config),
+            status=status,
+            created=now(),
+            config=asdict(config),
+            lineage={"parent": run.parent, "step": run.parent_step} if run.parent else None,
+            counts=counts(config, corpus),
+            data=corpus_summary(corpus),
+            result={"validation_nats_per_token": loss_of(run), "tokens": run.tokens} if status == "finished" else None,
+        )
+        record.append([{"kind": "evaluation", "step": config.schedule.total_steps, "tokens": run.tokens}])
+
+
+class Trainer:
+    """Writes the records of what it is asked to train, and remembers."""
+
+    def __init__(self, broken: str | None = None) -> None:
+        self.asked: list[list[str]] = []
+        self.broken = broken
+
+    def __call__(self, runs: Sequence[PlannedRun]) -> bool:
+        self.asked.append([run.run_id for run in runs])
+        for run in runs:
+            write_record(run, "failed" if run.run_id == self.broken else "finished")
+        return self.broken is None or self.broken not in self.asked[-1]
+
+
+def close(plan: Plan, folder: Path, train: Trainer) -> tuple[Closed | None, list[str]]:
+    told: list[str] = []
+    return close_loop(plan, OutcomeFolder(folder / "results"), train, told.append), told
+
+
+def test_targets_are_sealed_before_they_are_trained_and_scored_after(tmp_path: Path, data_directory: Path) -> None:
+    plan = plan_of(STUDY, tmp_path, data_directory)
+    sealed_when_targets_began: list[str] = []
+
+    class Watching(Trainer):
+        def __call__(self, runs: Sequence[PlannedRun]) -> bool:
+            if runs[0].role == "target":
+                sealed_when_targets_began.extend(path.name for path in (tmp_path / "results/predictions").iterdir())
+            return super().__call__(runs)
+
+    train = Watching()
+    closed, told = close(plan, tmp_path, train)
+    assert closed is not None
+    assert closed.headline is not None
+    assert [len(asked) for asked in train.asked] == [24, 2]
+    assert sorted(sealed_when_targets_began) == sorted(each.path.name for each in closed.sealed)
+    assert [each.prediction.law for each in closed.scores] == ["chinchilla", "kaplan", "overtraining"]
+    assert abs(closed.headline.mean.error_percent) < 2.0
+    assert closed.headline.mean.inside_90
+    assert len(closed.headline.runs) == 2
+    assert {"C", "M"} == set(closed.scores[2].prediction.at)
+    for name in ("scores.json", "ranking.json", "audit.json"):
+        json.loads((tmp_path / "results" / name).read_text())
+    assert (tmp_path / "results/table.csv").read_text().count("\n") == 27
+    assert any("inside the 90 % interval" in line for line in told)
+
+
+def test_repeating_trains_and_seals_nothing_again(tmp_path: Path, data_directory: Path) -> None:
+    plan = plan_of(STUDY, tmp_path, data_directory)
+    first, _ = close(plan, tmp_path, Trainer())
+    before = {path: path.read_bytes() for path in (tmp_path / "results/predictions").iterdir()}
+    train = Trainer()
+    second, _ = close(plan, tmp_path, train)
+    assert train.asked == []
+    assert {path: path.read_bytes() for path in (tmp_path / "results/predictions").iterdir()} == before
+    assert first is not None
+    assert second is not None
+    assert [each.document() for each in second.scores] == [each.document() for each in first.scores]
+
+
+def test_targets_do_not_enter_the_fit(tmp_path: Path, data_directory: Path) -> None:
+    plan = plan_of(STUDY, tmp_path, data_directory)
+    close(plan, tmp_path, Trainer())
+    again, _ = close(plan, tmp_path, Trainer())
+    assert again is not None
+    assert len(again.table) == 24
+    held_out = [each.reason for each in again.table.excluded]
+    assert held_out == ["a target of the study, held out"] * 2
+
+
+def test_a_target_with_results_is_never_sealed(tmp_path: Path, data_directory: Path) -> None:
+    plan = plan_of(STUDY, tmp_path, data_directory)
+    write_record(plan.of("target")[1])
+    with pytest.raises(InputError, match=r"has results at .* and no sealed prediction"):
+        close(plan, tmp_path, Trainer())
+
+
+def test_nor_one_of_which_another_seed_has(tmp_path: Path, data_directory: Path) -> None:
+    other = plan_of(STUDY.replace("16M, seed: [0, 1]", "16M, seed: [7]"), tmp_path, data_directory)
+    write_record(other.of("target")[0])
+    with pytest.raises(InputError, match=r"-s7-.* has results at .* and no sealed prediction"):
+        close(plan_of(STUDY, tmp_path, data_directory), tmp_path, Trainer())
+
+
+def test_a_run_that_is_missing_stops_the_loop_before_the_fit(tmp_path: Path, data_directory: Path) -> None:
+    plan = plan_of(STUDY, tmp_path, data_directory)
+    closed, _ = close(plan, tmp_path, Trainer(broken=plan.of("family")[3].run_id))
+    assert closed is None
+    assert not list((tmp_path / "results/predictions").iterdir())
+    train = Trainer()
+    closed, _ = close(plan, tmp_path, train)
+    assert closed is not None
+    assert train.asked[0] == [plan.of("family")[3].run_id]
+
+
+def test_a_study_may_not_change_once_it_is_sealed(tmp_path: Path, data_directory: Path) -> None:
+    close(plan_of(STUDY, tmp_path, data_directory), tmp_path, Trainer())
+    changed = plan_of(STUDY.replace("chinchilla, kaplan", "kaplan, chinchilla"), tmp_path, data_directory)
+    with pytest.raises(InputError, match=r"is not what .* was when its predictions were sealed"):
+        close(changed, tmp_path, Trainer())
+
+
+def test_a_changed_digit_in_a_sealed_file_is_found(tmp_path: Path, data_directory: Path) -> None:
+    plan = plan_of(STUDY, tmp_path, data_directory)
+    close(plan, tmp_path, Trainer())
+    path = next((tmp_path / "results/predictions").iterdir())
+    loss = read_sealed(path).loss
+    path.chmod(0o600)
+    path.write_text(path.read_text().replace(str(loss), str(loss * 1.001)))
+    with pytest.raises(InputError, match="changed after it was sealed"):
+        close(plan, tmp_path, Trainer())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "complaint"),
+    [
+        ("chinchilla, kaplan", "chinchila, kaplan", 10, "chinchila"),
+        ("chinchilla, kaplan", "error-loss, kaplan", 10, "predicts error, which runs do not record"),
+        ("chinchilla, kaplan", "power:seconds, kaplan", 10, "not known of a run before it is trained"),
+        ("size: 200k, horizon.tokens: 16M", "size: 3m, horizon.tokens: 60M", 10, "times beyond the data in C"),
+    ],
+)
+def test_what_cannot_be_predicted_is_refused_before_training(
+    tmp_path: Path, data_directory: Path, old: str, new: str, line: int, complaint: str
+) -> None:
+    plan = plan_of(STUDY.replace(old, new), tmp_path, data_directory)
+    train = Trainer()
+    with pytest.raises(InputError, match=f"law.yaml:{line}: .*{complaint}"):
+        close(plan, tmp_path, train)
+    assert train.asked == []
