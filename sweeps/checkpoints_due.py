@@ -1,0 +1,144 @@
+"""Checkpoints on disk: which of a study's are still needed, deletion of the others, and its disk budget.
+
+A run that has neither ended nor a checkpoint of its own needs the nearest one that there is among the runs it may go on
+from. Beside those stay what the study file asks for (`logging.checkpoint_steps`), the newest of a run that has not
+ended, and the last of a target, which a person may want to export. Runs that bear another group's name, such as those
+trained by hand, are left alone.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from sweeps.plan import Plan, PlannedRun
+from train import checkpoint
+from train.errors import InputError
+from train.records import FINAL, Json, read_record
+
+BYTES_PER_PARAMETER = 12  # the parameter and two moments, in float32
+HEADER_BYTES = 64_000  # names and shapes of tensors, and losses not yet written
+
+
+class Trunks:
+    """The runs of a plan that go on from each other, together: what deletion has to look at, and no more."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._root: dict[str, str] = {}
+        self._members: dict[str, list[PlannedRun]] = {}
+        self._branched: dict[str, set[int]] = {}
+        for run in plan.runs:  # parents come first
+            root = self._root[run.run_id] = self._root[run.parent] if run.parent else run.run_id
+            self._members.setdefault(root, []).append(run)
+            if run.parent:
+                self._branched.setdefault(run.parent, set()).add(run.parent_step)
+
+    def of(self, run_id: str) -> list[PlannedRun]:
+        return self._members[self._root[run_id]]
+
+    @property
+    def roots(self) -> list[str]:
+        return list(self._members)
+
+    def release(self, run_id: str) -> None:
+        """Delete what no run of this one's trunk needs any more."""
+        members = self.of(run_id)
+        there = {run.run_id: checkpoint.find(run.folder) for run in members}
+        if not any(there.values()):
+            return
+        records = {run.run_id: _record(run) for run in members}
+        ended = {name for name, record in records.items() if record is not None and record["status"] in FINAL}
+        needed: dict[str, set[int]] = {}
+        for run in members:
+            if run.run_id not in ended and not there[run.run_id]:
+                for parent, step in self._plan.ancestors(run):
+                    if any(found.step == step for found in there[parent.run_id]):
+                        needed.setdefault(parent.run_id, set()).add(step)
+                        break
+        for run in members:
+            record = records[run.run_id]
+            if record is None or record["config"].get("logging", {}).get("group") != run.config.logging.group:
+                continue
+            kept = needed.get(run.run_id, set()) | set(run.asked_checkpoint_steps)
+            found = there[run.run_id]
+            if run.run_id not in ended:
+                # Others than milestones are the running run's own affair.
+                newest = found[-max(1, run.config.runtime.keep_checkpoints) :]
+                branched = self._branched.get(run.run_id, set())
+                found = [each for each in found if each not in newest and each.step in branched]
+            elif run.role == "target":
+                found = found[:-1]
+            for each in found:
+                if each.step not in kept:
+                    each.path.unlink(missing_ok=True)
+
+
+def _record(run: PlannedRun) -> Json | None:
+    try:
+        return read_record(run.folder)
+    except InputError:  # none yet, or broken: training it says so
+        return None
+
+
+def peak_bytes(run: PlannedRun) -> float:
+    """The most that a run's own checkpoints take at once: milestones, those for resumption, and one being written."""
+    number = len(run.config.logging.checkpoint_steps) + run.config.runtime.keep_checkpoints + 1
+    return number * (BYTES_PER_PARAMETER * run.parameters.total + HEADER_BYTES)
+
+
+class DiskBudget:
+    """How much of `budget.disk_gigabytes` is taken: by checkpoints that lie there, and by what runs in training may
+    yet write.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        gigabytes = plan.file.study.budget.disk_gigabytes
+        self._plan = plan
+        self.limit = None if gigabytes is None else gigabytes * 1e9
+        self._lying: dict[str, int] = {}
+        self.measure_all()
+
+    def refuse_too_large(self, runs: Sequence[PlannedRun]) -> None:
+        """Raises InputError for a run that could never be trained."""
+        if self.limit is None or not runs:
+            return
+        largest = max(runs, key=peak_bytes)
+        if peak_bytes(largest) > self.limit:
+            raise self._plan.file.fault(
+                ("budget", "disk_gigabytes"),
+                f"budget.disk_gigabytes: the checkpoints of {largest.run_id} alone take "
+                f"{peak_bytes(largest) / 1e9:.3g} GB of {self.limit / 1e9:.3g}: raise it or drop that run",
+            )
+
+    def measure(self, runs: Iterable[PlannedRun]) -> None:
+        """Look again at what lies there of these runs."""
+        if self.limit is not None:
+            for run in runs:
+                self._lying[run.run_id] = _lying_bytes(run.folder)
+
+    def measure_all(self) -> None:
+        self.measure(self._plan.runs)
+
+    def has_room(self, run: PlannedRun, in_training: Iterable[PlannedRun]) -> bool:
+        if self.limit is None:
+            return True
+        busy = {each.run_id: each for each in (*in_training, run)}
+        taken = sum(size for name, size in self._lying.items() if name not in busy)
+        return taken + sum(map(peak_bytes, busy.values())) <= self.limit
+
+    def shortage(self, run: PlannedRun) -> str:
+        """Why a run cannot start although nothing is left that would make room."""
+        lying = sum(size for name, size in self._lying.items() if name != run.run_id)
+        return (
+            f"budget.disk_gigabytes: its checkpoints take {peak_bytes(run) / 1e9:.3g} GB beside the "
+            f"{lying / 1e9:.3g} GB that are still needed: raise it"
+        )
+
+
+def _lying_bytes(folder: Path) -> int:
+    total = 0
+    for found in checkpoint.find(folder):
+        try:
+            total += found.path.stat().st_size
+        except FileNotFoundError:  # pruned in the meantime
+            continue
+    return total
