@@ -23,6 +23,7 @@ VERBS = {
     "audit": ("analysis.audit_command", "exponents under every convention of parameters and FLOPs"),
     "isoflop": ("analysis.isoflop_command", "the best size at each budget, and its exponent"),
     "optimum": ("analysis.optimum_command", "the best size and tokens for a budget"),
+    "report": ("analysis.report_command", "one page: the checklist of a fit, and its figures as SVG and PNG"),
     "export": ("train.export", "a run -> a model folder that transformers loads"),
     "wandb push": ("train.wandb_mirror", "rebuild W&B runs from records"),
     "doctor": ("train.doctor", "what this machine is good for"),
