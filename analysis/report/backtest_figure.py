@@ -40,7 +40,7 @@ def backtest_figure(ranking: Ranking, subject: str) -> Drawing | None:
             label.set_fontweight("bold" if each.law == subject else "normal")
         right.axvline(NOMINAL, color=ORANGE, linewidth=1.2, linestyle=(0, (4, 2)))
         right.set_xlim(-4, 104)
-        right.set_xticks([0, 25, 50, 75, 90, 100])
+        right.set_xticks([0, 25, 50, 70, 90])
         right.set_xlabel("outcomes in the 90 % interval (%)")
         for panel in (left, right):
             panel.grid(False, axis="y")

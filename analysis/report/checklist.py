@@ -21,7 +21,7 @@ LEAST_SIZES = 4
 FIRST_SHARE = 0.1
 GOOD_ERROR = 0.04
 LEAST_RATES = 16
-RUNS_PER_PARAMETER = 2
+POINTS_PER_PARAMETER = 2
 
 
 @dataclass(frozen=True)
@@ -187,10 +187,10 @@ def _objective(fit: Fit) -> Item:
 
 
 def _points(fit: Fit, facts: Facts) -> Item:
-    rule = f"refused below 2 points more than parameters; caution below {RUNS_PER_PARAMETER} runs a parameter"
+    rule = f"refused below 2 points more than parameters; caution below {POINTS_PER_PARAMETER} points a parameter"
     num_parameters = fit.law.num_parameters
-    answer = f"{fit.num_points} points of {facts.num_runs} runs for {num_parameters} parameters"
-    enough = fit.num_points >= num_parameters + 2 and facts.num_runs >= RUNS_PER_PARAMETER * num_parameters
+    answer = f"{fit.num_points} points of {facts.num_runs} runs or trunks for {num_parameters} parameters"
+    enough = fit.num_points >= max(num_parameters + 2, POINTS_PER_PARAMETER * num_parameters)
     return Item("points", "Points against parameters", answer, "ok" if enough else "caution", rule)
 
 
@@ -219,7 +219,7 @@ def _intervals(fit: Fit) -> Item:
     if not fit.parameters:
         return Item("intervals", question, "none: the fit was refused", "caution", rule)
     answer = f"{100 * INTERVAL_LEVEL:.0f} % of parameters by {fit.interval_method}, 90 % of predictions by profile; "
-    answer += f"clusters are {len({str(run) for run in fit.points.run_P})} runs"
+    answer += f"noise is shared within {len({str(run) for run in fit.points.run_P})} runs or trunks"
     if fit.not_identified:
         answer += f"; not identified: {', '.join(fit.not_identified)}"
     known = fit.interval_method != "none" and not fit.not_identified
@@ -259,11 +259,19 @@ def _extrapolation(predictions: Sequence[Prediction]) -> Item:
     )
 
 
+def short_commit(commit: str | None) -> str:
+    """Twelve digits of it, and whether files differed from it."""
+    if commit is None:
+        return "unknown"
+    digits, plus, changes = commit.partition("+")
+    return f"{digits[:12]}{plus}{changes}"
+
+
 def _provenance(table: Table, facts: Facts, commit: str | None) -> Item:
     rule = "whoever has the table and the code at this commit gets these numbers"
-    answer = f"table sha256 {table.digest[:16]}, analysis at commit {commit[:12] if commit else 'unknown'}"
+    answer = f"table sha256 {table.digest[:16]}, analysis at commit {short_commit(commit)}"
     if facts.commits:
-        shown = ", ".join(each[:12] for each in facts.commits[:3])
+        shown = ", ".join(map(short_commit, facts.commits[:3]))
         answer += f", runs at {len(facts.commits)} commit{'s' if len(facts.commits) > 1 else ''} ({shown})"
     if facts.data_sets:
         answer += f", data {', '.join(facts.data_sets[:3])}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from analysis.report.style import THEME, WIDTH_INCHES, size_theme, styled
+from analysis.report.style import BAND_OPACITY, THEME, WIDTH_INCHES, size_theme, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,6 +35,8 @@ class Drawing:
         text = re.sub(r"href=\"#", f'href="#{self.name}-', text)
         for variable, (light, _) in {**THEME, **size_theme()}.items():
             text = re.sub(rf"{light}\b", f"var(--{variable})", text)
+        text = text.replace(f"opacity: {BAND_OPACITY}", "opacity: var(--band)")
+        text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)  # it would be the page's; the page has it
         heading, _, rest = text.partition(">")
         heading = re.sub(r' (width|height|version)="[^"]*"', "", heading)
         return f'{heading} role="img" aria-label="{escape(self.alt)}">{rest}'

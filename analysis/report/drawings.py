@@ -22,7 +22,10 @@ def drawings(report: "Report", progress: Callable[[str], None]) -> dict[str, Dra
     rows = fitted_rows(report.table, fit)
     ranking, isoflop = report.ranking, report.isoflop
     steps: list[tuple[str, Callable[[], Drawing | None]]] = [
-        ("predictions and outcomes", lambda: prediction_figure(report.predictions, report.scores, rows)),
+        (
+            "predictions and outcomes",
+            lambda: prediction_figure(report.predictions, report.scores, rows, fit.law.target),
+        ),
         ("loss and the band of the fit", lambda: loss_figure(fit, rows)),
         ("back-test", lambda: None if ranking is None else backtest_figure(ranking, fit.law.name)),
         ("residuals", lambda: residual_figure(fit, rows)),

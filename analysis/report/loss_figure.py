@@ -14,6 +14,7 @@ from analysis.report.fitted_rows import FittedRows, sizes_of, some_of
 from analysis.report.loss_lines import Line, lines_of
 from analysis.report.style import (
     AXIS_LABELS,
+    BAND_OPACITY,
     BLUE,
     INK,
     MUTED,
@@ -73,7 +74,7 @@ def loss_figure(fit: Fit, rows: FittedRows) -> Drawing | None:
 
 def _caption(fit: Fit, rows: FittedRows, lines: list[Line]) -> str:
     low, high = rows.observed_P.min(), rows.observed_P.max()
-    text = f"{len(rows.observed_P)} rows of {len(set(rows.table.run.tolist()))} runs, {low:.4g} to {high:.4g}"
+    text = f"{len(rows.observed_P)} rows of {len(set(rows.table.run.tolist()))} runs or trunks, {low:.4g} to {high:.4g}"
     text += f" {UNITS['loss']}." if fit.law.target == "loss" else "."
     if rows.predicted_P is None:
         return f"{text} The fit of {fit.law.name} was refused ({fit.status}): no line."
@@ -103,17 +104,18 @@ def _repeats(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
 def _panel(panel: "Axes", name: str, fit: Fit, rows: FittedRows, lines: list[Line]) -> None:
     columns = rows.table.columns
     x_P = columns[name]
-    sizes = columns.get("N")
+    sizes = columns["N"] if "N" in rows.table.numeric else None
     single = [line for line in lines if not line.held and name in line.columns]
     wanted = "D" if name == "N" else "N"
     own = single or [line for line in lines if line.held == wanted]
-    colours = size_colours(np.array([line.value for line in own]), sizes) if sizes is not None and own else []
+    coloured = wanted == "N" and sizes is not None and bool(own) and not single
+    colours = size_colours(np.array([line.value for line in own]), sizes) if coloured else []
     x_low, x_high = limits(x_P)
     labels: list[tuple[float, float, str]] = []
     for place, line in enumerate(own):
         colour = BLUE if single else MUTED if wanted == "D" else colours[place]
         panel.fill_between(
-            line.columns[name], line.low_G, line.high_G, color=colour, alpha=0.16, linewidth=0, zorder=1.5
+            line.columns[name], line.low_G, line.high_G, color=colour, alpha=BAND_OPACITY, linewidth=0, zorder=1.5
         )
         bounded_G = np.isfinite(line.low_G)
         for shown_G, style in ((bounded_G, "-"), (~bounded_G, (0, (3, 2)))):

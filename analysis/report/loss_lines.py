@@ -78,7 +78,7 @@ def _shown_sizes(columns: dict[str, Array], most: int) -> Array:
 def _single(fit: Fit, columns: dict[str, Array]) -> Line:
     name = fit.law.columns[0]
     grid_G = np.geomspace(columns[name].min() / PAST, columns[name].max() * PAST, POINTS)
-    return _line(fit, "", 0.0, {name: grid_G}, 2 * QUERIES)
+    return _line(fit, "", 0.0, {name: grid_G}, QUERIES)
 
 
 def _all_columns(fit: Fit, columns: dict[str, Array], size_G: Array, data_G: Array) -> dict[str, Array]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from analysis.fit_document import REFUSED, Fit
 from analysis.prediction import describe
+from analysis.report.checklist import short_commit
 from analysis.report.drawing import Drawing
 from analysis.report.headline import headline, interval
 from analysis.report.isoflop_figure import why_no_minima
@@ -84,7 +85,7 @@ def _source(report: "Report") -> str:
     table = report.table
     runs = len(set(table.run.tolist()))
     text = f"{len(table)} rows of {runs} runs or trunks; table sha256 {table.digest[:16]}"
-    return f"{text}; analysis at commit {report.commit[:12]}" if report.commit else text
+    return f"{text}; analysis at commit {short_commit(report.commit)}"
 
 
 def _missing(report: "Report", drawings: Mapping[str, Drawing]) -> dict[str, str]:

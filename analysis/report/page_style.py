@@ -29,7 +29,8 @@ caption { text-align: left; padding-bottom: .375rem; }
 th, td { text-align: left; vertical-align: top; padding: .375rem .75rem .375rem 0;
   border-bottom: 1px solid var(--grid); }
 thead th { border-bottom-color: var(--muted); font-weight: 600; }
-tbody th { font-weight: 600; }
+thead th { overflow-wrap: normal; }
+tbody th { font-weight: 600; min-width: 7.5em; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; overflow-wrap: normal;
   white-space: nowrap; }
 .verdict { display: inline-block; min-width: 4.6em; padding: 0 .5em; border-radius: 1em; border: 1px solid currentColor;
@@ -37,8 +38,9 @@ td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; ov
 .ok { color: var(--green-text); } .caution { color: var(--red); } .unknown { color: var(--muted); }
 .open { color: var(--red); }
 code { font-size: .875em; }
-.checklist td:nth-child(3) { width: 6.5em; }
-.checklist th { width: 11em; }
+td code { white-space: nowrap; }
+.checklist th:first-child { width: 11.5em; }
+.checklist th:last-child, .checklist td:last-child { width: 6em; padding-right: 0; }
 @media (max-width: 40rem) {
   .checklist, .checklist tbody, .checklist tr, .checklist th, .checklist td { display: block; width: auto !important;
     border: 0; padding: .125rem 0; }
@@ -61,7 +63,7 @@ code { font-size: .875em; }
 
 def style_sheet() -> str:
     """The sheet, with the colours of the figures as variables."""
-    colours = {**THEME, "green-text": ("#00704f", "#3fd0a4"), **size_theme()}
+    colours = {**THEME, "band": ("0.16", "0.3"), "green-text": ("#00704f", "#3fd0a4"), **size_theme()}
     light = "; ".join(f"--{name}: {pair[0]}" for name, pair in colours.items())
     dark = "; ".join(f"--{name}: {pair[1]}" for name, pair in colours.items())
     return STYLE.replace("LIGHT", light).replace("DARK", dark).strip()

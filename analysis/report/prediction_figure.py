@@ -9,6 +9,7 @@ import numpy as np
 from analysis.prediction import Prediction, describe
 from analysis.report.drawing import Drawing, draw
 from analysis.report.fitted_rows import FittedRows
+from analysis.report.loss_figure import target_label
 from analysis.report.style import (
     AXIS_LABELS,
     BLUE,
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def prediction_figure(predictions: Sequence[Prediction], scores: Sequence[Score], rows: FittedRows) -> Drawing | None:
+def prediction_figure(
+    predictions: Sequence[Prediction], scores: Sequence[Score], rows: FittedRows, target: str
+) -> Drawing | None:
     """None where nothing is predicted. A score belongs to the prediction with its seal."""
     if not predictions:
         return None
@@ -41,19 +44,21 @@ def prediction_figure(predictions: Sequence[Prediction], scores: Sequence[Score]
             _errors(figure.subplots(1, 1), pairs)
             return
         left, right = figure.subplots(1, 2, width_ratios=[1.25, 1])
-        _in_scale(left, axis, pairs, rows)
+        _in_scale(left, axis, pairs, rows, target_label(target))
         _errors(right, pairs)
 
     height = max(3.0, 1.2 + 0.34 * len(pairs)) if axis is not None else 1.3 + 0.34 * len(pairs)
     inside = [found.mean.inside_90 for _, found in pairs if found is not None]
-    caption = f"{len(pairs)} predictions, {len(inside)} of them scored"
+    caption = f"{len(pairs)} prediction{'s' if len(pairs) > 1 else ''}, {len(inside)} scored"
     caption += f", {sum(inside)} with the outcome in the 90 % interval." if inside else "."
     for made, found in pairs:
         caption += f" {describe(made.at)}: {made.loss:.5g}"
         if found is not None:
             caption += f", measured {found.mean.loss:.5g} ({found.mean.error_percent:+.2g} %)"
         caption += "." if made.sealed else " (not sealed)."
-    alt = f"{len(pairs)} predicted losses with 90 % intervals, {len(inside)} measured losses beside them"
+    alt = (
+        f"predicted losses of {len(pairs)} targets with 90 % intervals; {len(inside)} with measured losses beside them"
+    )
     return draw("predictions", "Predictions and outcomes", alt, caption, paint, height)
 
 
@@ -61,7 +66,9 @@ def _known(predictions: Sequence[Prediction], axis: str) -> bool:
     return all(axis in complete(each.at) for each in predictions)
 
 
-def _in_scale(panel: "Axes", axis: str, pairs: Sequence[tuple[Prediction, Score | None]], rows: FittedRows) -> None:
+def _in_scale(
+    panel: "Axes", axis: str, pairs: Sequence[tuple[Prediction, Score | None]], rows: FittedRows, label: str
+) -> None:
     x_P = rows.table.columns[axis]
     panel.scatter(
         x_P,
@@ -78,12 +85,12 @@ def _in_scale(panel: "Axes", axis: str, pairs: Sequence[tuple[Prediction, Score 
         low, high = (end if math.isfinite(end) and end > 0 else made.loss for end in made.interval_90)
         panel.plot([x, x], [low, high], color=BLUE, linewidth=2.4, alpha=0.55, zorder=3, solid_capstyle="butt")
         panel.scatter(
-            [x], [made.loss], s=40, marker="_", color=BLUE, zorder=4, label=None if number else "predicted, 90 %"
+            [x], [made.loss], s=130, marker="_", color=BLUE, zorder=4, label=None if number else "predicted, 90 %"
         )
         if found is not None:
             measured = [each.loss for each in found.runs]
             panel.scatter(
-                [x] * len(measured), measured, s=30, marker="D", color=RED, edgecolor=PAPER, linewidth=0.5, zorder=5
+                [x] * len(measured), measured, s=14, marker="D", color=RED, edgecolor=PAPER, linewidth=0.5, zorder=5
             )
             losses.append(np.array(measured))
         losses.append(np.array([made.loss, low, high]))
@@ -93,7 +100,7 @@ def _in_scale(panel: "Axes", axis: str, pairs: Sequence[tuple[Prediction, Score 
     log_axis(panel, "x", axis, *limits(*scales))
     log_axis(panel, "y", "loss", *limits(*losses))
     panel.set_xlabel(AXIS_LABELS[axis])
-    panel.set_ylabel("validation loss (nats per token)")
+    panel.set_ylabel(label)
     panel.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, borderaxespad=0.2, handletextpad=0.3)
 
 

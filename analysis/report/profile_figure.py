@@ -8,7 +8,7 @@ import numpy as np
 from analysis.fit_document import Fit
 from analysis.report.drawing import Drawing, draw
 from analysis.report.profile_curves import ProfileCurve, profile_curves
-from analysis.report.style import BLUE, INK, MUTED, RED, figures, log_axis
+from analysis.report.style import BAND_OPACITY, BLUE, INK, MUTED, RED, figures, log_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +43,7 @@ def profile_figure(fit: Fit) -> Drawing | None:
     caption += f"; not identified, so without a number: {', '.join(open_ones)} (red)." if open_ones else "."
     for curve in bounded:
         caption += f" {curve.name} {figures(curve.best)} [{figures(curve.interval[0])}, {figures(curve.interval[1])}]."
-    caption += " Black: the value of the fit, at its own objective; curves are at one matched to the noise."
+    caption += " The vertical line is the fit's value, at its own objective; curves are at one matched to the noise."
     alt = f"profiles of {', '.join(curve.name for curve in curves)}; " + (
         f"open: {', '.join(open_ones)}" if open_ones else "each rises on both sides"
     )
@@ -74,7 +74,7 @@ def _panel(panel: "Axes", curve: ProfileCurve) -> None:
     start, end = (min(max(edge, low), high) for edge in curve.interval)
     start = panel.get_xlim()[0] if start == low else start
     if start < end:
-        panel.axvspan(start, end, color=colour, alpha=0.1, linewidth=0)
+        panel.axvspan(start, end, color=colour, alpha=BAND_OPACITY, linewidth=0)
     if curve.not_identified:
         above = not math.isfinite(curve.interval[1])
         panel.set_title(f"{curve.name}: not identified, open {'above' if above else 'below'}", color=RED)

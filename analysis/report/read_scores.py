@@ -25,14 +25,13 @@ def read_prediction(path: Path) -> Prediction:
 def read_score(path: Path, predictions: Sequence[Prediction]) -> Score:
     """A score of one of the predictions, whose sealed numbers it must repeat. Raises InputError where it does not."""
     content = _read(path, "windtunnel score --json")
+    sealed = str(content.get("sealed"))
+    made = next((each for each in predictions if each.sealed == sealed), None)
+    if made is None:
+        raise InputError(f"{path}: scores the prediction sealed as {sealed[:16]}; add its file with --prediction")
+    if content.get("predicted") != made.loss or content.get("interval_90") != list(made.interval_90):
+        raise InputError(f"{path}: its prediction is not what was sealed as {sealed[:16]}; score it again")
     try:
-        sealed = str(content["sealed"])
-        made = next((each for each in predictions if each.sealed == sealed), None)
-        if made is None:
-            raise InputError(f"{path}: scores the prediction sealed as {sealed[:16]}; add its file with --prediction")
-        if content["predicted"] != made.loss or list(content["interval_90"]) != list(made.interval_90):
-            raise InputError(f"{path}: its prediction is not what was sealed as {sealed[:16]}; score it again")
-        runs = tuple(Outcome(**each) for each in content["runs"])
         mean = Outcome(
             "mean",
             float(content["observed"]),
@@ -41,6 +40,7 @@ def read_score(path: Path, predictions: Sequence[Prediction]) -> Score:
             content["error_seed_noise"],
             bool(content["inside_90"]),
         )
+        runs = tuple(Outcome(**each) for each in content["runs"])
         return Score(made, str(content["source"]), mean, runs, tuple(content["notes"]))
     except (KeyError, TypeError, ValueError):
         raise InputError(f"{path}: not a score; name a file of windtunnel score --json") from None

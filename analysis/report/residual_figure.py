@@ -11,6 +11,7 @@ from analysis.report.fitted_rows import FittedRows
 from analysis.report.loss_figure import size_legend
 from analysis.report.style import (
     AXIS_LABELS,
+    BAND_OPACITY,
     BLUE,
     INK,
     MUTED,
@@ -79,7 +80,7 @@ def residual_figure(fit: Fit, rows: FittedRows) -> Drawing | None:
 
 def _zero(panel: "Axes", fit_noise: float | None) -> None:
     if fit_noise is not None:
-        panel.axhspan(-100 * fit_noise, 100 * fit_noise, color=BLUE, alpha=0.13, linewidth=0, zorder=1)
+        panel.axhspan(-100 * fit_noise, 100 * fit_noise, color=BLUE, alpha=BAND_OPACITY, linewidth=0, zorder=1)
     panel.axhline(0.0, color=MUTED, linewidth=0.9, zorder=1.5)
 
 
@@ -91,7 +92,7 @@ def _against(panel: "Axes", name: str, x_P: Array, fit: Fit, rows: FittedRows) -
             if len(own) > 1:
                 own = own[np.argsort(x_P[own], kind="stable")]
                 panel.plot(x_P[own], rows.residual[own], color=MUTED, linewidth=0.5, alpha=0.5, zorder=2)
-    sizes = rows.table.columns.get("N")
+    sizes = rows.table.columns["N"] if "N" in rows.table.numeric else None
     panel.scatter(
         x_P,
         rows.residual,
@@ -116,7 +117,7 @@ def _by_run(panel: "Axes", rows: FittedRows) -> None:
     for number in range(len(runs)):
         own = rows.residual[which == number]
         panel.plot([place_U[number]] * 2, [own.min(), own.max()], color=MUTED, linewidth=0.7, alpha=0.6, zorder=2)
-    sizes = rows.table.columns.get("N")
+    sizes = rows.table.columns["N"] if "N" in rows.table.numeric else None
     panel.scatter(
         place_U[which],
         rows.residual,

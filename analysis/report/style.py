@@ -31,7 +31,7 @@ THEME = {
 }
 SIZE_LEVELS = 12
 # The stretch of viridis that is seen on white, and the one that is seen on black.
-LIGHT_STRETCH, DARK_STRETCH = (0.02, 0.82), (0.36, 1.0)
+LIGHT_STRETCH, DARK_STRETCH = (0.02, 0.82), (0.42, 1.0)
 AXIS_LABELS = {
     "N": "model size N (parameters)",
     "D": "training data D (tokens)",
@@ -41,6 +41,7 @@ AXIS_LABELS = {
 SUFFIXES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MOST_TICKS = 6
+BAND_OPACITY = 0.16  # on the page a variable too: on black a band needs more
 STYLE: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],  # comes with matplotlib, so that widths are the same everywhere
     "font.size": 8.5,
