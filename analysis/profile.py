@@ -34,7 +34,7 @@ def profile_parameters(
     for index, parameter in enumerate(problem.law.parameters):
         own, own_noise = problem, noise
         if any(index == amplitude for amplitude, _, _ in problem.coordinates.couplings):
-            own = replace(problem, coordinates=_uncentred(problem.coordinates, index))
+            own = replace(problem, coordinates=uncentred(problem.coordinates, index))
             own_noise = residual_noise(own, own.coordinates.to_internal(natural_RK))
         low, high = _interval(own, own_noise, index, run_P, level)
         if parameter.positive:
@@ -47,7 +47,7 @@ def profile_parameters(
     return intervals, tuple(not_identified)
 
 
-def _uncentred(coordinates: Coordinates, amplitude: int) -> Coordinates:
+def uncentred(coordinates: Coordinates, amplitude: int) -> Coordinates:
     """Coordinates in which that amplitude is the natural one, so that holding it holds what is reported."""
     lower_K, upper_K = coordinates.lower_K.copy(), coordinates.upper_K.copy()
     bound = 690.0 if coordinates.positive_K[amplitude] else np.inf

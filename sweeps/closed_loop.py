@@ -11,15 +11,18 @@ from analysis.audit import audit
 from analysis.backtest import Ranking, rank
 from analysis.fit_document import Fit
 from analysis.laws import law as law_named
+from analysis.isoflop import fit_isoflop
 from analysis.prediction import describe
+from analysis.report.report import Report, write_report
 from analysis.score import Score, score
 from analysis.table import RunSet, Table, load_table
 from analysis.table_command import write_csv
 from sweeps.job import is_final
 from sweeps.outcome import OutcomeFolder
 from sweeps.plan import Plan, PlannedRun, Role
-from sweeps.sealing import Sealed, Target, fit_laws, seal_all, targets_of
+from sweeps.sealing import Sealed, fit_laws, seal_all, targets_of
 from train.errors import InputError
+from train.provenance import commit
 from train.records import write_atomically
 
 Tell = Callable[[str], None]
@@ -60,8 +63,9 @@ def close_loop(plan: Plan, folder: OutcomeFolder, train: Train, tell: Tell) -> C
     sealed = seal_all(plan, targets, fits, folder, tell)
     if not _train(plan, "target", train, tell):
         return None
-    scores = _score(plan, targets, sealed, folder, tell)
+    scores = _score(plan, sealed, folder, tell)
     write_csv(load_table(run_set(plan, hold_out=False), mixed=True), folder.table)
+    _report(table, fits, ranking, sealed, scores, folder, tell)
     return Closed(table, fits, ranking, tuple(sealed), tuple(scores))
 
 
@@ -129,9 +133,7 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _score(
-    plan: Plan, targets: Sequence[Target], sealed: Sequence[Sealed], folder: OutcomeFolder, tell: Tell
-) -> list[Score]:
+def _score(plan: Plan, sealed: Sequence[Sealed], folder: OutcomeFolder, tell: Tell) -> list[Score]:
     """The scores of what was sealed, the first law's first."""
     analysis = plan.file.study.analysis
     scores = []
@@ -148,3 +150,32 @@ def _score(
             f"{found.mean.error_percent:+.2f} %, {'inside' if found.mean.inside_90 else 'outside'} the 90 % interval"
         )
     return scores
+
+
+def _report(
+    table: Table,
+    fits: Mapping[str, Fit],
+    ranking: Ranking | None,
+    sealed: Sequence[Sealed],
+    scores: Sequence[Score],
+    folder: OutcomeFolder,
+    tell: Tell,
+) -> None:
+    absent = {} if ranking is not None else {"ranking": "nothing could be held out within the family"}
+    isoflop = None
+    try:
+        isoflop = fit_isoflop(table)
+    except InputError as error:
+        absent["isoflop"] = str(error)
+    report = Report(
+        table,
+        tuple(fits.values()),
+        ranking=ranking,
+        isoflop=isoflop,
+        predictions=tuple(each.prediction for each in sealed),
+        scores=tuple(scores),
+        absent=absent,
+        commit=commit(),
+    )
+    tell("drawing the report")
+    write_report(report, folder.report)

@@ -12,6 +12,7 @@ from train.errors import InputError
 
 # Verbs with their own parser. Modules load only when their verb is used, so that `--help` is instant.
 VERBS = {
+    "study": ("sweeps.study_command", "the closed loop: train a family, fit, seal, train the targets, score, report"),
     "data prepare": ("train.data.command", "text or a synthetic source -> token shards and a manifest"),
     "sweep run": ("sweeps.run_command", "train what is missing of a study, with workers on this machine"),
     "table": ("analysis.table_command", "the run table of a folder of runs, a CSV or Parquet file, or W&B"),
@@ -24,6 +25,7 @@ VERBS = {
     "audit": ("analysis.audit_command", "exponents under every convention of parameters and FLOPs"),
     "isoflop": ("analysis.isoflop_command", "the best size at each budget, and its exponent"),
     "optimum": ("analysis.optimum_command", "the best size and tokens for a budget"),
+    "report": ("analysis.report_command", "one page: the checklist of a fit, and its figures as SVG and PNG"),
     "export": ("train.export", "a run -> a model folder that transformers loads"),
     "wandb push": ("train.wandb_mirror", "rebuild W&B runs from records"),
     "doctor": ("train.doctor", "what this machine is good for"),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.report.report import PAGE
 from train.errors import InputError
 from train.records import write_atomically
 
@@ -31,6 +32,10 @@ class OutcomeFolder:
     @property
     def report(self) -> Path:
         return self.path / "report"
+
+    @property
+    def report_page(self) -> Path:
+        return self.report / PAGE
 
     def fit(self, law: str) -> Path:
         return self.path / "fits" / f"{file_stem(law)}.json"

@@ -1,0 +1,69 @@
+"""The page's own style: light, dark and on paper."""
+
+from analysis.report.style import THEME, size_theme
+
+STYLE = """
+:root { color-scheme: light dark; LIGHT }
+@media screen and (prefers-color-scheme: dark) { :root { DARK } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 48rem; padding: 1.5rem 1.25rem 4rem; background: var(--paper); color: var(--ink);
+  font: 16px/1.5 system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; overflow-wrap: anywhere; }
+h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .25rem; }
+h2 { font-size: 1.2rem; margin: 2.5rem 0 .5rem; }
+h3 { font-size: 1rem; margin: 1.5rem 0 .25rem; }
+p { margin: .5rem 0; }
+.source, figcaption, .rule, caption { color: var(--muted); font-size: .875rem; }
+.headline { border-left: 4px solid var(--blue); padding: .25rem 0 .25rem 1rem; margin: 1.25rem 0; }
+.headline p:first-child { font-size: 1.1rem; font-weight: 600; }
+.headline.refused { border-color: var(--red); }
+nav ul { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; padding: 0; margin: 1rem 0; list-style: none; }
+a { color: var(--blue); }
+figure { margin: 1rem 0 2rem; }
+.plot { overflow-x: auto; }
+figure svg { display: block; width: 100%; height: auto; min-width: 36rem; }
+figure svg * { stroke-linejoin: round; }
+figcaption { margin-top: .5rem; }
+.wide { overflow-x: auto; margin: .5rem 0 1rem; }
+table { border-collapse: collapse; width: 100%; font-size: .875rem; line-height: 1.4; }
+caption { text-align: left; padding-bottom: .375rem; }
+th, td { text-align: left; vertical-align: top; padding: .375rem .75rem .375rem 0;
+  border-bottom: 1px solid var(--grid); }
+thead th { border-bottom-color: var(--muted); font-weight: 600; }
+thead th { overflow-wrap: normal; }
+tbody th { font-weight: 600; min-width: 7.5em; }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; overflow-wrap: normal;
+  white-space: nowrap; }
+.verdict { display: inline-block; min-width: 4.6em; padding: 0 .5em; border-radius: 1em; border: 1px solid currentColor;
+  text-align: center; font-size: .8125rem; font-weight: 600; white-space: nowrap; overflow-wrap: normal; }
+.ok { color: var(--green-text); } .caution { color: var(--red); } .unknown { color: var(--muted); }
+.open { color: var(--red); }
+code { font-size: .875em; }
+td code { white-space: nowrap; }
+.checklist th:first-child { width: 11.5em; }
+.checklist th:last-child, .checklist td:last-child { width: 6em; padding-right: 0; }
+@media (max-width: 40rem) {
+  .checklist, .checklist tbody, .checklist tr, .checklist th, .checklist td { display: block; width: auto !important;
+    border: 0; padding: .125rem 0; }
+  .checklist thead { display: none; }
+  .checklist tr { border-bottom: 1px solid var(--grid); padding: .5rem 0; }
+}
+@page { size: A4; margin: 14mm 15mm; }
+@media print {
+  body { max-width: none; padding: 0; font-size: 10pt; background: none; }
+  nav { display: none; }
+  figure svg { min-width: 0; }
+  .plot, .wide { overflow: visible; }
+  figure, tr, .headline { break-inside: avoid; }
+  h2, h3, caption, thead { break-after: avoid; }
+  a { color: inherit; text-decoration: none; }
+  .verdict { border-color: currentColor; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+}
+"""
+
+
+def style_sheet() -> str:
+    """The sheet, with the colours of the figures as variables."""
+    colours = {**THEME, "band": ("0.16", "0.3"), "green-text": ("#00704f", "#3fd0a4"), **size_theme()}
+    light = "; ".join(f"--{name}: {pair[0]}" for name, pair in colours.items())
+    dark = "; ".join(f"--{name}: {pair[1]}" for name, pair in colours.items())
+    return STYLE.replace("LIGHT", light).replace("DARK", dark).strip()

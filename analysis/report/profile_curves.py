@@ -1,0 +1,144 @@
+"""How much worse the fit becomes as one parameter is held away from its best value and the others are refitted.
+
+The rise is in units of the one that ends the interval: 1 is the end of the 95 % interval, and a curve that stays below
+1 on one side is a parameter that the data do not identify.
+
+Legend: K parameters, G values along a profile.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analysis.fit_document import INTERVAL_LEVEL, Fit
+from analysis.law import Array
+from analysis.objective import parse_objective
+from analysis.problem import Problem
+from analysis.profile import uncentred
+from analysis.residual_noise import ResidualNoise, is_noiseless, quantity_noise, residual_noise
+
+NEIGHBOURS = (1, -1, 1, -1)  # refits from the neighbour below, above, and once more
+SIDE = 7  # values on either side of the best one
+# In half-widths of the interval that a linear law would have, and at most so far in the logarithm.
+REACH, FARTHEST = 2.2, 7.0
+
+
+@dataclass(frozen=True)
+class ProfileCurve:
+    """value_G, increasing, in the parameter's own unit; rise_G: 0 at the best value, 1 at an end of the interval."""
+
+    name: str
+    meaning: str
+    positive: bool
+    best: float
+    value_G: Array
+    rise_G: Array
+    interval: tuple[float, float]
+    not_identified: bool
+
+
+def profile_curves(fit: Fit) -> list[ProfileCurve]:
+    """The profile of every parameter; none where the fit was refused or its data have no noise to speak of."""
+    from analysis.chain import Chain
+
+    if isinstance(fit, Chain):
+        return [curve for step in fit.steps for curve in profile_curves(step)]
+    if not fit.parameters:
+        return []
+    points = fit.points
+    problem = Problem.of(fit.law, points.columns, points.target_P, points.weights_P, parse_objective(fit.objective))
+    noise = residual_noise(problem, problem.coordinates.to_internal(fit.natural_row()))
+    if is_noiseless(noise) or noise.degrees < 1:
+        return []
+    return [_profile(fit, problem, noise, number) for number in range(fit.law.num_parameters)]
+
+
+def _profile(fit: Fit, problem: Problem, noise: ResidualNoise, number: int) -> ProfileCurve:
+    parameter = fit.law.parameters[number]
+    centre_K = problem.coordinates.to_natural(noise.internal_RK)[0]
+    centre = float(centre_K[number])
+    gradient_K = _gradient(problem, noise.internal_RK[0], number)
+    unit_R, variance_R, _, degrees_R = quantity_noise(noise, gradient_K[None], fit.points.run_P)
+    quantile = _student(float(degrees_R[0]))
+    threshold = 0.5 * float(noise.inside_R[0]) * quantile**2 * float(variance_R[0]) / float(unit_R[0])
+    step = quantile * math.sqrt(float(variance_R[0]))  # of the logarithm where the parameter is positive
+    value_G = _values(fit, number, centre, step)
+    value_G = np.sort(np.append(value_G[value_G != centre], centre))
+    rise_G = _rises(problem, noise, number, value_G) / max(threshold, 1e-300)
+    return ProfileCurve(
+        parameter.name,
+        parameter.meaning,
+        parameter.positive,
+        fit.parameters[parameter.name],
+        value_G,
+        rise_G,
+        fit.intervals.get(parameter.name, (math.nan, math.nan)),
+        parameter.name in fit.not_identified,
+    )
+
+
+def _student(degrees: float) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, 0.5 + INTERVAL_LEVEL / 2))
+
+
+def _gradient(problem: Problem, internal_K: Array, number: int) -> Array:
+    """Of the parameter (of its logarithm where it is positive) by the internal coordinates: (K,)."""
+    moved_RK = internal_K + 1e-6 * np.concatenate([np.eye(len(internal_K)), -np.eye(len(internal_K))])
+    value_R = problem.coordinates.to_natural(moved_RK)[:, number]
+    value_R = np.log(value_R) if problem.law.parameters[number].positive else value_R
+    return np.asarray((value_R[: len(internal_K)] - value_R[len(internal_K) :]) / 2e-6)
+
+
+def _values(fit: Fit, number: int, centre: float, step: float) -> Array:
+    """Where the curve is followed: past both ends of the interval, and past what a linear law would need where an end
+    is open.
+    """
+    parameter = fit.law.parameters[number]
+    low, high = fit.intervals.get(parameter.name, (math.nan, math.nan))
+    if not parameter.positive:
+        ends = [
+            REACH * step if not math.isfinite(end) else max(1.5 * abs(end - centre), 0.3 * step) for end in (low, high)
+        ]
+        value_G = centre + _spaced(-ends[0], ends[1])
+    elif parameter.name in fit.not_identified and math.isfinite(high):
+        value_G = np.linspace(0.0, 1.5 * high, 2 * SIDE + 2)[1:]  # open below: towards zero, not its logarithm
+    else:
+        known = [math.isfinite(end) and end > parameter.minimum for end in (low, high)]
+        ends = [
+            max(1.5 * abs(math.log(end / centre)), 0.3 * step) if is_known else REACH * step
+            for end, is_known in zip((low, high), known, strict=True)
+        ]
+        value_G = centre * np.exp(_spaced(-min(ends[0], FARTHEST), min(ends[1], FARTHEST)))
+    return value_G[(value_G > parameter.minimum) & (value_G < parameter.upper)]
+
+
+def _spaced(low: float, high: float) -> Array:
+    """Distances on either side of 0, closer together near it."""
+    share = np.linspace(0.0, 1.0, SIDE + 1)[1:] ** 1.3
+    return np.concatenate([low * share[::-1], high * share])
+
+
+def _rises(problem: Problem, noise: ResidualNoise, number: int, value_G: Array) -> Array:
+    """The rise of the objective at each value: refitted from the best fit, then, since a refit far out may end in
+    another valley, from its neighbours' solutions.
+    """
+    own = problem
+    if any(number == amplitude for amplitude, _, _ in problem.coordinates.couplings):
+        own = replace(problem, coordinates=uncentred(problem.coordinates, number))
+    centre_K = own.coordinates.to_internal(problem.coordinates.to_natural(noise.internal_RK))[0]
+    held_G = np.log(value_G) if problem.law.parameters[number].positive else value_G
+    free_GK = np.ones((len(held_G), len(centre_K)), dtype=np.bool_)
+    free_GK[:, number] = False
+    delta_G1 = np.broadcast_to(noise.delta_R1, (len(held_G), 1)).copy()
+    solved_GK, best_G = np.tile(centre_K, (len(held_G), 1)), np.full(len(held_G), np.inf)
+    for shift in (0, *NEIGHBOURS):
+        start_GK = np.roll(solved_GK, shift, axis=0)
+        start_GK[:, number] = held_G
+        found = own.solve(start_GK, [delta_G1], free_RK=free_GK, max_iterations=60, tolerance=1e-8)
+        better_G = found.value_R < best_G
+        best_G = np.where(better_G, found.value_R, best_G)
+        solved_GK = np.where(better_G[:, None], found.internal_RK, solved_GK)
+    return np.asarray(np.maximum(best_G - noise.value_R[0], 0.0))

@@ -1,0 +1,116 @@
+"""What a report is, and writing it: one page, and each of its figures as SVG and PNG.
+
+Everything in it is computed before: a report draws and tells, and decides nothing. What could not be computed is in
+`absent` with the reason, and the page says so where it would have stood.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from analysis.backtest import Ranking
+from analysis.fit_document import REFUSED, Fit
+from analysis.isoflop import Isoflop
+from analysis.prediction import Prediction
+from analysis.report.checklist import Item, checklist
+from analysis.report.headline import headline
+from analysis.score import Score
+from analysis.table import Table
+from train.errors import InputError
+from train.records import write_atomically
+
+PAGE = "report.html"
+FIGURES = "figures"
+NAMES = ("loss", "predictions", "backtest", "residuals", "profiles", "isoflop")
+
+
+@dataclass(frozen=True)
+class Report:
+    """fits: of `table`; the first is what the report is about, of the others it shows the parameters. scores: of some
+    of the predictions, by their seal. absent: "ranking" or "isoflop" -> why it is not there.
+    """
+
+    table: Table
+    fits: tuple[Fit, ...]
+    ranking: Ranking | None = None
+    isoflop: Isoflop | None = None
+    predictions: tuple[Prediction, ...] = ()
+    scores: tuple[Score, ...] = ()
+    notes: tuple[str, ...] = ()
+    absent: Mapping[str, str] = field(default_factory=dict)
+    commit: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.fits:
+            raise ValueError("a report is about a fit: give one, refused or not")
+        sealed = {each.sealed for each in self.predictions}
+        if any(each.prediction.sealed not in sealed for each in self.scores):
+            raise ValueError("a score of a report is of a prediction that the report does not have")
+
+    @property
+    def fit(self) -> Fit:
+        return self.fits[0]
+
+    def items(self) -> tuple[Item, ...]:
+        """The checklist, answered."""
+        return checklist(self.table, self.fit, self.ranking, self.predictions, self.commit)
+
+    def document(self) -> dict[str, Any]:
+        """The report for programs, without its figures."""
+        from analysis.isoflop_command import document
+
+        return {
+            "headline": list(headline(self.fit, self.predictions, self.scores)),
+            "law": self.fit.law.name,
+            "status": self.fit.status,
+            "refused": self.fit.status in REFUSED,
+            "checklist": [vars(each) for each in self.items()],
+            "fits": [each.document() for each in self.fits],
+            "ranking": None if self.ranking is None else self.ranking.document(),
+            "isoflop": None if self.isoflop is None else document(self.isoflop),
+            "predictions": [each.document() for each in self.predictions],
+            "scores": [each.document() for each in self.scores],
+            "absent": dict(self.absent),
+            "notes": [*self.table.notes, *self.notes],
+            "excluded": [vars(each) for each in self.table.excluded],
+            "source": self.table.source,
+            "table_digest": self.table.digest,
+            "commit": self.commit,
+        }
+
+
+def write_report(report: Report, folder: Path, progress: Callable[[str], None] = lambda _: None) -> list[Path]:
+    """Writes `report.html` and `figures/*.svg`, `figures/*.png` into `folder` and returns their paths, the page first.
+    Figures of an earlier report that this one does not have are removed. The same report gives the same bytes. Raises
+    InputError where the folder cannot be written.
+    """
+    from analysis.report.drawings import drawings
+    from analysis.report.page import page
+
+    folder = Path(folder)
+    make_folder(folder / FIGURES)
+    found = drawings(report, progress)
+    written = []
+    try:
+        for name in NAMES:
+            for suffix in ("svg", "png"):
+                path = folder / FIGURES / f"{name}.{suffix}"
+                if name not in found:
+                    path.unlink(missing_ok=True)
+                    continue
+                drawing = found[name]
+                write_atomically(path, drawing.svg.encode() if suffix == "svg" else drawing.png)
+                written.append(path)
+        write_atomically(folder / PAGE, page(report, found).encode())
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {error.strerror}; name another folder with --out") from None
+    return [folder / PAGE, *written]
+
+
+def make_folder(folder: Path) -> None:
+    """Raises InputError where it cannot be made or is none."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: no folder can be made here: {error.strerror}; name another with --out") from None

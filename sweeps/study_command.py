@@ -1,0 +1,92 @@
+"""`windtunnel study STUDY`: the closed loop. Trains the family, fits, seals, trains the targets, scores, reports."""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sweeps.study_arguments import add_study_arguments, plan_of_arguments
+
+if TYPE_CHECKING:
+    from sweeps.closed_loop import Closed
+    from sweeps.plan import PlannedRun
+
+EPILOG = """\
+Every step finds what is there and does what is missing: after Ctrl-C, a crash or a power cut, repeat the command.
+Predictions are sealed before the first target begins and never again; the study file may not change after that.
+RESULTS/STUDY/ holds the study file, table.csv, fits, sealed predictions, scores, ranking, audit and the report: small
+enough to commit.
+
+exit status: 0 the loop is closed, 1 a run failed, 2 bad input, 130 or 143 interrupted
+
+examples:
+  windtunnel study quickstart
+  windtunnel study my-ladder.yaml --workers 8 --results results
+"""
+
+
+class _Interrupted(Exception):  # noqa: N818 - it is asked for
+    def __init__(self, signal: int) -> None:
+        super().__init__(signal)
+        self.signal = signal
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EPILOG
+    add_study_arguments(parser)
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), metavar="DIR", help="where the outcome goes (default: results)"
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="runs in training at once (default: by the machine)")
+    parser.add_argument("--json", metavar="PATH", help="write the scores as JSON; - for standard output")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Closes the loop as far as it goes. Raises InputError for bad input."""
+    from analysis.json_output import write_document
+    from sweeps.closed_loop import close_loop
+    from sweeps.outcome import OutcomeFolder
+    from sweeps.pool import run_jobs
+
+    begun = time.monotonic()
+    plan = plan_of_arguments(options, prepare=True)
+    folder = OutcomeFolder(options.results / plan.file.name)
+
+    def train(runs: Sequence["PlannedRun"]) -> bool:
+        summary = run_jobs(plan, runs, workers=options.workers)
+        if summary.signal is not None:
+            raise _Interrupted(summary.signal)
+        for failure in summary.failures:
+            _tell(f"{failure.run_id} failed: {failure.error}")
+        return summary.is_complete
+
+    def tell(message: str) -> None:
+        _tell(f"{time.monotonic() - begun:6.0f} s  {message}")
+
+    try:
+        closed = close_loop(plan, folder, train, tell)
+    except _Interrupted as told:
+        return 128 + told.signal
+    if closed is None:
+        _tell(f"{plan.file.name}: runs are missing, and nothing was fitted to the rest; mend what failed and repeat")
+        return 1
+    scores = [each.document() for each in closed.scores]
+    if not write_document({"study": plan.file.name, "results": str(folder.path), "scores": scores}, options.json):
+        print("\n".join([*describe_outcome(closed), f"outcome: {folder.path}", f"report: {folder.report_page}"]))
+    return 0
+
+
+def describe_outcome(closed: "Closed") -> list[str]:
+    """What a study came to, its own prediction first."""
+    from analysis.report.headline import headline
+
+    first = next(iter(closed.fits.values()), None)
+    if first is None:
+        return [f"{len(closed.table)} runs; the study names no laws"]
+    return list(headline(first, [each.prediction for each in closed.sealed], closed.scores))
+
+
+def _tell(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)

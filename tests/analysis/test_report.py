@@ -1,0 +1,309 @@
+"""The report: what is on the page, that it needs nothing else, and that equal data give equal bytes."""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis import report_command
+from analysis.backtest import Ranked, Ranking
+from analysis.fit_document import Fit
+from analysis.fitting import fit
+from analysis.isoflop import fit_isoflop
+from analysis.laws import law
+from analysis.prediction import Prediction, predict
+from analysis.report.fitted_rows import fitted_rows
+from analysis.report.report import Report, write_report
+from analysis.report.residual_figure import residual_figure
+from analysis.score import Outcome, Score
+from analysis.table import Table, load_table
+from train.errors import InputError
+
+# The drawings take seconds: one worker draws them once.
+pytestmark = pytest.mark.xdist_group("report")
+
+TRUTH = {"E": 1.5, "A": 60.0, "B": 120.0, "alpha": 0.3, "beta": 0.32}
+HOSTILE = "<script>alert('x')</script> $x$ & \"quoted\""
+BUDGETS, SIZES = 4, 6
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Curves of equal compute, so that every figure has something to show; two rows of each run share noise."""
+    generator = np.random.default_rng(3)
+    lines = ["run,N,D,loss,rate,<b>column"]
+    for budget in range(BUDGETS):
+        flops = 2e15 * 4.0**budget
+        for size in (np.geomspace(0.15, 6.0, SIZES) * np.sqrt(flops / 6 / 20)).tolist():
+            tokens = flops / (6 * size)
+            loss = 1.5 + 60 * size**-0.3 + 120 * tokens**-0.32
+            loss *= float(np.exp(0.002 * generator.standard_normal()))
+            name = HOSTILE.replace('"', '""') if len(lines) == 1 else f"run {len(lines) // 2}"
+            lines.append(f'"{name}",{size!r},{tokens!r},{loss!r},0.01,text')
+    path = tmp_path_factory.mktemp("report") / "points.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def table(source: Path) -> Table:
+    return load_table(source)
+
+
+@pytest.fixture(scope="module")
+def found(table: Table) -> Fit:
+    return fit(table, law("chinchilla"))
+
+
+def made(found: Fit, **changes: object) -> Prediction:
+    one = predict(found, {"N": 1e8, "D": 2e9}, rivals=False)
+    return Prediction(**{**vars(one), "sealed": "ab" * 32, "time": "2026-01-01T00:00:00Z", **changes})
+
+
+@pytest.fixture(scope="module")
+def report(table: Table, found: Fit) -> Report:
+    ranked = [
+        Ranked("chinchilla", 0.012, 0.031, 0.92, "converged", 0.05, 5, False),
+        Ranked("power:C", 0.024, 0.06, 0.5, "edge", 0.2, 3, True),
+        Ranked("constant", None, None, None, "too_few_points", None, 1, True, "too few"),
+    ]
+    prediction = made(found)
+    loss = prediction.loss * 1.01
+    outcome = Outcome("seed 0", loss, 100 * (prediction.loss / loss - 1), 0.2, 1.0, True)
+    return Report(
+        table,
+        (found,),
+        ranking=Ranking(tuple(ranked), ((12, 12, 1e16, 3e16),), ("a note of the ranking",)),
+        isoflop=fit_isoflop(table, replicates=50),
+        predictions=(prediction,),
+        scores=(Score(prediction, "runs", outcome, (outcome,), ()),),
+        notes=("a note of the study",),
+        commit="0" * 40,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("written")
+    write_report(report, place)
+    return place
+
+
+class Page(HTMLParser):
+    """Every tag is closed in order; what is referred to is collected."""
+
+    VOID = frozenset({"meta", "br", "path", "use", "link", "img"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.references: list[str] = []
+        self.tags: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag not in self.VOID:
+            self.open.append(tag)
+        self._attributes(attributes)
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self._attributes(attributes)
+
+    def _attributes(self, attributes: list[tuple[str, str | None]]) -> None:
+        for name, value in attributes:
+            assert not name.startswith("on"), f"a script in an attribute: {name}"
+            if name == "id":
+                self.ids.append(value or "")
+            if name in ("src", "href", "xlink:href", "data", "action"):
+                self.references.append(value or "")
+            self.references += re.findall(r"url\(([^)]*)\)", value or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def read(folder: Path) -> Page:
+    page = Page()
+    page.feed((folder / "report.html").read_text())
+    page.close()
+    return page
+
+
+def test_the_page_is_whole_and_needs_nothing_else(folder: Path) -> None:
+    page = read(folder)
+    assert page.open == []
+    assert len(page.ids) == len(set(page.ids))
+    assert {reference[:1] for reference in page.references} == {"#"}
+    assert {reference[1:] for reference in page.references} <= set(page.ids)
+    assert not {"script", "link", "img", "iframe", "object"} & set(page.tags)
+    text = (folder / "report.html").read_text()
+    assert "@import" not in text
+    addresses = set(re.findall(r"https?://[^\"' <]+", text))
+    assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+
+
+def test_every_figure_is_on_the_page_and_a_file(folder: Path) -> None:
+    names = {"loss", "predictions", "backtest", "residuals", "profiles", "isoflop"}
+    assert {path.name for path in (folder / "figures").iterdir()} == {f"{n}.{s}" for n in names for s in ("svg", "png")}
+    page = read(folder)
+    assert page.tags.count("figure") == page.tags.count("figcaption") == page.tags.count("svg") == len(names)
+    for name in names:
+        root = ElementTree.fromstring((folder / "figures" / f"{name}.svg").read_text())
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        assert root.find("{http://www.w3.org/2000/svg}title") is not None
+        assert len(root.findall(".//{http://www.w3.org/2000/svg}text")) > 5  # text is text
+        assert (folder / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_headline_is_the_scored_prediction(folder: Path, report: Report) -> None:
+    text = " ".join(read(folder).text)
+    prediction = report.predictions[0]
+    first = report.document()["headline"][0]
+    assert first in text
+    assert f"predicted {prediction.loss:.5g}" in first
+    assert f"measured {prediction.loss * 1.01:.5g}" in first
+    assert "0.9901" in first
+    assert "inside the interval" in first
+    assert "a note of the study" in text
+    assert "A note of the ranking" in text
+
+
+def test_numbers_of_the_captions_are_those_of_the_fit(folder: Path, found: Fit) -> None:
+    text = " ".join(read(folder).text)
+    low, high = found.intervals["alpha"]
+    assert f"alpha {found.parameters['alpha']:.4g} [{low:.4g}, {high:.4g}]" in text
+
+
+def test_hostile_names_are_text(folder: Path) -> None:
+    text = (folder / "report.html").read_text()
+    assert "<script" not in text
+    assert "<b>" not in text
+
+
+def test_hostile_names_in_a_figure_are_text() -> None:
+    sizes, tokens = (grid.ravel() for grid in np.meshgrid(np.geomspace(1e6, 3e7, 4), np.geomspace(2e7, 2e9, 3)))
+    columns = {"N": sizes, "D": tokens}
+    noise = np.exp(0.003 * np.random.default_rng(0).standard_normal(12))
+    columns["loss"] = law("chinchilla").predict_one(TRUTH, columns) * noise
+    names = ["</svg><script>", "$\\frac{1}{", "c", "d", "e", "f"]
+    table = Table.of(columns, run=[names[row % 6] for row in range(12)], source=HOSTILE)
+    drawing = residual_figure(found := fit(table, law("chinchilla"), profile=False), fitted_rows(table, found))
+    assert drawing is not None
+    root = ElementTree.fromstring(drawing.svg)
+    texts = {element.text for element in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert set(names) <= texts  # no formula and no element: the names as they are
+    assert "<script" not in drawing.inline()
+
+
+def test_equal_data_give_equal_bytes(source: Path, tmp_path: Path) -> None:
+    """Here and in another process, whose sets are in another order."""
+    script = (
+        "import sys; from pathlib import Path; from analysis.table import load_table; from analysis.laws import law\n"
+        "from analysis.fitting import fit; from analysis.report.report import Report, write_report\n"
+        "table = load_table(sys.argv[1]); found = fit(table, law('power:D'))\n"
+        "write_report(Report(table, (found,)), Path(sys.argv[2]))\n"
+    )
+    words = [sys.executable, "-c", script, str(source), str(tmp_path / "there")]
+    subprocess.run(words, check=True, env={**os.environ, "PYTHONHASHSEED": "1"}, cwd=Path(__file__).parents[2])
+    table = load_table(source)
+    write_report(Report(table, (fit(table, law("power:D")),)), tmp_path / "here")
+    here, there = ({p.relative_to(tmp_path / s): p for p in (tmp_path / s).rglob("*.*")} for s in ("here", "there"))
+    assert set(here) == set(there)
+    assert {str(path) for path in here} >= {"report.html", "figures/loss.svg", "figures/residuals.png"}
+    assert [name for name in here if here[name].read_bytes() != there[name].read_bytes()] == []
+
+
+def run_with(*words: str) -> int:
+    parser = argparse.ArgumentParser()
+    report_command.add_arguments(parser)
+    return report_command.run(parser.parse_args(words))
+
+
+def test_a_refused_fit_is_a_report_that_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "one_size.csv"
+    source.write_text("N,D,loss\n" + "".join(f"1e6,{2.0**k * 1e7},{3 * 0.95**k}\n" for k in range(8)))
+    out = tmp_path / "out"
+    stale = out / "figures" / "profiles.svg"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("of an earlier report")
+    assert run_with(str(source), "--out", str(out), "--json", str(tmp_path / "report.json")) == 2
+    captured = capsys.readouterr()
+    assert "refused (one_size)" in captured.err
+    assert "wrote" in captured.out
+    assert not stale.exists()
+    text = " ".join(read(out).text)
+    assert "The fit of chinchilla was refused (one_size): every point has" in text
+    assert "Not here: the fit was refused (one_size)." in text
+    document = json.loads((tmp_path / "report.json").read_text())
+    assert document["refused"] is True
+    assert {each["key"]: each["verdict"] for each in document["checklist"]}["objective"] == "caution"
+    assert document["files"][0].endswith("report.html")
+
+
+def test_bad_requests_are_one_line(source: Path, tmp_path: Path) -> None:
+    occupied = tmp_path / "file"
+    occupied.write_text("not a folder")
+    with pytest.raises(InputError, match=r"no folder can be made here.*--out"):
+        run_with(str(source), "--out", str(occupied))
+    with pytest.raises(InputError, match="no such file"):
+        run_with(str(source), "--prediction", str(tmp_path / "nothing.json"))
+    with pytest.raises(InputError, match="not JSON"):
+        run_with(str(source), "--score", str(occupied))
+    score = tmp_path / "score.json"
+    score.write_text(json.dumps({"sealed": "cd" * 32}))
+    with pytest.raises(InputError, match="add its file with --prediction"):
+        run_with(str(source), "--score", str(score))
+    with pytest.raises(InputError, match="name each law once"):
+        run_with(str(source), "--laws", "kaplan,kaplan")
+    with pytest.raises(InputError, match="no law named"):
+        run_with(str(source), "--law", "nothing")
+
+
+def test_a_fit_of_another_table_is_refused(found: Fit, table: Table, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="another table"):
+        write_report(Report(table.take(np.arange(10)), (found,)), tmp_path)
+
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync")
+FLAGS += ("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage")
+# Runs in a copy of the page: what sticks out of the window, and how wide the figures are.
+MEASURE = """<script>
+const wide = [...document.querySelectorAll('svg, table, h1, p, figcaption')].filter(
+  each => each.getBoundingClientRect().right > document.documentElement.clientWidth + 1).map(each => each.tagName);
+const small = [...document.querySelectorAll('figure svg')].filter(each => each.getBoundingClientRect().width < 500);
+document.body.dataset.wide = wide.join(' ') || 'none';
+document.body.dataset.small = small.length;
+document.body.dataset.figures = document.querySelectorAll('figure svg').length;
+</script></body>"""
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium here: the page is not looked at in a browser")
+def test_a_browser_shows_it_within_a_sheet_of_paper(folder: Path, report: Report, tmp_path: Path) -> None:
+    copy = tmp_path / "measured.html"
+    text = (folder / "report.html").read_text()
+    # The width of A4 less its margins, under the rules for paper.
+    copy.write_text(text.replace("@media print", "@media screen").replace("</body>", MEASURE))
+    assert BROWSER is not None
+    words = [BROWSER, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--window-size=680,1000", "--dump-dom"]
+    shown = subprocess.run([*words, copy.as_uri()], capture_output=True, text=True, timeout=120, check=True).stdout
+    assert 'data-wide="none"' in shown
+    assert 'data-small="0"' in shown
+    assert 'data-figures="6"' in shown
+    assert f"predicted {report.predictions[0].loss:.5g}" in shown
