@@ -74,7 +74,7 @@ def score(
     prediction = read_sealed(path)
     at = prediction.at
     known = {each.run: each for each in runs_at(source, at, columns)}
-    wanted = replace(source, held_out=frozenset()) if isinstance(source, RunSet) else source
+    wanted = replace(source, with_held_out=True) if isinstance(source, RunSet) else source
     table = load_table(wanted, columns=columns, where=where, mixed=mixed)
     rows = np.flatnonzero(matches(table.columns, at, len(table))) if len(table) else np.zeros(0, dtype=np.intp)
     if not len(rows):

@@ -41,20 +41,23 @@ UNITS = {
     "loss_standard_error": "nats per token",
     "bits_per_byte": "bits per byte",
 }
+OUTCOME = "table.csv"  # the table in a study's folder of results
+HELD_OUT = "a target of the study, held out"
 # These are magnitudes: zero or below is an error wherever they stand.
 POSITIVE = frozenset(UNITS) - {"loss_standard_error"}
 
 
 @dataclass(frozen=True)
 class RunSet:
-    """Some of the runs below a directory, as a study has them. Those `held_out` are its targets: they are left out of a
-    table, with that reason, unless they are asked for.
+    """Some of the runs below a directory, as a study has them. Those `held_out` are its targets: they are in a table,
+    marked in its column `held_out`, only `with_held_out`.
     """
 
     name: str
     directory: Path
     runs: tuple[str, ...]
     held_out: frozenset[str] = frozenset()
+    with_held_out: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -241,6 +244,8 @@ def load_table(
     if text.startswith("wandb:"):
         return finish(read_wandb(text, evaluations), selection)
     path = Path(source)
+    if (path / OUTCOME).exists():
+        path = path / OUTCOME
     if path.is_dir():
         return finish(read_runs(path, evaluations), selection)
     if not path.exists():

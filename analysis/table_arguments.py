@@ -9,7 +9,9 @@ def add_table_arguments(parser: argparse.ArgumentParser, *, several: bool = Fals
     """SOURCE and how to read it. `several`: the verb names its own sources."""
     if not several:
         parser.add_argument(
-            "source", metavar="SOURCE", help="a folder of runs, a run, a CSV or Parquet file, or wandb:ENTITY/PROJECT"
+            "source",
+            metavar="SOURCE",
+            help="a study, a folder of runs, a run, a CSV or Parquet file, or wandb:ENTITY/PROJECT",
         )
     parser.add_argument(
         "--columns", metavar="N=a,D=b", help="columns of the source, or expressions of them, under the names laws use"

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.arrow_columns import numpy_column
-from analysis.table import UNITS, Table
+from analysis.table import HELD_OUT, UNITS, Table
 from analysis.table_row import TEXT
 from analysis.table_selection import Rows
 from train.errors import InputError
@@ -51,6 +51,9 @@ def rows_of_arrays(columns: dict[str, NDArray[Any]], label: NDArray[np.str_], so
     if status.dtype.kind != "f":
         bad = np.isin(status, sorted(UNFINISHED))
         fault[bad] = np.char.add("not finished: ", status[bad])
+    held_out = columns.get("held_out")  # of a study's table
+    if held_out is not None and held_out.dtype.kind == "f":
+        fault[(held_out == 1) & (fault == "")] = HELD_OUT
     ours = set(columns) >= OURS
     table = Table(
         columns=columns,

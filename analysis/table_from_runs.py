@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.table import UNITS, RunSet, Table
+from analysis.table import HELD_OUT, UNITS, RunSet, Table
 from analysis.table_index import columns_of, indexed_columns
 from analysis.table_row import PRIVATE, UNDECAYED, Row, mid_run, row_of
 from analysis.table_selection import Rows
@@ -15,7 +15,6 @@ from train.errors import InputError
 from train.records import Json, find_runs, read_metrics, read_record
 
 Evaluations = Literal["final", "all"]
-HELD_OUT = "a target of the study, held out"
 
 
 def read_runs(directory: Path, evaluations: Evaluations) -> Rows:
@@ -43,8 +42,10 @@ def read_run_set(source: RunSet, evaluations: Evaluations) -> Rows:
     if not folders:
         raise InputError(f"{source}: none of its {len(source.runs)} runs is in {source.directory} yet")
     columns = indexed_columns(source.directory, folders, _row_of_folder)
-    held_out = np.isin(columns["run"], sorted(source.held_out)) & (columns["fault"] == "")
-    columns["fault"] = np.where(held_out, HELD_OUT, columns["fault"])
+    held_out = np.isin(columns["run"], sorted(source.held_out))
+    columns["held_out"] = held_out.astype(np.float64)
+    if not source.with_held_out:
+        columns["fault"] = np.where(held_out & (columns["fault"] == ""), HELD_OUT, columns["fault"])
     places = {run: folder for run, folder in zip(columns["run"].tolist(), folders, strict=True)}
     return rows_of_columns(columns, source.name, evaluations, lambda run: places[run])
 

@@ -4,16 +4,16 @@ Every step finds what is there and does what is missing, so that the command may
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from analysis.audit import audit
 from analysis.backtest import Ranking, rank
 from analysis.fit_document import Fit
-from analysis.laws import law as law_named
 from analysis.isoflop import fit_isoflop
+from analysis.laws import law as law_named
 from analysis.prediction import describe
-from analysis.report.report import Report, write_report
+from analysis.report.report import Report
 from analysis.score import Score, score
 from analysis.table import RunSet, Table, load_table
 from analysis.table_command import write_csv
@@ -64,14 +64,13 @@ def close_loop(plan: Plan, folder: OutcomeFolder, train: Train, tell: Tell) -> C
     if not _train(plan, "target", train, tell):
         return None
     scores = _score(plan, sealed, folder, tell)
-    write_csv(load_table(run_set(plan, hold_out=False), mixed=True), folder.table)
-    _report(table, fits, ranking, sealed, scores, folder, tell)
+    write_csv(load_table(replace(run_set(plan), with_held_out=True), mixed=True), folder.table)
     return Closed(table, fits, ranking, tuple(sealed), tuple(scores))
 
 
-def run_set(plan: Plan, *, hold_out: bool = True) -> RunSet:
+def run_set(plan: Plan) -> RunSet:
     """The study's runs as a source of tables."""
-    held_out = frozenset(run.run_id for run in plan.of("target")) if hold_out else frozenset[str]()
+    held_out = frozenset(run.run_id for run in plan.of("target"))
     return RunSet(plan.file.name, plan.runs[0].folder.parent, tuple(run.run_id for run in plan.runs), held_out)
 
 
@@ -152,30 +151,21 @@ def _score(plan: Plan, sealed: Sequence[Sealed], folder: OutcomeFolder, tell: Te
     return scores
 
 
-def _report(
-    table: Table,
-    fits: Mapping[str, Fit],
-    ranking: Ranking | None,
-    sealed: Sequence[Sealed],
-    scores: Sequence[Score],
-    folder: OutcomeFolder,
-    tell: Tell,
-) -> None:
-    absent = {} if ranking is not None else {"ranking": "nothing could be held out within the family"}
+def report_of(closed: Closed) -> Report:
+    """The report of a study, to be drawn."""
+    absent = {} if closed.ranking is not None else {"ranking": "nothing could be held out within the family"}
     isoflop = None
     try:
-        isoflop = fit_isoflop(table)
+        isoflop = fit_isoflop(closed.table)
     except InputError as error:
         absent["isoflop"] = str(error)
-    report = Report(
-        table,
-        tuple(fits.values()),
-        ranking=ranking,
+    return Report(
+        closed.table,
+        tuple(closed.fits.values()),
+        ranking=closed.ranking,
         isoflop=isoflop,
-        predictions=tuple(each.prediction for each in sealed),
-        scores=tuple(scores),
+        predictions=tuple(each.prediction for each in closed.sealed),
+        scores=closed.scores,
         absent=absent,
         commit=commit(),
     )
-    tell("drawing the report")
-    write_report(report, folder.report)

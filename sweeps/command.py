@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
+from sweeps.study_source import name_studies
 from train.errors import InputError
 
 # Verbs with their own parser. Modules load only when their verb is used, so that `--help` is instant.
@@ -78,6 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.refuse_empty_values(words)
     options = parser.parse_args(words)
     try:
+        name_studies(options)
         status: int = module.run(options)
         return status
     except KeyboardInterrupt:

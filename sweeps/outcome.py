@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.report.report import PAGE
+from analysis.table import OUTCOME
 from train.errors import InputError
 from train.records import write_atomically
 
@@ -23,7 +24,7 @@ class OutcomeFolder:
 
     @property
     def table(self) -> Path:
-        return self.path / "table.csv"
+        return self.path / OUTCOME
 
     @property
     def predictions(self) -> Path:

@@ -46,7 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Closes the loop as far as it goes. Raises InputError for bad input."""
     from analysis.json_output import write_document
-    from sweeps.closed_loop import close_loop
+    from analysis.report.report import write_report
+    from sweeps.closed_loop import close_loop, report_of
     from sweeps.outcome import OutcomeFolder
     from sweeps.pool import run_jobs
 
@@ -72,6 +73,9 @@ def run(options: argparse.Namespace) -> int:
     if closed is None:
         _tell(f"{plan.file.name}: runs are missing, and nothing was fitted to the rest; mend what failed and repeat")
         return 1
+    if closed.fits:
+        tell("drawing the report")
+        write_report(report_of(closed), folder.report)
     scores = [each.document() for each in closed.scores]
     if not write_document({"study": plan.file.name, "results": str(folder.path), "scores": scores}, options.json):
         print("\n".join([*describe_outcome(closed), f"outcome: {folder.path}", f"report: {folder.report_page}"]))

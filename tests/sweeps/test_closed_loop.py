@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from analysis.seal import read_sealed
+from analysis.table import load_table
 from sweeps.closed_loop import Closed, close_loop
 from sweeps.outcome import OutcomeFolder
 from sweeps.plan import Plan, PlannedRun, make_plan
@@ -133,8 +134,12 @@ def test_targets_do_not_enter_the_fit(tmp_path: Path, data_directory: Path) -> N
     again, _ = close(plan, tmp_path, Trainer())
     assert again is not None
     assert len(again.table) == 24
-    held_out = [each.reason for each in again.table.excluded]
-    assert held_out == ["a target of the study, held out"] * 2
+    held_out = ["a target of the study, held out"] * 2
+    assert [each.reason for each in again.table.excluded] == held_out
+    # Nor where somebody fits the table that is left behind.
+    written = load_table(tmp_path / "results")
+    assert [each.reason for each in written.excluded] == held_out
+    assert sorted(written.columns["loss"]) == sorted(again.table.columns["loss"])
 
 
 def test_a_target_with_results_is_never_sealed(tmp_path: Path, data_directory: Path) -> None:

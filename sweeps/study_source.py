@@ -1,0 +1,26 @@
+"""A study as the SOURCE of a verb: its runs, its targets held out."""
+
+import argparse
+from pathlib import Path
+
+SOURCES = ("source", "first", "second")  # options of the verbs that read tables
+
+
+def name_studies(options: argparse.Namespace) -> None:
+    """Put the runs of a study in place of its name. Raises InputError where the study cannot be read."""
+    for name in SOURCES:
+        value = getattr(options, name, None)
+        if isinstance(value, str) and _is_study(value):
+            # Studies load Hydra and more, for which no other source should wait.
+            from sweeps.closed_loop import run_set
+            from sweeps.plan import make_plan
+            from sweeps.study_file import load_study
+
+            setattr(options, name, run_set(make_plan(load_study(value), Path("runs"), Path("data"))))
+
+
+def _is_study(value: str) -> bool:
+    if value.endswith((".yaml", ".yml")):
+        return True
+    packaged = Path(__file__).parent / "studies" / f"{value}.yaml"
+    return value.replace("-", "").isalnum() and not Path(value).exists() and packaged.exists()
