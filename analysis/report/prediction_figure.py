@@ -37,7 +37,7 @@ def prediction_figure(
         return None
     score_of = {each.prediction.sealed: each for each in scores if each.prediction.sealed is not None}
     pairs = [(each, score_of.get(each.sealed) if each.sealed else None) for each in predictions]
-    axis = next((name for name in ("C", "N", "D") if name in rows.table.numeric and _known(predictions, name)), None)
+    axis = next((name for name in ("C", "N", "D") if name in rows.magnitudes and _known(predictions, name)), None)
 
     def paint(figure: "Figure") -> None:
         if axis is None:
@@ -69,7 +69,7 @@ def _known(predictions: Sequence[Prediction], axis: str) -> bool:
 def _in_scale(
     panel: "Axes", axis: str, pairs: Sequence[tuple[Prediction, Score | None]], rows: FittedRows, label: str
 ) -> None:
-    x_P = rows.table.columns[axis]
+    x_P = rows.magnitudes[axis]
     panel.scatter(
         x_P,
         rows.observed_P,
