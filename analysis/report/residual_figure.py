@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-NAMED_RUNS = 12  # more runs than this are numbered, not named: their names would not be read
-LONGEST_NAME = 14
+# Runs are named where there are no more than this, with names no longer: others would not be read.
+NAMED_RUNS, LONGEST_NAME = 12, 14
 
 
 def residual_figure(fit: Fit, rows: FittedRows) -> Drawing | None:
@@ -127,14 +127,13 @@ def _by_run(panel: "Axes", rows: FittedRows) -> None:
         linewidth=0.4,
         zorder=3,
     )
-    if len(runs) <= NAMED_RUNS:
-        names = [runs[number] for number in np.argsort(place_U)]
-        short = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in names]
-        panel.set_xticks(range(len(runs)), short, rotation=45, ha="right")
+    names = [str(runs[number]) for number in np.argsort(place_U)]
+    if len(names) <= NAMED_RUNS and max(map(len, names)) <= LONGEST_NAME:
+        panel.set_xticks(range(len(names)), names, rotation=45, ha="right")
         panel.set_xlabel("run, by its mean residual")
     else:
         panel.set_xticks([])
-        panel.set_xlabel(f"{len(runs)} runs, by their mean residual")
+        panel.set_xlabel(f"{len(names)} runs, by their mean residual")
     panel.grid(False, axis="x")
 
 
