@@ -110,7 +110,15 @@ def _errors(panel: "Axes", pairs: Sequence[tuple[Prediction, Score | None]]) -> 
     names = []
     for number, (made, found) in zip(place, pairs, strict=True):
         low, high = (100 * (end / made.loss - 1) for end in made.interval_90)
-        panel.plot([max(low, -100), min(high, 100)], [number, number], color=BLUE, linewidth=6, alpha=0.35, zorder=2)
+        panel.plot(
+            [max(low, -100), min(high, 100)],
+            [number, number],
+            color=BLUE,
+            linewidth=6,
+            alpha=0.35,
+            zorder=2,
+            solid_capstyle="butt",
+        )
         panel.plot([0, 0], [number - 0.2, number + 0.2], color=BLUE, linewidth=1.6, zorder=3)
         names.append(_name(made))
         if found is None:
