@@ -4,6 +4,7 @@ Legend: P rows, U runs.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -20,11 +21,17 @@ class FittedRows:
     observed_P: Array
     predicted_P: Array | None
 
+    @cached_property
+    def magnitudes(self) -> dict[str, Array]:
+        """The number columns that are finite and above zero in every row: what may stand on a logarithmic axis."""
+        columns = ((name, self.table.columns[name]) for name in self.table.numeric)
+        return {name: values for name, values in columns if np.isfinite(values).all() and (values > 0).all()}
+
     @property
     def residual(self) -> Array:
-        """log(observed / fitted), in per cent: (P,)."""
+        """measured / fitted - 1, in per cent: (P,)."""
         assert self.predicted_P is not None
-        return np.asarray(100.0 * np.log(self.observed_P / self.predicted_P))
+        return np.asarray(100.0 * (self.observed_P / self.predicted_P - 1.0))
 
     def between_share(self) -> float | None:
         """The share of the residual variance that lies between runs (analysis of variance, not below 0); None where no

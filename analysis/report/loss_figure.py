@@ -1,7 +1,6 @@
 """Loss against size, data and compute: every row, the fit, and the band in which nine of ten new runs should fall."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +44,7 @@ def target_label(target: str) -> str:
 
 def loss_figure(fit: Fit, rows: FittedRows) -> Drawing | None:
     """None where the table has none of N, D and C."""
-    columns = {name: rows.table.columns[name] for name in AXES if name in rows.table.numeric}
+    columns = {name: rows.magnitudes[name] for name in AXES if name in rows.magnitudes}
     shown = [name for name, values in columns.items() if float(np.ptp(np.log(values))) > np.log(LEAST_SPREAD)]
     if not shown:
         return None
@@ -89,27 +88,28 @@ def _caption(fit: Fit, rows: FittedRows, lines: list[Line]) -> str:
         text += f", bands the 90 % interval of a new run, {half:.2g} % to either side at the median"
     text += "; dashed where the data leave an end of it open." if np.isnan(widths).any() else "."
     if "U" in fit.law.columns:
-        repeated = int(_repeats(rows.table.columns).sum())
+        repeated = int(_repeats(rows).sum())
         text += f" Lines are of data that is not repeated (U = D); {repeated} hollow points repeat theirs."
     return text
 
 
-def _repeats(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+def _repeats(rows: FittedRows) -> NDArray[np.bool_]:
     """Rows that see some data more than once."""
-    if not {"U", "D"} <= set(columns):
-        return np.zeros(len(next(iter(columns.values()))), dtype=np.bool_)
-    return np.asarray(columns["D"] > 1.01 * columns["U"])
+    if not {"U", "D"} <= rows.magnitudes.keys():
+        return np.zeros(len(rows.observed_P), dtype=np.bool_)
+    return np.asarray(rows.magnitudes["D"] > 1.01 * rows.magnitudes["U"])
 
 
 def _panel(panel: "Axes", name: str, fit: Fit, rows: FittedRows, lines: list[Line]) -> None:
-    columns = rows.table.columns
+    columns = rows.magnitudes
     x_P = columns[name]
-    sizes = columns["N"] if "N" in rows.table.numeric else None
+    sizes = columns.get("N")
     single = [line for line in lines if not line.held and name in line.columns]
     wanted = "D" if name == "N" else "N"
     own = single or [line for line in lines if line.held == wanted]
-    coloured = wanted == "N" and sizes is not None and bool(own) and not single
-    colours = size_colours(np.array([line.value for line in own]), sizes) if coloured else []
+    colours = []
+    if wanted == "N" and sizes is not None and own and not single:
+        colours = size_colours(np.array([line.value for line in own]), sizes)
     x_low, x_high = limits(x_P)
     labels: list[tuple[float, float, str]] = []
     for place, line in enumerate(own):
@@ -126,7 +126,7 @@ def _panel(panel: "Axes", name: str, fit: Fit, rows: FittedRows, lines: list[Lin
         if not single and wanted == "D":
             labels.append((float(line.columns[name][-1]), float(line.loss_G[-1]), short(line.value, "D")))
     colour_P = np.array([INK] * len(x_P) if sizes is None else size_colours(sizes, sizes))
-    hollow_P = _repeats(columns)
+    hollow_P = _repeats(rows)
     area = marker_area(len(x_P))
     panel.scatter(
         x_P[~hollow_P],

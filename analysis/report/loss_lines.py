@@ -44,7 +44,7 @@ def lines_of(fit: Fit, rows: FittedRows) -> list[Line]:
     """
     if not fit.parameters:
         return []
-    columns = {name: rows.table.columns[name] for name in rows.table.numeric}
+    columns = rows.magnitudes
     read = [name for name in SCALE if name in fit.law.columns]
     if len(fit.law.columns) == 1 and fit.law.columns[0] in ("N", "D", "C"):
         return [_single(fit, columns)]
@@ -64,7 +64,7 @@ def lines_of(fit: Fit, rows: FittedRows) -> list[Line]:
             grid_G = np.geomspace(along.min() / PAST, along.max() * PAST, POINTS)
             fixed_G = np.full(POINTS, level)
             size_G, data_G = (fixed_G, grid_G) if held == "N" else (grid_G, fixed_G)
-            along_G = _all_columns(fit, columns, size_G, data_G)
+            along_G = _all_columns(fit, rows, size_G, data_G)
             found.append(_line(fit, held, level, along_G, LARGE_QUERIES if large else QUERIES))
     return found
 
@@ -81,10 +81,11 @@ def _single(fit: Fit, columns: dict[str, Array]) -> Line:
     return _line(fit, "", 0.0, {name: grid_G}, QUERIES)
 
 
-def _all_columns(fit: Fit, columns: dict[str, Array], size_G: Array, data_G: Array) -> dict[str, Array]:
+def _all_columns(fit: Fit, rows: FittedRows, size_G: Array, data_G: Array) -> dict[str, Array]:
     """N, D, C in the table's own convention (C / (N D) depends on N alone), and what else the law reads: M, data that
     is not repeated, the median of any other column.
     """
+    columns = rows.magnitudes
     found = {"N": size_G, "D": data_G, "M": data_G / size_G, "U": data_G}
     if "C" in columns:
         sizes = sizes_of(columns["N"])
@@ -94,7 +95,7 @@ def _all_columns(fit: Fit, columns: dict[str, Array], size_G: Array, data_G: Arr
         found["C"] = np.interp(np.log(size_G), np.log(sizes), ratio) * size_G * data_G
     for name in fit.law.columns:
         if name not in found:
-            found[name] = np.full(len(size_G), float(np.median(columns[name])))
+            found[name] = np.full(len(size_G), float(np.median(rows.table.columns[name])))
     return found
 
 

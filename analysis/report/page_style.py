@@ -24,6 +24,7 @@ figure svg { display: block; width: 100%; height: auto; min-width: 36rem; }
 figure svg * { stroke-linejoin: round; }
 figcaption { margin-top: .5rem; }
 .wide { overflow-x: auto; margin: .5rem 0 1rem; }
+.wide table:not(.checklist) { min-width: 34rem; }
 table { border-collapse: collapse; width: 100%; font-size: .875rem; line-height: 1.4; }
 caption { text-align: left; padding-bottom: .375rem; }
 th, td { text-align: left; vertical-align: top; padding: .375rem .75rem .375rem 0;
@@ -42,8 +43,8 @@ td code { white-space: nowrap; }
 .checklist th:first-child { width: 11.5em; }
 .checklist th:last-child, .checklist td:last-child { width: 6em; padding-right: 0; }
 @media (max-width: 40rem) {
-  .checklist, .checklist tbody, .checklist tr, .checklist th, .checklist td { display: block; width: auto !important;
-    border: 0; padding: .125rem 0; }
+  .checklist, .checklist caption, .checklist tbody, .checklist tr, .checklist th, .checklist td { display: block;
+    width: auto !important; border: 0; padding: .125rem 0; }
   .checklist thead { display: none; }
   .checklist tr { border-bottom: 1px solid var(--grid); padding: .5rem 0; }
 }
@@ -51,7 +52,7 @@ td code { white-space: nowrap; }
 @media print {
   body { max-width: none; padding: 0; font-size: 10pt; background: none; }
   nav { display: none; }
-  figure svg { min-width: 0; }
+  figure svg, .wide table:not(.checklist) { min-width: 0; }
   .plot, .wide { overflow: visible; }
   figure, tr, .headline { break-inside: avoid; }
   h2, h3, caption, thead { break-after: avoid; }

@@ -37,7 +37,7 @@ def prediction_figure(
         return None
     score_of = {each.prediction.sealed: each for each in scores if each.prediction.sealed is not None}
     pairs = [(each, score_of.get(each.sealed) if each.sealed else None) for each in predictions]
-    axis = next((name for name in ("C", "N", "D") if name in rows.table.numeric and _known(predictions, name)), None)
+    axis = next((name for name in ("C", "N", "D") if name in rows.magnitudes and _known(predictions, name)), None)
 
     def paint(figure: "Figure") -> None:
         if axis is None:
@@ -69,7 +69,7 @@ def _known(predictions: Sequence[Prediction], axis: str) -> bool:
 def _in_scale(
     panel: "Axes", axis: str, pairs: Sequence[tuple[Prediction, Score | None]], rows: FittedRows, label: str
 ) -> None:
-    x_P = rows.table.columns[axis]
+    x_P = rows.magnitudes[axis]
     panel.scatter(
         x_P,
         rows.observed_P,
@@ -110,7 +110,15 @@ def _errors(panel: "Axes", pairs: Sequence[tuple[Prediction, Score | None]]) -> 
     names = []
     for number, (made, found) in zip(place, pairs, strict=True):
         low, high = (100 * (end / made.loss - 1) for end in made.interval_90)
-        panel.plot([max(low, -100), min(high, 100)], [number, number], color=BLUE, linewidth=6, alpha=0.35, zorder=2)
+        panel.plot(
+            [max(low, -100), min(high, 100)],
+            [number, number],
+            color=BLUE,
+            linewidth=6,
+            alpha=0.35,
+            zorder=2,
+            solid_capstyle="butt",
+        )
         panel.plot([0, 0], [number - 0.2, number + 0.2], color=BLUE, linewidth=1.6, zorder=3)
         names.append(_name(made))
         if found is None:

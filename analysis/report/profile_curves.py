@@ -18,7 +18,7 @@ from analysis.problem import Problem
 from analysis.profile import uncentred
 from analysis.residual_noise import ResidualNoise, is_noiseless, quantity_noise, residual_noise
 
-NEIGHBOURS = (1, -1, 1, -1)  # refits from the neighbour below, above, and once more
+MOST_PASSES, SMALL_GAIN = 12, 1e-3  # refits from a neighbour until none gains this share of the end's rise
 SIDE = 7  # values on either side of the best one
 # In half-widths of the interval that a linear law would have, and at most so far in the logarithm.
 REACH, FARTHEST = 2.2, 7.0
@@ -26,7 +26,8 @@ REACH, FARTHEST = 2.2, 7.0
 
 @dataclass(frozen=True)
 class ProfileCurve:
-    """value_G, increasing, in the parameter's own unit; rise_G: 0 at the best value, 1 at an end of the interval."""
+    """value_G, increasing, in the parameter's own unit; rise_G: 0 at the best value, 1 at an end of the interval,
+    below 0 where another valley was found to be lower."""
 
     name: str
     meaning: str
@@ -65,7 +66,7 @@ def _profile(fit: Fit, problem: Problem, noise: ResidualNoise, number: int) -> P
     step = quantile * math.sqrt(float(variance_R[0]))  # of the logarithm where the parameter is positive
     value_G = _values(fit, number, centre, step)
     value_G = np.sort(np.append(value_G[value_G != centre], centre))
-    rise_G = _rises(problem, noise, number, value_G) / max(threshold, 1e-300)
+    rise_G = _rises(problem, noise, number, value_G, max(threshold, 1e-300))
     return ProfileCurve(
         parameter.name,
         parameter.meaning,
@@ -106,13 +107,17 @@ def _values(fit: Fit, number: int, centre: float, step: float) -> Array:
     elif parameter.name in fit.not_identified and math.isfinite(high):
         value_G = np.linspace(0.0, 1.5 * high, 2 * SIDE + 2)[1:]  # open below: towards zero, not its logarithm
     else:
-        known = [math.isfinite(end) and end > parameter.minimum for end in (low, high)]
-        ends = [
-            max(1.5 * abs(math.log(end / centre)), 0.3 * step) if is_known else REACH * step
-            for end, is_known in zip((low, high), known, strict=True)
-        ]
-        value_G = centre * np.exp(_spaced(-min(ends[0], FARTHEST), min(ends[1], FARTHEST)))
+        reach = [_log_reach(end / centre if end > parameter.minimum else math.nan, step) for end in (low, high)]
+        value_G = centre * np.exp(_spaced(-reach[0], reach[1]))
     return value_G[(value_G > parameter.minimum) & (value_G < parameter.upper)]
+
+
+def _log_reach(ratio: float, step: float) -> float:
+    """How far in the logarithm: past the end of the interval, at `ratio` of the best value, where that is known."""
+    if not math.isfinite(ratio):
+        return min(REACH * step, FARTHEST)
+    distance = abs(math.log(ratio))
+    return max(min(1.5 * distance, distance + 2.0), min(0.3 * step, 1.0))
 
 
 def _spaced(low: float, high: float) -> Array:
@@ -121,9 +126,9 @@ def _spaced(low: float, high: float) -> Array:
     return np.concatenate([low * share[::-1], high * share])
 
 
-def _rises(problem: Problem, noise: ResidualNoise, number: int, value_G: Array) -> Array:
-    """The rise of the objective at each value: refitted from the best fit, then, since a refit far out may end in
-    another valley, from its neighbours' solutions.
+def _rises(problem: Problem, noise: ResidualNoise, number: int, value_G: Array, threshold: float) -> Array:
+    """The rise of the objective at each value, in thresholds: refitted from the best fit, then, since a refit far out
+    may end in another valley, from its neighbours' solutions.
     """
     own = problem
     if any(number == amplitude for amplitude, _, _ in problem.coordinates.couplings):
@@ -134,11 +139,17 @@ def _rises(problem: Problem, noise: ResidualNoise, number: int, value_G: Array) 
     free_GK[:, number] = False
     delta_G1 = np.broadcast_to(noise.delta_R1, (len(held_G), 1)).copy()
     solved_GK, best_G = np.tile(centre_K, (len(held_G), 1)), np.full(len(held_G), np.inf)
-    for shift in (0, *NEIGHBOURS):
-        start_GK = np.roll(solved_GK, shift, axis=0)
+    idle = 0
+    for number_of_pass in range(MOST_PASSES):
+        neighbour = 0 if number_of_pass == 0 else 1 if number_of_pass % 2 else -1  # below and above by turns
+        start_GK = np.roll(solved_GK, neighbour, axis=0)
         start_GK[:, number] = held_G
         found = own.solve(start_GK, [delta_G1], free_RK=free_GK, max_iterations=60, tolerance=1e-8)
         better_G = found.value_R < best_G
+        gain = float(np.max(np.where(better_G, best_G - found.value_R, 0.0)))
         best_G = np.where(better_G, found.value_R, best_G)
         solved_GK = np.where(better_G[:, None], found.internal_RK, solved_GK)
-    return np.asarray(np.maximum(best_G - noise.value_R[0], 0.0))
+        idle = idle + 1 if gain < SMALL_GAIN * threshold else 0
+        if idle == 2:  # neither the neighbours below nor those above help
+            break
+    return np.asarray((best_G - noise.value_R[0]) / threshold)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = 3
+SEEN = 0.03  # a rise below minus this is another valley, not rounding
 HIGHEST = 2.6  # of the rise that is shown, in ends of the interval
 
 
@@ -44,6 +45,9 @@ def profile_figure(fit: Fit) -> Drawing | None:
     for curve in bounded:
         caption += f" {curve.name} {figures(curve.best)} [{figures(curve.interval[0])}, {figures(curve.interval[1])}]."
     caption += " The vertical line is the fit's value, at its own objective; curves are at one matched to the noise."
+    lower = [curve.name for curve in curves if float(curve.rise_G.min()) < -SEEN]
+    if lower:
+        caption += f" Along {', '.join(lower)} a lower valley than the fit's was met: the curve is 0 there."
     alt = f"profiles of {', '.join(curve.name for curve in curves)}; " + (
         f"open: {', '.join(open_ones)}" if open_ones else "each rises on both sides"
     )

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-NAMED_RUNS = 12  # more runs than this are numbered, not named: their names would not be read
-LONGEST_NAME = 14
+# Runs are named where there are no more than this, with names no longer: others would not be read.
+NAMED_RUNS, LONGEST_NAME = 12, 14
 
 
 def residual_figure(fit: Fit, rows: FittedRows) -> Drawing | None:
@@ -35,9 +35,9 @@ def residual_figure(fit: Fit, rows: FittedRows) -> Drawing | None:
     if rows.predicted_P is None:
         return None
     predicted_P = rows.predicted_P
-    columns = rows.table.columns
+    columns = rows.magnitudes
     axes = [("fitted", predicted_P)]
-    axes += [(name, columns[name]) for name in ("N", "D") if name in rows.table.numeric]
+    axes += [(name, columns[name]) for name in ("N", "D") if name in columns]
     axes = [(name, values) for name, values in axes if np.isfinite(values).all() and (values > 0).all()]
     clustered = len(set(rows.table.run.tolist())) < len(rows.table)
 
@@ -50,12 +50,12 @@ def residual_figure(fit: Fit, rows: FittedRows) -> Drawing | None:
         _by_run(panels[3], rows) if clustered else _against_normal(panels[3], rows)
         for panel in (panels[0], panels[2]):
             panel.set_ylabel("residual (%)")
-        if "N" in rows.table.numeric:
+        if "N" in columns:
             size_legend(figure, panels[0], columns["N"])
 
     spread, worst = float(np.std(rows.residual)), int(np.argmax(np.abs(rows.residual)))
     caption = (
-        f"Residuals 100·log(measured/fitted): s.d. {spread:.2g} %, largest {rows.residual[worst]:+.2g} % "
+        f"Residuals, measured / fitted - 1: s.d. {spread:.2g} %, largest {rows.residual[worst]:+.2g} % "
         f"({rows.table.label[worst]})."
     )
     if fit.seed_noise is not None:
@@ -92,7 +92,7 @@ def _against(panel: "Axes", name: str, x_P: Array, fit: Fit, rows: FittedRows) -
             if len(own) > 1:
                 own = own[np.argsort(x_P[own], kind="stable")]
                 panel.plot(x_P[own], rows.residual[own], color=MUTED, linewidth=0.5, alpha=0.5, zorder=2)
-    sizes = rows.table.columns["N"] if "N" in rows.table.numeric else None
+    sizes = rows.magnitudes.get("N")
     panel.scatter(
         x_P,
         rows.residual,
@@ -117,7 +117,7 @@ def _by_run(panel: "Axes", rows: FittedRows) -> None:
     for number in range(len(runs)):
         own = rows.residual[which == number]
         panel.plot([place_U[number]] * 2, [own.min(), own.max()], color=MUTED, linewidth=0.7, alpha=0.6, zorder=2)
-    sizes = rows.table.columns["N"] if "N" in rows.table.numeric else None
+    sizes = rows.magnitudes.get("N")
     panel.scatter(
         place_U[which],
         rows.residual,
@@ -127,14 +127,13 @@ def _by_run(panel: "Axes", rows: FittedRows) -> None:
         linewidth=0.4,
         zorder=3,
     )
-    if len(runs) <= NAMED_RUNS:
-        names = [runs[number] for number in np.argsort(place_U)]
-        short = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in names]
-        panel.set_xticks(range(len(runs)), short, rotation=45, ha="right")
+    names = [str(runs[number]) for number in np.argsort(place_U)]
+    if len(names) <= NAMED_RUNS and max(map(len, names)) <= LONGEST_NAME:
+        panel.set_xticks(range(len(names)), names, rotation=45, ha="right")
         panel.set_xlabel("run, by its mean residual")
     else:
         panel.set_xticks([])
-        panel.set_xlabel(f"{len(runs)} runs, by their mean residual")
+        panel.set_xlabel(f"{len(names)} runs, by their mean residual")
     panel.grid(False, axis="x")
 
 

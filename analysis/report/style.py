@@ -41,6 +41,7 @@ AXIS_LABELS = {
 SUFFIXES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MOST_TICKS = 6
+WIDE_TICKS = 5  # where labels are as wide as 3×10¹⁸
 BAND_OPACITY = 0.16  # on the page a variable too: on black a band needs more
 STYLE: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],  # comes with matplotlib, so that widths are the same everywhere
@@ -184,8 +185,8 @@ def log_axis(
     axis = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     (axes.set_xlim if which == "x" else axes.set_ylim)(low, high)
-    ticks = log_ticks(low, high, most)
-    if len(ticks) < 3:
+    ticks = log_ticks(low, high, min(most, WIDE_TICKS) if name == "C" else most)
+    if len(ticks) < 3 and high < 10 * low:
         axis.set_major_locator(MaxNLocator(nbins=most - 2, steps=[1, 2, 2.5, 5, 10]))
     else:
         axis.set_major_locator(FixedLocator(ticks))

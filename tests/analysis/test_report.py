@@ -3,16 +3,17 @@
 import argparse
 import json
 import os
+import pickle
 import re
 import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from html_page import read
 
 from analysis import report_command
 from analysis.backtest import Ranked, Ranking
@@ -98,53 +99,6 @@ def folder(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-class Page(HTMLParser):
-    """Every tag is closed in order; what is referred to is collected."""
-
-    VOID = frozenset({"meta", "br", "path", "use", "link", "img"})
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.ids: list[str] = []
-        self.references: list[str] = []
-        self.tags: list[str] = []
-        self.text: list[str] = []
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        if tag not in self.VOID:
-            self.open.append(tag)
-        self._attributes(attributes)
-
-    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self._attributes(attributes)
-
-    def _attributes(self, attributes: list[tuple[str, str | None]]) -> None:
-        for name, value in attributes:
-            assert not name.startswith("on"), f"a script in an attribute: {name}"
-            if name == "id":
-                self.ids.append(value or "")
-            if name in ("src", "href", "xlink:href", "data", "action"):
-                self.references.append(value or "")
-            self.references += re.findall(r"url\(([^)]*)\)", value or "")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in self.VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
-
-
-def read(folder: Path) -> Page:
-    page = Page()
-    page.feed((folder / "report.html").read_text())
-    page.close()
-    return page
-
-
 def test_the_page_is_whole_and_needs_nothing_else(folder: Path) -> None:
     page = read(folder)
     assert page.open == []
@@ -201,7 +155,7 @@ def test_hostile_names_in_a_figure_are_text() -> None:
     columns = {"N": sizes, "D": tokens}
     noise = np.exp(0.003 * np.random.default_rng(0).standard_normal(12))
     columns["loss"] = law("chinchilla").predict_one(TRUTH, columns) * noise
-    names = ["</svg><script>", "$\\frac{1}{", "c", "d", "e", "f"]
+    names = ["</i><script>", "$\\frac{1}{", "c", "d", "e", "f"]
     table = Table.of(columns, run=[names[row % 6] for row in range(12)], source=HOSTILE)
     drawing = residual_figure(found := fit(table, law("chinchilla"), profile=False), fitted_rows(table, found))
     assert drawing is not None
@@ -211,21 +165,20 @@ def test_hostile_names_in_a_figure_are_text() -> None:
     assert "<script" not in drawing.inline()
 
 
-def test_equal_data_give_equal_bytes(source: Path, tmp_path: Path) -> None:
+def test_equal_data_give_equal_bytes(report: Report, folder: Path, tmp_path: Path) -> None:
     """Here and in another process, whose sets are in another order."""
     script = (
-        "import sys; from pathlib import Path; from analysis.table import load_table; from analysis.laws import law\n"
-        "from analysis.fitting import fit; from analysis.report.report import Report, write_report\n"
-        "table = load_table(sys.argv[1]); found = fit(table, law('power:D'))\n"
-        "write_report(Report(table, (found,)), Path(sys.argv[2]))\n"
+        "import pickle, sys; from pathlib import Path; from analysis.report.report import write_report\n"
+        "write_report(pickle.loads(Path(sys.argv[1]).read_bytes()), Path(sys.argv[2]))\n"
     )
-    words = [sys.executable, "-c", script, str(source), str(tmp_path / "there")]
+    (tmp_path / "report.pickle").write_bytes(pickle.dumps(report))
+    words = [sys.executable, "-c", script, str(tmp_path / "report.pickle"), str(tmp_path / "there")]
     subprocess.run(words, check=True, env={**os.environ, "PYTHONHASHSEED": "1"}, cwd=Path(__file__).parents[2])
-    table = load_table(source)
-    write_report(Report(table, (fit(table, law("power:D")),)), tmp_path / "here")
-    here, there = ({p.relative_to(tmp_path / s): p for p in (tmp_path / s).rglob("*.*")} for s in ("here", "there"))
+    here, there = (
+        {path.relative_to(place): path for path in place.rglob("*.*")} for place in (folder, tmp_path / "there")
+    )
     assert set(here) == set(there)
-    assert {str(path) for path in here} >= {"report.html", "figures/loss.svg", "figures/residuals.png"}
+    assert len(here) == 13
     assert [name for name in here if here[name].read_bytes() != there[name].read_bytes()] == []
 
 
@@ -290,20 +243,38 @@ const wide = [...document.querySelectorAll('svg, table, h1, p, figcaption')].fil
 const small = [...document.querySelectorAll('figure svg')].filter(each => each.getBoundingClientRect().width < 500);
 document.body.dataset.wide = wide.join(' ') || 'none';
 document.body.dataset.small = small.length;
+const thin = [...document.querySelectorAll('caption, td, th, p, figcaption')].filter(
+  each => each.getClientRects().length && each.getBoundingClientRect().width < 30).map(each => each.tagName);
+document.body.dataset.thin = thin.join(' ') || 'none';
+document.body.dataset.scrolls = document.documentElement.scrollWidth > document.documentElement.clientWidth;
 document.body.dataset.figures = document.querySelectorAll('figure svg').length;
 </script></body>"""
 
 
+def shown_by_a_browser(text: str, width: int, place: Path) -> str:
+    """The document as a browser has it after `MEASURE`, in a window of that width."""
+    assert BROWSER is not None
+    copy = place / "measured.html"
+    copy.write_text(text.replace("</body>", MEASURE))
+    words = [BROWSER, *FLAGS, f"--user-data-dir={place / 'profile'}", f"--window-size={width},1000", "--dump-dom"]
+    return subprocess.run([*words, copy.as_uri()], capture_output=True, text=True, timeout=120, check=True).stdout
+
+
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium here: the page is not looked at in a browser")
 def test_a_browser_shows_it_within_a_sheet_of_paper(folder: Path, report: Report, tmp_path: Path) -> None:
-    copy = tmp_path / "measured.html"
     text = (folder / "report.html").read_text()
     # The width of A4 less its margins, under the rules for paper.
-    copy.write_text(text.replace("@media print", "@media screen").replace("</body>", MEASURE))
-    assert BROWSER is not None
-    words = [BROWSER, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--window-size=680,1000", "--dump-dom"]
-    shown = subprocess.run([*words, copy.as_uri()], capture_output=True, text=True, timeout=120, check=True).stdout
+    shown = shown_by_a_browser(text.replace("@media print", "@media screen"), 680, tmp_path)
     assert 'data-wide="none"' in shown
     assert 'data-small="0"' in shown
     assert 'data-figures="6"' in shown
+    assert 'data-thin="none"' in shown
     assert f"predicted {report.predictions[0].loss:.5g}" in shown
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium here: the page is not looked at in a browser")
+def test_a_narrow_window_scrolls_figures_and_tables_not_the_page(folder: Path, tmp_path: Path) -> None:
+    shown = shown_by_a_browser((folder / "report.html").read_text(), 500, tmp_path)
+    assert 'data-scrolls="false"' in shown
+    assert 'data-small="0"' in shown
+    assert 'data-thin="none"' in shown
