@@ -22,6 +22,7 @@ VERBS = {
     "score": ("analysis.score_command", "a sealed prediction against the run it was about"),
     "audit": ("analysis.audit_command", "exponents under every convention of parameters and FLOPs"),
     "isoflop": ("analysis.isoflop_command", "the best size at each budget, and its exponent"),
+    "approaches": ("analysis.approaches_command", "the three Chinchilla approaches side by side"),
     "optimum": ("analysis.optimum_command", "the best size and tokens for a budget"),
     "export": ("train.export", "a run -> a model folder that transformers loads"),
     "wandb push": ("train.wandb_mirror", "rebuild W&B runs from records"),
