@@ -5,7 +5,7 @@ Legend: R replicates.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -19,6 +19,7 @@ from analysis.isoflop import Isoflop, fit_isoflop, shared_noise
 from analysis.law import Array
 from analysis.laws import law as law_named
 from analysis.noisy_line import LEVEL, NoisyLine, quantile
+from analysis.optimum import OPEN_FACTOR
 from analysis.quantity_interval import quantity_interval
 from analysis.table import Table
 
@@ -131,7 +132,11 @@ def by_isoflop(table: Table, budgets: Sequence[float], seed: int) -> tuple[Appro
     notes: tuple[str, ...] = ()
     if found.status != "converged":
         read = fit_interpolated_isoflop(table, replicates=REPLICATES, seed=seed)
-        if read.status == "converged":
+        if read.status != "converged":
+            minima = sum(each.refusal is None for each in read.minima)
+            more = f"of {len(read.minima)} common budgets read off the sizes' curves {minima} have one"
+            found = replace(found, reason=f"{found.reason}; {more}")
+        else:
             notes = ("the runs' budgets do not line up: losses are interpolated to common budgets within each size",)
             found = read
     kept = [each for each in found.minima if each.refusal is None]
@@ -166,7 +171,8 @@ def by_law(table: Table, budgets: Sequence[float], noise: float, seed: int) -> t
     points = f"{found.num_points} points"
     loose = [name for name in ("alpha", "beta") if name in found.not_identified]
     if found.status in REFUSED or loose:
-        return Approach("parametric", found.status, found.reason, points, noise), found
+        reason = found.reason.split(", or say --")[0]
+        return Approach("parametric", found.status, reason, points, noise), found
     columns = table.require("C", "N", "D")
     kappa, log_cost = np.polyfit(np.log(columns["N"]), np.log(columns["C"] / columns["D"]), 1)
     refits_RK = found.natural_row()
@@ -206,6 +212,9 @@ def by_law(table: Table, budgets: Sequence[float], noise: float, seed: int) -> t
         tokens = _affine(size, math.log(C) - log_cost, -kappa)
         at = {"N": np.exp([size.value]), "D": np.exp([tokens.value])}
         optima.append(OptimumAt(C, size, tokens, float(found.predict(at)[0])))
+    if any(each.log_N.interval[1] - each.log_N.interval[0] > math.log(OPEN_FACTOR) for each in optima):
+        reason = "the data do not identify the optimum: its interval is open"
+        return Approach("parametric", "not_identified", reason, points, noise), found
     notes = [f"the fit is {found.status}: {found.reason}"] if found.status != "converged" else []
     off = float(np.std(np.log(found.predict(found.points.columns) / found.points.target_P)))
     if off > MISFIT * noise > 0:

@@ -109,8 +109,8 @@ def _verdict(
 ) -> tuple[Verdict, str]:
     usable = [each for each in approaches if not each.refused]
     if len(usable) < 2:
-        named = usable[0].name if usable else "none"
-        return "too_few_approaches", f"no comparison: only {named} of the three has an answer"
+        named = f"only {usable[0].name}" if usable else "none"
+        return "too_few_approaches", f"no comparison: {named} of the three has an answer"
     a = [each.exponent_N.value for each in usable if each.exponent_N is not None]
     parts = [f"a between {min(a):.3f} and {max(a):.3f}"]
     for place, C in enumerate(budgets):

@@ -112,7 +112,8 @@ def describe(found: Approaches) -> str:
         lines.append(
             f"{TITLES[each.name]:<32}{_number(each.exponent_N):<26}{_number(each.exponent_D):<26}{each.points}"
         )
-    for place, C in enumerate(found.budgets):
+    answered = any(not each.refused for each in found.approaches)
+    for place, C in enumerate(found.budgets if answered else ()):
         lines += ["", f"{f'at C = {C:.4g} FLOPs':<32}{'N, parameters':<32}{'D, tokens':<32}{'loss':>8}"]
         for each in found.approaches:
             if not each.refused:
@@ -125,7 +126,9 @@ def describe(found: Approaches) -> str:
         pairs = dict.fromkeys((each.one, each.other) for each in found.differences)
         lines += [_pair(found, one, other) for one, other in pairs]
         lines.append("* beyond what the runs' shared noise and each approach's own scatter explain")
-    lines += ["", found.sentence, "intervals are 95 %; those of differences are for all pairs together"]
+    lines += ["", found.sentence]
+    if answered:
+        lines.append("intervals are 95 %; those of differences are for all pairs together")
     for each in found.approaches:
         lines += [f"note: {each.name}: {note}" for note in each.notes]
     return "\n".join([*lines, *(f"note: {note}" for note in found.notes)])

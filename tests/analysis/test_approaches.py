@@ -124,6 +124,11 @@ def test_refused_approaches_are_shown_with_why() -> None:
     found = compare_approaches(one_size)
     assert [each.status for each in found.approaches] == ["one_size", "too_few_points", "too_few_points"]
     assert (found.verdict, found.differences) == ("too_few_approaches", ())
+    table = ladder(TRUTH)
+    flat = compare_approaches(Table.of({**table.columns, "loss": np.full(len(table), 3.0)}))
+    assert [each.refused for each in flat.approaches] == [True] * 3
+    assert flat.approaches[2].status == "not_identified"
+    assert flat.sentence == "no comparison: none of the three has an answer"
 
 
 def test_compute_that_is_not_six_n_d_is_taken_as_given() -> None:
