@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from analysis.fit_document import Fit
 from analysis.fitting import fit
-from analysis.isoflop import LEVEL, fit_isoflop
+from analysis.isoflop import fit_isoflop
 from analysis.law import Law
+from analysis.noisy_line import LEVEL
 from analysis.table import Table
 from train.errors import InputError
 

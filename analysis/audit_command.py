@@ -5,9 +5,9 @@ import math
 from typing import Any
 
 from analysis.audit import Audited, audit, spread
-from analysis.isoflop import LEVEL
 from analysis.json_output import write_document
 from analysis.laws import law as law_named
+from analysis.noisy_line import LEVEL
 from analysis.table_arguments import add_table_arguments, table_of_arguments
 from train.errors import InputError
 

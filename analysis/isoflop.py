@@ -10,13 +10,14 @@ Legend: P points of a table, Q points of one budget, R replicates, W budgets wit
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.budget_curve import Form, Refusal, fit_curve, noise_of, prepare
+from analysis.budget_curve import Form, Lowest, Refusal, fit_curve, noise_of, prepare
+from analysis.noisy_line import LEVEL, NoisyLine, noisy_line, weighted_line
 from analysis.seed_noise import seed_noise
 from analysis.table import Table
 from train.errors import InputError
@@ -24,8 +25,8 @@ from train.errors import InputError
 Array = NDArray[np.float64]
 # Runs whose FLOPs differ by less belong to one budget: a horizon is a whole number of steps.
 SAME_BUDGET = 0.05
-LEVEL = 0.95
 LEAST_MINIMA = 3
+NoiseFrom = Literal["seeds", "residuals", "given"]
 IsoflopStatus = Literal["converged", "one_budget", "too_few_points"]
 
 
@@ -52,6 +53,8 @@ class Exponent:
     coefficient: float
     scatter: float
     """Standard deviation of the minima about the line (of log quantity) that their noise does not explain."""
+    line: NoisyLine
+    """Of log quantity against log C."""
 
     def at(self, flops: float) -> float:
         return self.coefficient * math.pow(flops, self.exponent)
@@ -67,7 +70,7 @@ class Isoflop:
     reason: str
     noise: float
     """Standard deviation of log loss."""
-    noise_from: Literal["seeds", "residuals", "given"]
+    noise_from: NoiseFrom
     size: Exponent | None
     tokens: Exponent | None
 
@@ -83,7 +86,7 @@ def fit_isoflop(
     log_loss = np.log(columns["loss"])
     budgets = split_budgets(log_C)
     curves = [prepare(log_N[rows], log_loss[rows]) for rows in budgets]
-    noise_from: Literal["seeds", "residuals", "given"] = "given"
+    noise_from: NoiseFrom = "given"
     if noise is None:
         noise = seed_noise(table)
         noise_from = "residuals" if noise is None else "seeds"
@@ -91,38 +94,52 @@ def fit_isoflop(
         noise = noise_of(curves)
     if not noise >= 0 or not math.isfinite(noise):
         raise InputError(f"noise {noise}: give the standard deviation of log loss, such as 0.005")
-    shared_RP = _shared_noise(table.run, noise, replicates, seed)
-    minima, size_RW, tokens_RW = [], [], []
-    for rows, curve in zip(budgets, curves, strict=True):
-        found = fit_curve(curve, form, log_D[rows], shared_RP[:, rows])
-        budget_C = float(np.exp(log_C[rows].mean()))
-        if found.refusal is not None:
-            nothing = (math.nan, math.nan)
-            minima.append(Minimum(budget_C, len(rows), found.refusal, math.nan, nothing, math.nan, math.nan, math.nan))
-            continue
-        low, high = np.nanquantile(found.log_N_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        minima.append(
-            Minimum(
-                C=budget_C,
-                num_points=len(rows),
-                refusal=None,
-                N=math.exp(found.log_N),
-                N_interval=(math.exp(low), math.exp(high)),
-                D=math.exp(found.log_D),
-                loss=math.exp(found.log_loss),
-                log_sd=float(np.nanstd(found.log_N_R)),
-            )
-        )
-        size_RW.append(found.log_N_R)
-        tokens_RW.append(found.log_D_R)
+    noise_RP = shared_noise(table.run, noise, replicates, seed)
+    found = [
+        fit_curve(curve, form, log_D[rows], noise_RP[:, rows]) for rows, curve in zip(budgets, curves, strict=True)
+    ]
+    log_C_Q = [float(log_C[rows].mean()) for rows in budgets]
+    return isoflop_of(log_C_Q, [len(rows) for rows in budgets], found, form, noise, noise_from)
+
+
+def isoflop_of(
+    log_C: Sequence[float],
+    num_points: Sequence[int],
+    found: Sequence[Lowest],
+    form: Form,
+    noise: float,
+    noise_from: NoiseFrom,
+) -> Isoflop:
+    """The exponents through the minima of budgets, each with its log C, its number of points and its minimum."""
+    minima = tuple(
+        _minimum(math.exp(each), count, lowest) for each, count, lowest in zip(log_C, num_points, found, strict=True)
+    )
     status, reason = _status(minima)
     size = tokens = None
     if status == "converged":
-        kept = [each for each in minima if each.refusal is None]
-        log_C_W = np.log([each.C for each in kept])
-        size = _exponent(log_C_W, np.log([each.N for each in kept]), np.stack(size_RW, axis=1))
-        tokens = _exponent(log_C_W, np.log([each.D for each in kept]), np.stack(tokens_RW, axis=1))
-    return Isoflop(form, tuple(minima), status, reason, noise, noise_from, size, tokens)
+        kept = [(each, lowest) for each, lowest in zip(log_C, found, strict=True) if lowest.refusal is None]
+        log_C_W = np.array([each for each, _ in kept])
+        log_N_W, log_D_W = np.array([[lowest.log_N, lowest.log_D] for _, lowest in kept]).T
+        size = _exponent(noisy_line(log_C_W, log_N_W, np.stack([lowest.log_N_R for _, lowest in kept], axis=1)))
+        tokens = _exponent(noisy_line(log_C_W, log_D_W, np.stack([lowest.log_D_R for _, lowest in kept], axis=1)))
+    return Isoflop(form, minima, status, reason, noise, noise_from, size, tokens)
+
+
+def _minimum(C: float, num_points: int, found: Lowest) -> Minimum:
+    if found.refusal is not None:
+        nothing = (math.nan, math.nan)
+        return Minimum(C, num_points, found.refusal, math.nan, nothing, math.nan, math.nan, math.nan)
+    low, high = np.nanquantile(found.log_N_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Minimum(
+        C=C,
+        num_points=num_points,
+        refusal=None,
+        N=math.exp(found.log_N),
+        N_interval=(math.exp(low), math.exp(high)),
+        D=math.exp(found.log_D),
+        loss=math.exp(found.log_loss),
+        log_sd=float(np.nanstd(found.log_N_R)),
+    )
 
 
 def fit_pairs(flops: Array, quantity: Array, log_sd: Array | None = None) -> Exponent:
@@ -137,25 +154,31 @@ def fit_pairs(flops: Array, quantity: Array, log_sd: Array | None = None) -> Exp
             raise InputError(f"optimal pairs: row {row + 1}: {name} is {values[row]}; it must be above zero")
     if len(flops) < LEAST_MINIMA:
         raise InputError(f"optimal pairs: {len(flops)} of them; an exponent with an interval needs {LEAST_MINIMA}")
-    log_C, log_quantity = np.log(flops), np.log(quantity)
-    line = _line(log_C, log_quantity, weights**2)
+    line = weighted_line(np.log(flops), np.log(quantity), weights**2)
     # The spreads are relative weights: what they are worth is seen in the scatter.
     unit = float(weights**2 @ line.residual_W**2) / (len(flops) - 2)
-    sd = math.sqrt(unit * float(np.sum((line.lever_W / weights) ** 2)))
-    return line.exponent(sd, float(np.std(line.residual_W)))
+    half = line.half_width(0.0, unit * float(np.sum((line.lever_W / weights) ** 2)))
+    return replace(
+        _exponent(line), interval=(line.slope - half, line.slope + half), scatter=float(np.std(line.residual_W))
+    )
 
 
-def split_budgets(log_C: Array) -> list[NDArray[np.intp]]:
+def _exponent(line: NoisyLine) -> Exponent:
+    coefficient = math.exp(line.level - line.slope * line.centre)
+    return Exponent(line.slope, line.slope_interval(), coefficient, line.scatter, line)
+
+
+def split_budgets(log_C: Array, same: float = SAME_BUDGET) -> list[NDArray[np.intp]]:
     """Positions of the rows of each budget, by growing compute. A budget begins at its cheapest run."""
     budgets: list[list[int]] = []
     for row in np.argsort(log_C, kind="stable").tolist():
-        if not budgets or log_C[row] - log_C[budgets[-1][0]] > SAME_BUDGET:
+        if not budgets or log_C[row] - log_C[budgets[-1][0]] > same:
             budgets.append([])
         budgets[-1].append(row)
     return [np.array(rows, dtype=np.intp) for rows in budgets]
 
 
-def _shared_noise(run: NDArray[np.str_], noise: float, replicates: int, seed: int) -> Array:
+def shared_noise(run: NDArray[np.str_], noise: float, replicates: int, seed: int) -> Array:
     """Noise of log loss (R, P): one draw for each run, because branches of one trunk are off by the same amount."""
     runs, which = np.unique(run, return_inverse=True)
     drawn = np.random.default_rng(seed).standard_normal((replicates, len(runs)))
@@ -171,54 +194,3 @@ def _status(minima: Sequence[Minimum]) -> tuple[IsoflopStatus, str]:
         why = f" (refused: {', '.join(refused[:4])})" if refused else ""
         return "too_few_points", f"{usable} budgets with a minimum{why}; an exponent needs {LEAST_MINIMA}"
     return "converged", ""
-
-
-@dataclass(frozen=True)
-class _Line:
-    """log quantity = level + slope * (log C - mean_C); lever_W @ log quantity is the slope."""
-
-    slope: float
-    level: float
-    mean_C: float
-    lever_W: Array
-    residual_W: Array
-
-    def exponent(self, sd: float, scatter: float) -> Exponent:
-        from scipy.special import stdtrit
-
-        half = float(stdtrit(len(self.lever_W) - 2, (1 + LEVEL) / 2)) * sd
-        log_coefficient = self.level - self.slope * self.mean_C
-        return Exponent(self.slope, (self.slope - half, self.slope + half), math.exp(log_coefficient), scatter)
-
-
-def _line(log_C_W: Array, log_value_W: Array, weights_W: Array) -> _Line:
-    """The least-squares line under weights that are inverse variances."""
-    mean_C = float(np.average(log_C_W, weights=weights_W))
-    lever_W = weights_W * (log_C_W - mean_C)
-    lever_W = lever_W / float(lever_W @ (log_C_W - mean_C))
-    slope, level = float(lever_W @ log_value_W), float(np.average(log_value_W, weights=weights_W))
-    return _Line(slope, level, mean_C, lever_W, log_value_W - level - slope * (log_C_W - mean_C))
-
-
-def _exponent(log_C_W: Array, log_value_W: Array, replicate_RW: Array) -> Exponent:
-    """The line through the minima, weighted by the inverse of their noise and of the scatter that noise leaves
-    unexplained (the between-study variance of Paule & Mandel 1982), with both in the interval.
-    """
-    variance_W = np.nanvar(replicate_RW, axis=0)
-    variance_W = np.maximum(variance_W, max(1e-6 * float(variance_W.max()), 1e-20))
-
-    def excess(scatter: float) -> float:
-        line = _line(log_C_W, log_value_W, 1 / (variance_W + scatter))
-        return float(np.sum(line.residual_W**2 / (variance_W + scatter))) - (len(log_C_W) - 2)
-
-    low, high = 0.0, float(np.var(log_value_W)) + 1e-20
-    if excess(0.0) > 0:
-        for _ in range(60):
-            middle = (low + high) / 2
-            low, high = (middle, high) if excess(middle) > 0 else (low, middle)
-    scatter = low
-    line = _line(log_C_W, log_value_W, 1 / (variance_W + scatter))
-    # A budget that lost its minimum in a replicate stands at its mean there.
-    filled_RW = np.where(np.isfinite(replicate_RW), replicate_RW, np.nanmean(replicate_RW, axis=0))
-    of_noise = float(np.var(filled_RW @ line.lever_W))
-    return line.exponent(math.sqrt(of_noise + scatter * float(line.lever_W @ line.lever_W)), math.sqrt(scatter))

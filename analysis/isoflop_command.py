@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis.isoflop import LEVEL, Exponent, Isoflop, Minimum, fit_isoflop, fit_pairs
+from analysis.isoflop import Exponent, Isoflop, Minimum, fit_isoflop, fit_pairs
 from analysis.json_output import write_document
+from analysis.noisy_line import LEVEL
 from analysis.table_arguments import add_table_arguments, table_of_arguments
 from train.errors import InputError
 

@@ -9,9 +9,19 @@ from analysis.table import Table
 
 def seed_noise(table: Table, target: str = "loss") -> float | None:
     """The pooled standard deviation, or None where no configuration was run with a second seed."""
+    squares, degrees = _pooled(table, target)
+    return math.sqrt(squares / degrees) if degrees else None
+
+
+def seed_degrees(table: Table, target: str = "loss") -> int:
+    """The degrees of freedom that `seed_noise` is known with."""
+    return _pooled(table, target)[1]
+
+
+def _pooled(table: Table, target: str) -> tuple[float, int]:
     values_P = table.columns.get(target)
     if values_P is None or values_P.dtype.kind != "f":
-        return None
+        return 0.0, 0
     squares, degrees = 0.0, 0
     for group in table.seed_groups():
         positive = values_P[group]
@@ -19,4 +29,4 @@ def seed_noise(table: Table, target: str = "loss") -> float | None:
         if len(positive) > 1:
             squares += float(np.var(np.log(positive))) * len(positive)
             degrees += len(positive) - 1
-    return math.sqrt(squares / degrees) if degrees else None
+    return squares, degrees

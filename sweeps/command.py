@@ -25,6 +25,7 @@ VERBS = {
     "score": ("analysis.score_command", "a sealed prediction against the run it was about"),
     "audit": ("analysis.audit_command", "exponents under every convention of parameters and FLOPs"),
     "isoflop": ("analysis.isoflop_command", "the best size at each budget, and its exponent"),
+    "approaches": ("analysis.approaches_command", "the three Chinchilla approaches side by side"),
     "optimum": ("analysis.optimum_command", "the best size and tokens for a budget"),
     "report": ("analysis.report_command", "one page: the checklist of a fit, and its figures as SVG and PNG"),
     "export": ("train.export", "a run -> a model folder that transformers loads"),

@@ -1,4 +1,6 @@
-"""Additive law of size and data: E + A / N^alpha + B / D^beta."""
+"""Additive law of size and data: E + A / N^alpha + B / D^beta. Its fit is the third of three approaches to the best
+size (`analysis.approaches` has them side by side).
+"""
 
 from typing import Any
 
@@ -23,7 +25,7 @@ def jacobian(values: Values, columns: Columns) -> Array:
 
 LAW = Law(
     name="chinchilla",
-    title="Additive law of size and data",
+    title="Additive law of size and data; the third approach of `windtunnel approaches`",
     formula="L = E + A/N^alpha + B/D^beta",
     citation="Hoffmann et al. 2022, arXiv 2203.15556; Besiroglu et al. 2024, arXiv 2404.10102",
     grid="at least 4 sizes x 3 token budgets (9 runs or more), every schedule finished",

@@ -1,0 +1,59 @@
+"""Budgets of equal compute where the table has none: each size's curve, read off at common C.
+
+A grid of sizes by token counts has no two runs of equal compute. Its sizes have curves of log loss against log C
+(`analysis.size_curve`), and those are read at geometrically spaced budgets, between a size's first horizon and its
+last and never beyond. Neighbouring budgets read the same runs: the noise of the runs is carried through the curves, so
+that what two budgets owe to one run they owe together.
+
+Legend: P rows of the table, R replicates, Q points read off at one budget.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.budget_curve import Lowest, fit_curve, prepare
+from analysis.isoflop import Isoflop, NoiseFrom, isoflop_of, shared_noise
+from analysis.seed_noise import seed_noise
+from analysis.size_curve import SizeCurve, curves_of, noise_of_curves
+from analysis.table import Table
+
+Array = NDArray[np.float64]
+# Between budgets: closer ones would show the same runs once more.
+SPACING = math.log(2.0)
+
+
+def fit_interpolated_isoflop(table: Table, *, replicates: int = 2000, seed: int = 0) -> Isoflop:
+    """isoFLOP minima and exponents of a table whose budgets do not line up. Raises InputError where a column (C, N, D,
+    loss) is missing or wrong.
+    """
+    curves, _ = curves_of(table)
+    of_seeds = seed_noise(table)
+    noise_from: NoiseFrom = "residuals" if of_seeds is None else "seeds"
+    noise = noise_of_curves(curves)[0] if of_seeds is None else of_seeds
+    noise_RP = shared_noise(table.run, noise, replicates, seed)
+    budgets = _budgets(curves)
+    found = [_lowest(each, log_C, noise_RP) for log_C, each in budgets]
+    return isoflop_of(
+        [log_C for log_C, _ in budgets], [len(each) for _, each in budgets], found, "cubic", noise, noise_from
+    )
+
+
+def _budgets(curves: list[SizeCurve]) -> list[tuple[float, list[SizeCurve]]]:
+    """Every budget that two sizes or more were trained for, with those sizes."""
+    if not curves:
+        return []
+    low, high = min(each.horizons[0] for each in curves), max(each.horizons[-1] for each in curves)
+    count = max(1, int((high - low) / SPACING))
+    budgets = low + (high - low) * (np.arange(count) + 0.5) / count
+    reached = [(log_C, [each for each in curves if each.covers(log_C)]) for log_C in budgets.tolist()]
+    return [(log_C, sizes) for log_C, sizes in reached if len(sizes) > 1]
+
+
+def _lowest(curves: list[SizeCurve], log_C: float, noise_RP: Array) -> Lowest:
+    pulls = [each.pull_at(np.array([log_C]))[0] for each in curves]
+    log_loss_Q = np.array([pull @ each.log_loss_P for each, pull in zip(curves, pulls, strict=True)])
+    noise_RQ = np.stack([noise_RP[:, each.rows_P] @ pull for each, pull in zip(curves, pulls, strict=True)], axis=1)
+    log_D_Q = np.array([each.tokens_at(log_C) for each in curves])
+    return fit_curve(prepare(np.array([each.log_N for each in curves]), log_loss_Q), "cubic", log_D_Q, noise_RQ)

@@ -1,0 +1,70 @@
+"""How often the 95 % interval of the exponent of the optimal size holds the truth, by each of the three approaches,
+over noisy studies of a true additive law; and how often noise alone is called a disagreement.
+
+The peer is the first approach as it was published: a line through the sizes that are lowest at 1,500 values of C, with
+the losses interpolated between a size's horizons, and the interval of that line.
+"""
+
+import argparse
+import time
+
+import numpy as np
+
+from analysis.approaches import compare_approaches
+from analysis.size_curve import curves_of
+from analysis.table import Table
+from tests.analysis.size_grids import TRUTHS, exponent, isoflop_grid, ladder
+
+TRUTH = TRUTHS[1]
+DESIGNS = {
+    "7 sizes x 6 horizons, .3 %": lambda seed: ladder(TRUTH, noise=0.003, seed=seed),
+    "16 sizes x 7 horizons, .4 %": lambda seed: ladder(
+        TRUTH, sizes=16, ratio=1.4, horizons=7, reach=10.0, noise=0.004, seed=seed
+    ),
+    "8 budgets of 25 sizes, .4 %": lambda seed: isoflop_grid(TRUTH, noise=0.004, seed=seed),
+}
+
+
+def staircase(table: Table, places: int = 1500) -> tuple[float, tuple[float, float]]:
+    """The exponent through the lowest sizes, and the interval that least squares gives it."""
+    curves, _ = curves_of(table)
+    log_C_G = np.linspace(min(each.horizons[0] for each in curves), max(each.horizons[-1] for each in curves), places)
+    loss_SG = np.full((len(curves), places), np.inf)
+    for row, curve in enumerate(curves):
+        order = np.argsort(curve.log_C_P)
+        loss_SG[row] = np.interp(log_C_G, curve.log_C_P[order], curve.log_loss_P[order], left=np.inf, right=np.inf)
+    log_N_G = np.array([each.log_N for each in curves])[np.argmin(loss_SG, axis=0)]
+    (slope, _), covariance = np.polyfit(log_C_G, log_N_G, 1, cov=True)
+    half = 1.96 * float(np.sqrt(covariance[0, 0]))
+    return float(slope), (float(slope) - half, float(slope) + half)
+
+
+def main(num_studies: int = 60) -> None:
+    truth = exponent(TRUTH)
+    print(f"truth a = {truth:.4f}; of {num_studies} studies: covered, mean, standard deviation")
+    for name, make in DESIGNS.items():
+        began = time.perf_counter()
+        tables = [make(seed) for seed in range(num_studies)]
+        found = [compare_approaches(table, seed=seed) for seed, table in enumerate(tables)]
+        took = (time.perf_counter() - began) / num_studies
+        apart = sum(each.verdict == "disagree" for each in found) / num_studies
+        print(f"{name}: {100 * apart:.1f} % called a disagreement, {took:.2f} s a study")
+        for place, approach in enumerate(found[0].approaches):
+            estimates = [each.approaches[place].exponent_N for each in found]
+            _print(approach.name, [(each.value, each.interval) for each in estimates if each is not None], truth)
+        _print("staircase (peer)", [staircase(table) for table in tables], truth)
+
+
+def _print(name: str, estimates: list[tuple[float, tuple[float, float]]], truth: float) -> None:
+    if not estimates:
+        print(f"  {name:<18} refused in every study")
+        return
+    values = np.array([value for value, _ in estimates])
+    covered = np.mean([low <= truth <= high for _, (low, high) in estimates])
+    print(f"  {name:<18}{100 * covered:6.1f} %  {values.mean():.4f}  {values.std():.4f}  ({len(estimates)} answered)")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--studies", type=int, default=60)
+    main(parser.parse_args().studies)
