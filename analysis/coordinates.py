@@ -17,6 +17,7 @@ from analysis.law import Array, Columns, Law, monomial
 # grid any other positive parameter may go.
 ZERO_AMPLITUDE = 18.0
 OUTSIDE_GRID = math.log(300.0)
+AT_BOUND = 1e-6  # in internal coordinates: nearer than this is at the bound
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,14 @@
 within what the noise allows. A profile that never rises above that on one side is flat: the data do not identify the
 parameter, and its interval is open.
 
+Two objectives are asked where they differ: that at the threshold matched to the residuals, whose intervals are the
+narrower for normal noise, and the declared one, which made the fit and may leave open what the other closes. The
+interval is the union: a parameter that either leaves open is not identified.
+
 Legend: P points, G and F grid values, K parameters, 2 the lower and the upper side.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.coordinates import Coordinates
-from analysis.law import Array
+from analysis.law import Array, Law
 from analysis.problem import Problem
-from analysis.residual_noise import ResidualNoise, is_noiseless, quantity_noise, residual_noise
+from analysis.residual_noise import ResidualNoise, declared_noise, is_noiseless, quantity_noise, residual_noise
 
 OPEN_POSITIVE = 25.0  # a factor of e**25 from the optimum without a rise is open
 GRID = 9
@@ -23,28 +28,38 @@ REFINED = 5
 
 def profile_parameters(
     problem: Problem, internal_K: Array, run_P: NDArray[Any], *, level: float
-) -> tuple[dict[str, tuple[float, float]], tuple[str, ...]]:
-    """The interval of each parameter in natural values, and the names of those whose interval is open."""
+) -> dict[str, tuple[float, float]]:
+    """The interval of each parameter in natural values."""
     intervals: dict[str, tuple[float, float]] = {}
-    not_identified = []
     natural_RK = problem.coordinates.to_natural(internal_K[None])
     noise = residual_noise(problem, internal_K[None])
     if is_noiseless(noise):
-        return {name: (float(v), float(v)) for name, v in zip(problem.law.names, natural_RK[0], strict=True)}, ()
+        return {name: (float(v), float(v)) for name, v in zip(problem.law.names, natural_RK[0], strict=True)}
     for index, parameter in enumerate(problem.law.parameters):
-        own, own_noise = problem, noise
+        own = problem
         if any(index == amplitude for amplitude, _, _ in problem.coordinates.couplings):
             own = replace(problem, coordinates=_uncentred(problem.coordinates, index))
-            own_noise = residual_noise(own, own.coordinates.to_internal(natural_RK))
-        low, high = _interval(own, own_noise, index, run_P, level)
+        start_RK = own.coordinates.to_internal(natural_RK)
+        matched = residual_noise(own, start_RK)
+        declared = declared_noise(own, start_RK, matched)
+        ends = [_interval(own, one, index, run_P, level) for one in (matched, declared) if one is not None]
+        low, high = min(low for low, _ in ends), max(high for _, high in ends)
         if parameter.positive:
             low, high = float(np.exp(low)), float(np.exp(high))
         # Within the bounds of the fit; the value fitted is inside, whatever the threshold it was fitted at.
         value = float(natural_RK[0, index])
-        if not np.isfinite(high) or low <= parameter.minimum:
-            not_identified.append(parameter.name)
         intervals[parameter.name] = (min(max(low, parameter.minimum), value), max(high, value))
-    return intervals, tuple(not_identified)
+    return intervals
+
+
+def open_parameters(law: Law, intervals: Mapping[str, tuple[float, float]]) -> tuple[str, ...]:
+    """Those whose interval has an end that the data do not set: they are not identified."""
+    return tuple(
+        parameter.name
+        for parameter in law.parameters
+        if parameter.name in intervals
+        and (not np.isfinite(intervals[parameter.name][1]) or intervals[parameter.name][0] <= parameter.minimum)
+    )
 
 
 def _uncentred(coordinates: Coordinates, amplitude: int) -> Coordinates:

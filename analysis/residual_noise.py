@@ -2,7 +2,8 @@
 
 Intervals are computed at a Huber threshold matched to the residuals (1.345 standard deviations, 95 % efficient for
 normal noise), whatever the objective of the fit: at 1e-3 a fit of noisier points is one of absolute deviations, whose
-curvature a few dozen points do not show. Squares stay squares.
+curvature a few dozen points do not show. Squares stay squares. What the declared objective itself leaves open is asked
+beside it (`declared_noise`), with the density of the residuals about zero in the place of that curvature.
 
 Points of one run (checkpoints, branches of one trunk) share noise: its variance is then split into a part within runs
 and a part between them, both unbiased, with Satterthwaite's degrees of freedom. That needs far fewer runs than a
@@ -11,7 +12,7 @@ sandwich over clusters.
 Legend: P points, R replicates, K parameters, U runs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from analysis.law import Array
 from analysis.problem import Problem
 
 EFFICIENT_DELTA = 1.345
+# Declared thresholds below this share of a standard deviation are taken as this: absolute deviations all the same.
+FINEST = 0.05
 LARGEST_SPLIT = 1500  # runs: beyond this many the split's matrices grow and a sandwich is as good
 NOISELESS = 1e-11  # relative residuals below this are rounding
 
@@ -43,44 +46,72 @@ class ResidualNoise:
 
 def residual_noise(problem: Problem, internal_RK: Array) -> ResidualNoise:
     """Refits at the matched threshold from the given optimum and measures the noise."""
-    everyone = np.arange(len(internal_RK))
-    num_points = np.shape(problem.target)[-1]
-    degrees = num_points - problem.law.num_parameters
-    weights_RP = problem.rows(problem.weights, everyone)
-    residual_RP, _ = problem.residual(internal_RK, everyone)
     if problem.objective.kind == "mse":
         delta_R1 = np.full((len(internal_RK), 1), np.inf)
     else:
-        size_RP = np.sort(np.abs(residual_RP * np.sqrt(weights_RP)), axis=1)
-        spread_R = 1.4826 * np.median(size_RP[:, min(problem.law.num_parameters, num_points - 1) :], axis=1)
-        delta_R1 = np.maximum(EFFICIENT_DELTA * spread_R, problem.objective.delta)[:, None]
+        delta_R1 = np.maximum(EFFICIENT_DELTA * _spread(problem, internal_RK)[:, None], problem.objective.delta)
+    noise = _noise_at(problem, internal_RK, delta_R1, delta_R1)
+    # Huber 1981, Robust Statistics, section 7.6.
+    share = problem.law.num_parameters / np.shape(problem.target)[-1]
+    return replace(noise, correction_R=(1.0 + share * (1.0 - noise.inside_R) / noise.inside_R) ** 2)
+
+
+def declared_noise(problem: Problem, internal_RK: Array, matched: ResidualNoise) -> ResidualNoise | None:
+    """The noise at the objective's own threshold, of one fit; None where that is the matched one.
+
+    So few residuals are inside a threshold far below them that their share says nothing: the mean second derivative
+    is the threshold times the density of residuals at zero, as kernel estimates have it (Koenker 2005, Quantile
+    Regression, section 3.4), counted within a standard deviation.
+    """
+    delta = problem.deltas()[-1]
+    if not delta < float(matched.delta_R1[0, 0]):
+        return None
+    spread_R1 = _spread(problem, internal_RK)[:, None]
+    delta_R1 = np.maximum(delta, FINEST * spread_R1)
+    return _noise_at(problem, internal_RK, delta_R1, np.maximum(spread_R1, delta_R1))
+
+
+def _spread(problem: Problem, internal_RK: Array) -> Array:
+    """Robust standard deviation of the residuals, those that the parameters took up left out: (R,)."""
+    everyone = np.arange(len(internal_RK))
+    num_points = np.shape(problem.target)[-1]
+    residual_RP = problem.objective.residual(problem.predict(internal_RK), problem.rows(problem.target, everyone))
+    size_RP = np.sort(np.abs(residual_RP * np.sqrt(problem.rows(problem.weights, everyone))), axis=1)
+    spread_R = 1.4826 * np.median(size_RP[:, min(problem.law.num_parameters, num_points - 1) :], axis=1)
+    return np.asarray(spread_R)
+
+
+def _noise_at(problem: Problem, internal_RK: Array, delta_R1: Array, width_R1: Array) -> ResidualNoise:
+    """The optimum and the noise at that threshold. The mean second derivative is counted within the width, which is
+    the threshold or more.
+    """
+    everyone = np.arange(len(internal_RK))
+    num_points = np.shape(problem.target)[-1]
+    degrees = num_points - problem.law.num_parameters
+    root_RP = np.sqrt(problem.rows(problem.weights, everyone))
     found = problem.solve(internal_RK, [delta_R1], tolerance=1e-12)
     residual_RP, jacobian_RKP = problem.residual(found.internal_RK, everyone)
     clipped_RP = np.clip(residual_RP, -delta_R1, delta_R1)
-    inside_R = np.mean(np.abs(residual_RP) <= delta_R1, axis=1)
-    root_RP = np.sqrt(weights_RP)
+    with np.errstate(invalid="ignore"):  # squares: both are infinite
+        narrower_R = np.where(width_R1 > delta_R1, delta_R1 / width_R1, 1.0)[:, 0]
+    inside_R = narrower_R * np.mean(np.abs(residual_RP) <= width_R1, axis=1)
     pseudo_RP = root_RP * clipped_RP / inside_R[:, None]
-    variance_R = np.sum(pseudo_RP**2, axis=1) / max(degrees, 1)
-    # Huber 1981, Robust Statistics, section 7.6.
-    share = problem.law.num_parameters / num_points
-    correction_R = (1.0 + share * (1.0 - inside_R) / inside_R) ** 2
     jacobian_RKP = jacobian_RKP * root_RP[:, None, :]
     gram_RKK = np.matmul(jacobian_RKP, np.swapaxes(jacobian_RKP, 1, 2))
     diagonal_RK = np.maximum(np.einsum("rkk->rk", gram_RKK), 1e-200)
     scale_RK = diagonal_RK**-0.5
     scaled_RKK = gram_RKK * scale_RK[:, :, None] * scale_RK[:, None, :] + 1e-12 * np.eye(gram_RKK.shape[1])
-    inverse_RKK = np.linalg.inv(scaled_RKK) * scale_RK[:, :, None] * scale_RK[:, None, :]
     return ResidualNoise(
-        found.internal_RK,
-        delta_R1,
-        found.value_R,
-        inside_R,
-        variance_R,
-        correction_R,
-        inverse_RKK,
-        degrees,
-        pseudo_RP,
-        jacobian_RKP,
+        internal_RK=found.internal_RK,
+        delta_R1=delta_R1,
+        value_R=found.value_R,
+        inside_R=inside_R,
+        variance_R=np.sum(pseudo_RP**2, axis=1) / max(degrees, 1),
+        correction_R=np.ones(len(internal_RK)),
+        inverse_RKK=np.linalg.inv(scaled_RKK) * scale_RK[:, :, None] * scale_RK[:, None, :],
+        degrees=degrees,
+        pseudo_RP=pseudo_RP,
+        jacobian_RKP=jacobian_RKP,
     )
 
 

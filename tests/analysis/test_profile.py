@@ -85,6 +85,45 @@ def test_a_flat_profile_is_not_identified_and_open() -> None:
     assert resampled.intervals["E"] == found.intervals["E"]
 
 
+def test_the_declared_objective_has_its_own_noise() -> None:
+    """A mean by absolute deviations is the median: its interval is sqrt(pi/2) times that of squares."""
+    x = np.linspace(-1, 1, 1001)
+    y = 3 + 0.1 * np.random.default_rng(0).standard_normal(1001)
+    found = fit(Table.of({"x": x, "loss": y}), LINE, "huber:1e-3")
+    squares = fit(Table.of({"x": x, "loss": y}), LINE, "mse")
+    for name in ("a", "b"):
+        ratio = np.diff(found.intervals[name]) / np.diff(squares.intervals[name])
+        assert 1.1 < ratio[0] < 1.5  # sqrt(pi/2) is 1.25; the union with the other interval is a little wider
+    assert found.status == "converged"
+
+
+def test_what_the_declared_objective_leaves_open_is_open() -> None:
+    """A third of the runs fell short for another reason: at a wide threshold they bend the law down and close an
+    interval that the rest leave open.
+    """
+    generator = np.random.default_rng(1)
+    x = np.repeat(np.linspace(0, 8, 9), 4)
+    decay = Law(
+        name="decay",
+        title="",
+        formula="y = 2 + exp(-x / life)",
+        citation="",
+        grid="",
+        columns=("x",),
+        parameters=(Parameter("life", "", upper=1e9),),
+        predict=lambda values, columns: 2 + np.exp(-columns["x"] / values["life"]),
+        start_grid={"life": (1.0, 10.0, 100.0)},
+    )
+    y = 3 + 0.02 * generator.standard_normal(36)
+    y[generator.permutation(36)[:12]] -= 0.4
+    table = Table.of({"x": x, "loss": y})
+    wide, narrow = fit(table, decay, "huber:0.5"), fit(table, decay, "huber:1e-3")
+    assert np.isfinite(wide.intervals["life"][1])
+    assert narrow.status == "not_identified"
+    assert narrow.not_identified == ("life",)
+    assert narrow.intervals["life"][1] == np.inf
+
+
 def test_an_unused_column_leaves_its_parameters_open_above() -> None:
     """With a data term far below the noise, B may be zero and beta anything."""
     sizes, tokens = (grid.ravel() for grid in np.meshgrid(np.geomspace(1e6, 1e8, 6), np.geomspace(1e12, 1e13, 4)))
