@@ -32,7 +32,8 @@ class Solution:
     iterations: int
 
 
-def _huber(residual_RP: Array, weights_RP: Array, delta_RP: Array) -> Array:
+def huber_sum(residual_RP: Array, weights_RP: Array, delta_RP: Array) -> Array:
+    """Of each replicate, infinite where the law overflows: (R,)."""
     size_RP = np.abs(residual_RP)
     inner_RP = np.minimum(size_RP, delta_RP)
     with np.errstate(invalid="ignore"):
@@ -69,20 +70,22 @@ def minimise(
     *,
     free_RK: NDArray[np.bool_] | None = None,
     max_iterations: int = 200,
-    tolerance: float = 1e-13,
+    tolerance: float | Array = 1e-13,
     damping: float = 1e-2,
 ) -> Solution:
     """Minimises sum_P weights * huber(residual; delta) of each replicate from its start, within bounds, moving only the
-    `free` parameters. `delta_RP` may be (R, 1), and is infinite where squares are meant. Stops a replicate when a step
-    no longer lowers its value by `tolerance` of it.
+    `free` parameters. `delta_RP` may be (R, 1), and is infinite where squares are meant; bounds may be (R, K). Stops a
+    replicate when a step no longer lowers its value by `tolerance` of it, a number or (R,).
     """
     num_replicates, num_parameters = start_RK.shape
-    internal_RK = np.clip(start_RK, lower_K, upper_K)
+    lower_RK, upper_RK = np.broadcast_to(lower_K, start_RK.shape), np.broadcast_to(upper_K, start_RK.shape)
+    internal_RK = np.clip(start_RK, lower_RK, upper_RK)
+    tolerance_R = np.broadcast_to(tolerance, num_replicates)
     free_RK = np.ones(start_RK.shape, dtype=bool) if free_RK is None else free_RK
     everyone = np.arange(num_replicates)
     residual_RP, jacobian_RKP = evaluate(internal_RK, everyone)
     weights_RP = np.broadcast_to(weights_RP, residual_RP.shape)
-    value_R = _huber(residual_RP, weights_RP, delta_RP)
+    value_R = huber_sum(residual_RP, weights_RP, delta_RP)
     decrement_R = np.full(num_replicates, np.inf)
     damping_R = np.full(num_replicates, damping)
     quiet_R = np.zeros(num_replicates, dtype=np.int64)  # steps in a row that gained next to nothing
@@ -97,11 +100,12 @@ def minimise(
         iterations += 1
         if fresh:
             active_weights_RP, active_delta_RP = weights_RP[active], delta_RP[active]
+            low_RK, high_RK, loose_R = lower_RK[active], upper_RK[active], tolerance_R[active]
             fresh = False
         gradient_RK, inner_RKK, whole_RKK = _normal_equations(
             residual_RP, jacobian_RKP, active_weights_RP, active_delta_RP
         )
-        blocked_RK = ((here_RK <= lower_K) & (gradient_RK > 0)) | ((here_RK >= upper_K) & (gradient_RK < 0))
+        blocked_RK = ((here_RK <= low_RK) & (gradient_RK > 0)) | ((here_RK >= high_RK) & (gradient_RK < 0))
         moving_RK = free_RK[active] & ~blocked_RK
         diagonal_RK = np.einsum("rkk->rk", whole_RKK)
         floor_R1 = 1e-30 + 1e-13 * diagonal_RK.max(axis=1, keepdims=True)
@@ -115,13 +119,13 @@ def minimise(
         promise_R = -np.einsum("rk,rk->r", step_RK, force_RK)
         largest_R1 = np.abs(step_RK).max(axis=1, keepdims=True)
         step_RK = step_RK * np.minimum(1.0, LARGEST_STEP / np.maximum(largest_R1, 1e-300))
-        trial_RK = np.clip(here_RK + step_RK, lower_K, upper_K)
+        trial_RK = np.clip(here_RK + step_RK, low_RK, high_RK)
         trial_residual_RP, trial_jacobian_RKP = evaluate(trial_RK, active)
-        trial_value_R = _huber(trial_residual_RP, active_weights_RP, active_delta_RP)
+        trial_value_R = huber_sum(trial_residual_RP, active_weights_RP, active_delta_RP)
         gain_R = here_value_R - trial_value_R
         better_R = gain_R > 0
         decrement_R[active] = np.abs(promise_R)
-        small_R = (gain_R <= tolerance * here_value_R) & (promise_R <= 1e3 * tolerance * np.abs(here_value_R) + 1e-300)
+        small_R = (gain_R <= loose_R * here_value_R) & (promise_R <= 1e3 * loose_R * np.abs(here_value_R) + 1e-300)
         quiet_R[active] = np.where(better_R & ~small_R, 0, quiet_R[active] + small_R)
         factor_R = np.where(better_R, np.where(gain_R > 0.25 * promise_R, 0.15, 1.0), 6.0)
         damping_R[active] = np.clip(damping_R[active] * factor_R, SMALLEST_DAMPING, LARGEST_DAMPING)

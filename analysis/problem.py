@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from analysis.coordinates import Coordinates
 from analysis.law import Array, Columns, Law
-from analysis.levenberg_marquardt import Solution, minimise
+from analysis.levenberg_marquardt import Solution, huber_sum, minimise
 from analysis.objective import Objective
 
 # Replicates are solved in chunks of about this many numbers, so that a chunk's Jacobian stays in the cache.
@@ -69,6 +69,17 @@ class Problem:
         target_RP, weights_RP = self.rows(self.target, everyone), self.rows(self.weights, everyone)
         return self.objective.value(self.predict(internal_RK), target_RP, weights_RP)
 
+    def huber(self, internal_RK: Array, delta_R1: Array) -> Array:
+        """The Huber sum that `solve` lowers, of as many replicates: (R,)."""
+        values = []
+        per_chunk = max(1, CHUNK // np.shape(self.target)[-1])
+        for first in range(0, len(internal_RK), per_chunk):
+            chunk = np.arange(first, min(first + per_chunk, len(internal_RK)))
+            prediction_RP = self.coordinates.rows(chunk).predict(internal_RK[chunk], self.columns)
+            residual_RP = self.objective.residual(prediction_RP, self.rows(self.target, chunk))
+            values.append(huber_sum(residual_RP, self.rows(self.weights, chunk), delta_R1[chunk]))
+        return np.concatenate(values)
+
     def solve(
         self,
         start_RK: Array,
@@ -76,11 +87,12 @@ class Problem:
         *,
         free_RK: NDArray[np.bool_] | None = None,
         max_iterations: int = 200,
-        tolerance: float = 1e-13,
+        tolerance: float | Array = 1e-13,
         damping: float = 1e-2,
     ) -> Solution:
         """Each replicate from its start (internal coordinates) through the thresholds. The value is the Huber sum at
-        the last one (half the sum of squares where it is infinite). A threshold may be an array, (R, 1) or (R, P).
+        the last one (half the sum of squares where it is infinite). A threshold may be an array, (R, 1) or (R, P), and
+        the tolerance (R,).
         """
         num_replicates = len(start_RK)
         num_points = np.shape(self.target)[-1]
@@ -90,6 +102,7 @@ class Problem:
         iterations = 0
         for first in range(0, num_replicates, per_chunk):
             chunk = np.arange(first, min(first + per_chunk, num_replicates))
+            coordinates = self.coordinates.rows(chunk)
             free = None if free_RK is None else free_RK[chunk]
             for number, delta in enumerate(deltas):
                 last = number == len(deltas) - 1
@@ -98,11 +111,11 @@ class Problem:
                     internal_RK[chunk],
                     self.rows(self.weights, chunk),
                     delta[chunk] if isinstance(delta, np.ndarray) else np.full((len(chunk), 1), delta),
-                    self.coordinates.lower_K,
-                    self.coordinates.upper_K,
+                    coordinates.lower_K,
+                    coordinates.upper_K,
                     free_RK=free,
                     max_iterations=max_iterations if last else 40,
-                    tolerance=tolerance if last else self.stage_tolerance,
+                    tolerance=np.broadcast_to(tolerance, num_replicates)[chunk] if last else self.stage_tolerance,
                     damping=damping,
                 )
                 internal_RK[chunk] = found.internal_RK
@@ -117,7 +130,8 @@ class Problem:
 
     def residual(self, internal_RK: Array, replicates: NDArray[np.intp]) -> tuple[Array, Array]:
         """Residuals (R, P) of those replicates and their derivatives in internal coordinates (R, K, P)."""
-        prediction_RP, jacobian_RKP = self.coordinates.predict_with_jacobian(internal_RK, self.columns)
+        coordinates = self.coordinates.rows(replicates)
+        prediction_RP, jacobian_RKP = coordinates.predict_with_jacobian(internal_RK, self.columns)
         residual_RP = self.objective.residual(prediction_RP, self.rows(self.target, replicates))
         if self.objective.log:
             with np.errstate(divide="ignore", invalid="ignore"):

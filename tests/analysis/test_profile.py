@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import t as student
 
 from analysis.fitting import fit
+from analysis.hold import hold
 from analysis.law import Law, Parameter
 from analysis.laws import law
 from analysis.prediction_interval import predict_interval
@@ -83,6 +84,28 @@ def test_a_flat_profile_is_not_identified_and_open() -> None:
     # Bootstrap percentiles do not close what the profile leaves open.
     resampled = fit(Table.of({"N": sizes, "loss": loss}), law("power"), bootstrap=50)
     assert resampled.intervals["E"] == found.intervals["E"]
+
+
+@pytest.mark.parametrize(
+    ("name", "truth"),
+    [
+        ("chinchilla", {"E": 1.7, "A": 400.0, "B": 900.0, "alpha": 0.34, "beta": 0.31}),
+        ("kaplan", {"N_c": 8.8e13, "D_c": 5.4e13, "alpha_N": 0.076, "alpha_D": 0.095}),
+    ],
+)
+def test_at_both_ends_the_others_refitted_are_as_much_worse(name: str, truth: dict[str, float]) -> None:
+    """By separate fits with the parameter held at each end: with squares the sum rises by t**2 sum / degrees there."""
+    sizes, tokens = (grid.ravel() for grid in np.meshgrid(np.geomspace(1e6, 3e7, 6), np.geomspace(2e7, 2e9, 7)))
+    columns = {"N": sizes, "D": tokens}
+    noise = np.exp(0.005 * np.random.default_rng(2).standard_normal(42))
+    table = Table.of({**columns, "loss": law(name).predict_one(truth, columns) * noise})
+    found = fit(table, law(name), "log-mse")
+    degrees = 42 - len(truth)
+    rise = student.ppf(0.975, degrees) ** 2 * found.value / degrees
+    for parameter, ends in found.intervals.items():
+        for end in ends:
+            refitted = fit(table, hold(law(name), {parameter: end}), "log-mse", profile=False)
+            assert refitted.value - found.value == pytest.approx(rise, rel=2e-3), (parameter, end)
 
 
 def test_the_declared_objective_has_its_own_noise() -> None:

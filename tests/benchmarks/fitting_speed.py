@@ -63,7 +63,7 @@ def objective_of(table: Table, parameters: dict[str, float]) -> float:
 
 def main() -> None:
     table = points(240)
-    fit(table, law("chinchilla"), profile=False)  # imports and first-call costs
+    fit(table, law("chinchilla"))  # imports and first-call costs
     ours = sorted(
         (fit(table, law("chinchilla"), OBJECTIVE, profile=False) for _ in range(TURNS)), key=lambda f: f.seconds
     )
