@@ -119,7 +119,7 @@ class Coordinates:
         values = self.law.values(natural_RK)
         prediction_RP = self._broadcast(self.law.predict(values, columns), columns)
         if self.law.jacobian is not None:
-            jacobian_RKP = np.swapaxes(self.law.jacobian(values, columns), 1, 2)
+            jacobian_RKP = self.law.jacobian(values, columns)
         else:
             jacobian_RKP = self._complex_step(natural_RK, columns, prediction_RP.shape)
         own_RK = np.where(self.positive_K, natural_RK, 1.0)
@@ -129,7 +129,7 @@ class Coordinates:
                 own_RK[:, amplitude] = np.exp(natural_RK[:, exponent] * mean_log)
             pull_R = natural_RK[:, amplitude] * mean_log * own_RK[:, exponent]
             pulled.append((exponent, jacobian_RKP[:, amplitude] * pull_R[:, None]))
-        jacobian_RKP = jacobian_RKP * own_RK[:, :, None]
+        jacobian_RKP *= own_RK[:, :, None]
         for exponent, share_RP in pulled:
             jacobian_RKP[:, exponent] += share_RP
         return prediction_RP, jacobian_RKP

@@ -15,12 +15,13 @@ from analysis.coordinates import AT_BOUND
 from analysis.design import SCALE_COLUMNS, design_fault
 from analysis.fit_document import INTERVAL_LEVEL, REFUSED, Certificate, Fit, Points, Status
 from analysis.law import Array, Columns, Law, require_columns
+from analysis.levenberg_marquardt import Solution
 from analysis.matching_columns import for_table
 from analysis.objective import Kind, Objective, parse_objective
 from analysis.problem import Problem
 from analysis.profile import open_parameters, profile_parameters
 from analysis.seed_noise import seed_noise
-from analysis.starts import KEPT, choose_starts
+from analysis.starts import KEPT, choose_starts, thinned
 from analysis.table import Table
 from train.errors import InputError
 
@@ -28,6 +29,8 @@ __all__ = ["REFUSED", "Fit", "fit", "fit_batch", "global_optimum"]
 
 # Two starts agree when their objectives do to this share; the kinks of absolute deviations are met less sharply.
 AGREEMENT = {"huber": 1e-6, "mse": 1e-6, "lad": 1e-3}
+# Starts this close in every internal coordinate, after the few points of a large table, have met.
+MET = 1e-4
 # Residuals smaller than this, in the objective's unit, are rounding.
 ROUNDING = 1e-10
 
@@ -128,10 +131,10 @@ def global_optimum(problem: Problem, seed: int = 0) -> tuple[Array, Certificate]
     """The best of the kept starts after two restarts near it, in internal coordinates (K,), with its certificate."""
     kind = problem.objective.kind
     rounding = np.shape(problem.target)[-1] * (ROUNDING if kind == "lad" else ROUNDING**2)
-    found = problem.solve(choose_starts(problem), problem.deltas())
+    found = _from_starts(problem, choose_starts(problem))
     independent_RK, decrement_R, value_R = found.internal_RK, found.decrement_R, problem.value(found.internal_RK)
     if _agreeing(value_R, float(value_R.min()), kind, rounding) < 2:
-        more = problem.solve(choose_starts(problem, 5 * KEPT)[KEPT:], problem.deltas())
+        more = _from_starts(problem, choose_starts(problem, 5 * KEPT)[KEPT:])
         independent_RK = np.concatenate([independent_RK, more.internal_RK])
         decrement_R = np.concatenate([decrement_R, more.decrement_R])
         value_R = np.concatenate([value_R, problem.value(more.internal_RK)])
@@ -154,6 +157,26 @@ def global_optimum(problem: Problem, seed: int = 0) -> tuple[Array, Certificate]
         starts_agreeing=_agreeing(value_R, best_value, kind, rounding),
         newton_decrement=decrement / max(best_value, rounding),
         at_bound=tuple(name for name, bound in zip(problem.law.names, at_bound_K, strict=True) if bound),
+    )
+
+
+def _from_starts(problem: Problem, start_RK: Array) -> Solution:
+    """Each start solved; in a large table first on a few of its points, and then once for all that met there."""
+    few_points = thinned(problem)
+    if few_points is problem or not len(start_RK):
+        return problem.solve(start_RK, problem.deltas())
+    few = few_points.solve(start_RK, problem.deltas())
+    # The first of those that met stands for them.
+    met_RR = (np.abs(few.internal_RK[:, None] - few.internal_RK) < MET).all(axis=2)
+    first_R = np.argmax(met_RR, axis=1)
+    meetings, place_R = np.unique(first_R, return_inverse=True)
+    last = problem.deltas() if problem.objective.kind == "lad" else problem.deltas()[-1:]
+    found = problem.solve(few.internal_RK[meetings], last)
+    return Solution(
+        found.internal_RK[place_R],
+        found.value_R[place_R],
+        found.decrement_R[place_R],
+        few.iterations + found.iterations,
     )
 
 
