@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.law import Array, Law
+from analysis.coordinates import AT_BOUND, Coordinates
+from analysis.law import Array
 from analysis.problem import Problem
 
 LARGEST_VARIANCE = 3.0
@@ -49,7 +50,19 @@ def bootstrap_replicates(
     return all_KR
 
 
-def percentile_intervals(law: Law, replicates_KR: Array, level: float) -> dict[str, tuple[float, float]]:
-    """The central interval of the replicates of each parameter."""
-    ends_2K = np.quantile(replicates_KR, [(1 - level) / 2, (1 + level) / 2], axis=1)
-    return {name: (float(low), float(high)) for name, low, high in zip(law.names, *ends_2K, strict=True)}
+def percentile_intervals(
+    coordinates: Coordinates, replicates_KR: Array, level: float
+) -> dict[str, tuple[float, float]]:
+    """The central interval of the replicates of each parameter. Where more of them ended at a bound than lie outside
+    the interval on that side, it is open there: the percentile is the bound's, not the data's.
+    """
+    tail = (1 - level) / 2
+    internal_RK = coordinates.to_internal(replicates_KR.T)
+    at_lower_K = (internal_RK <= coordinates.lower_K + AT_BOUND).mean(axis=0) >= tail
+    at_upper_K = (internal_RK >= coordinates.upper_K - AT_BOUND).mean(axis=0) >= tail
+    low_K, high_K = np.quantile(replicates_KR, [tail, 1 - tail], axis=1)
+    low_K[at_lower_K] = [p.minimum for p, at in zip(coordinates.law.parameters, at_lower_K, strict=True) if at]
+    high_K[at_upper_K] = np.inf
+    return {
+        name: (float(low), float(high)) for name, low, high in zip(coordinates.law.names, low_K, high_K, strict=True)
+    }

@@ -5,7 +5,7 @@ Legend: P points, R replicates, K parameters.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,22 +17,25 @@ from analysis.law import Array, Columns, Law, monomial
 # grid any other positive parameter may go.
 ZERO_AMPLITUDE = 18.0
 OUTSIDE_GRID = math.log(300.0)
+AT_BOUND = 1e-6  # in internal coordinates: nearer than this is at the bound
 
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Maps internal coordinates (R, K) to natural parameters (R, K) and Jacobians back."""
+    """Maps internal coordinates (R, K) to natural parameters (R, K) and Jacobians back. Bounds are (K,) and means are
+    numbers, or (R, K) and (R,) where each replicate has coordinates of its own.
+    """
 
     law: Law
     positive_K: NDArray[np.bool_]
-    couplings: tuple[tuple[int, int, float], ...]  # (amplitude, exponent, mean of the logarithm of the column)
+    couplings: tuple[tuple[int, int, float | Array], ...]  # (amplitude, exponent, mean of the logarithm of the column)
     lower_K: Array
     upper_K: Array
 
     @classmethod
     def of(cls, law: Law, columns: Columns, target_P: Array) -> "Coordinates":
         index = {name: number for number, name in enumerate(law.names)}
-        couplings = []
+        couplings: list[tuple[int, int, float | Array]] = []
         for amplitude, exponent, column in law.couplings:
             mean_log = float(np.mean(np.log(np.abs(monomial(column, columns)))))
             couplings.append((index[amplitude], index[exponent], mean_log))
@@ -58,6 +61,27 @@ class Coordinates:
             upper.append(high)
         positive_K = np.array([parameter.positive for parameter in law.parameters])
         return cls(law, positive_K, tuple(couplings), np.array(lower), np.array(upper))
+
+    def uncentred(self, parameter_R: NDArray[np.intp]) -> "Coordinates":
+        """Coordinates of as many replicates in which that parameter of each, where it is a centred amplitude, is the
+        natural one, so that holding it holds what is reported.
+        """
+        shape = (len(parameter_R), self.law.num_parameters)
+        lower_RK, upper_RK = np.tile(self.lower_K, (shape[0], 1)), np.tile(self.upper_K, (shape[0], 1))
+        couplings = []
+        for amplitude, exponent, mean_log in self.couplings:
+            own_R = parameter_R == amplitude
+            bound = 690.0 if self.positive_K[amplitude] else np.inf
+            lower_RK[own_R, amplitude], upper_RK[own_R, amplitude] = -bound, bound
+            couplings.append((amplitude, exponent, np.where(own_R, 0.0, mean_log)))
+        return replace(self, couplings=tuple(couplings), lower_K=lower_RK, upper_K=upper_RK)
+
+    def rows(self, replicates: NDArray[np.intp]) -> "Coordinates":
+        """Those of some replicates."""
+        if self.lower_K.ndim == 1:
+            return self
+        couplings = tuple((a, e, np.asarray(mean_log)[replicates]) for a, e, mean_log in self.couplings)
+        return replace(self, couplings=couplings, lower_K=self.lower_K[replicates], upper_K=self.upper_K[replicates])
 
     def to_natural(self, internal_RK: Array) -> Array:
         natural_RK = np.where(self.positive_K, np.exp(np.where(self.positive_K, internal_RK, 0.0)), internal_RK)
@@ -95,7 +119,7 @@ class Coordinates:
         values = self.law.values(natural_RK)
         prediction_RP = self._broadcast(self.law.predict(values, columns), columns)
         if self.law.jacobian is not None:
-            jacobian_RKP = np.swapaxes(self.law.jacobian(values, columns), 1, 2)
+            jacobian_RKP = self.law.jacobian(values, columns)
         else:
             jacobian_RKP = self._complex_step(natural_RK, columns, prediction_RP.shape)
         own_RK = np.where(self.positive_K, natural_RK, 1.0)
@@ -103,9 +127,9 @@ class Coordinates:
         for amplitude, exponent, mean_log in self.couplings:
             if not self.positive_K[amplitude]:
                 own_RK[:, amplitude] = np.exp(natural_RK[:, exponent] * mean_log)
-            pull_R1 = natural_RK[:, amplitude, None] * mean_log * own_RK[:, exponent, None]
-            pulled.append((exponent, jacobian_RKP[:, amplitude] * pull_R1))
-        jacobian_RKP = jacobian_RKP * own_RK[:, :, None]
+            pull_R = natural_RK[:, amplitude] * mean_log * own_RK[:, exponent]
+            pulled.append((exponent, jacobian_RKP[:, amplitude] * pull_R[:, None]))
+        jacobian_RKP *= own_RK[:, :, None]
         for exponent, share_RP in pulled:
             jacobian_RKP[:, exponent] += share_RP
         return prediction_RP, jacobian_RKP

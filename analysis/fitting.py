@@ -11,15 +11,17 @@ import numpy as np
 
 from analysis.absolute_deviations import sharpen
 from analysis.bootstrap import bootstrap_replicates, percentile_intervals
+from analysis.coordinates import AT_BOUND
 from analysis.design import SCALE_COLUMNS, design_fault
 from analysis.fit_document import INTERVAL_LEVEL, REFUSED, Certificate, Fit, Points, Status
 from analysis.law import Array, Columns, Law, require_columns
+from analysis.levenberg_marquardt import Solution
 from analysis.matching_columns import for_table
 from analysis.objective import Kind, Objective, parse_objective
 from analysis.problem import Problem
-from analysis.profile import profile_parameters
+from analysis.profile import open_parameters, profile_parameters
 from analysis.seed_noise import seed_noise
-from analysis.starts import KEPT, choose_starts
+from analysis.starts import KEPT, choose_starts, thinned
 from analysis.table import Table
 from train.errors import InputError
 
@@ -27,6 +29,8 @@ __all__ = ["REFUSED", "Fit", "fit", "fit_batch", "global_optimum"]
 
 # Two starts agree when their objectives do to this share; the kinks of absolute deviations are met less sharply.
 AGREEMENT = {"huber": 1e-6, "mse": 1e-6, "lad": 1e-3}
+# Starts this close in every internal coordinate, after the few points of a large table, have met.
+MET = 1e-4
 # Residuals smaller than this, in the objective's unit, are rounding.
 ROUNDING = 1e-10
 
@@ -83,22 +87,19 @@ def fit(
     problem = Problem.of(law, points.columns, points.target_P, points.weights_P, aim)
     internal_K, certificate = global_optimum(problem, seed)
     natural_K = problem.coordinates.to_natural(internal_K[None])[0]
-    status, reason = _verdict(certificate)
     intervals: dict[str, tuple[float, float]] = {}
-    not_identified: tuple[str, ...] = ()
     method, replicates_KR = "none", None
     if profile:
-        intervals, not_identified = profile_parameters(problem, internal_K, points.run_P, level=INTERVAL_LEVEL)
+        intervals = profile_parameters(problem, internal_K, points.run_P, level=INTERVAL_LEVEL)
         method = "profile"
-        if not_identified and status == "converged":
-            status = "not_identified"
-            reason = f"the profile of {', '.join(not_identified)} is flat on one side: no number is known for it"
     if bootstrap:
         replicates_KR = bootstrap_replicates(problem, internal_K, points.run_P, bootstrap, seed)
-        percentiles = percentile_intervals(law, replicates_KR, INTERVAL_LEVEL)
+        percentiles = percentile_intervals(problem.coordinates, replicates_KR, INTERVAL_LEVEL)
         # A flat profile stands: resampling runs cannot show an end that the data do not have.
-        intervals = {name: intervals[name] if name in not_identified else percentiles[name] for name in law.names}
+        intervals = percentiles | {name: intervals[name] for name in open_parameters(law, intervals)}
         method = "bootstrap over runs"
+    not_identified = open_parameters(law, intervals)
+    status, reason = _verdict(certificate, not_identified)
     return replace(
         empty,
         parameters={name: float(value) for name, value in zip(law.names, natural_K, strict=True)},
@@ -130,10 +131,10 @@ def global_optimum(problem: Problem, seed: int = 0) -> tuple[Array, Certificate]
     """The best of the kept starts after two restarts near it, in internal coordinates (K,), with its certificate."""
     kind = problem.objective.kind
     rounding = np.shape(problem.target)[-1] * (ROUNDING if kind == "lad" else ROUNDING**2)
-    found = problem.solve(choose_starts(problem), problem.deltas())
+    found = _from_starts(problem, choose_starts(problem))
     independent_RK, decrement_R, value_R = found.internal_RK, found.decrement_R, problem.value(found.internal_RK)
     if _agreeing(value_R, float(value_R.min()), kind, rounding) < 2:
-        more = problem.solve(choose_starts(problem, 5 * KEPT)[KEPT:], problem.deltas())
+        more = _from_starts(problem, choose_starts(problem, 5 * KEPT)[KEPT:])
         independent_RK = np.concatenate([independent_RK, more.internal_RK])
         decrement_R = np.concatenate([decrement_R, more.decrement_R])
         value_R = np.concatenate([value_R, problem.value(more.internal_RK)])
@@ -150,7 +151,7 @@ def global_optimum(problem: Problem, seed: int = 0) -> tuple[Array, Certificate]
         # The solver's value of squares is half of theirs.
         decrement = float(np.concatenate([decrement_R, again.decrement_R])[best]) * (2.0 if kind == "mse" else 1.0)
     coordinates = problem.coordinates
-    at_bound_K = (best_K <= coordinates.lower_K + 1e-6) | (best_K >= coordinates.upper_K - 1e-6)
+    at_bound_K = (best_K <= coordinates.lower_K + AT_BOUND) | (best_K >= coordinates.upper_K - AT_BOUND)
     return best_K, Certificate(
         starts=len(value_R),
         starts_agreeing=_agreeing(value_R, best_value, kind, rounding),
@@ -159,17 +160,43 @@ def global_optimum(problem: Problem, seed: int = 0) -> tuple[Array, Certificate]
     )
 
 
+def _from_starts(problem: Problem, start_RK: Array) -> Solution:
+    """Each start solved; in a large table first on a few of its points, and then once for all that met there."""
+    few_points = thinned(problem)
+    if few_points is problem or not len(start_RK):
+        return problem.solve(start_RK, problem.deltas())
+    few = few_points.solve(start_RK, problem.deltas())
+    # The first of those that met stands for them.
+    met_RR = (np.abs(few.internal_RK[:, None] - few.internal_RK) < MET).all(axis=2)
+    first_R = np.argmax(met_RR, axis=1)
+    meetings, place_R = np.unique(first_R, return_inverse=True)
+    last = problem.deltas() if problem.objective.kind == "lad" else problem.deltas()[-1:]
+    found = problem.solve(few.internal_RK[meetings], last)
+    return Solution(
+        found.internal_RK[place_R],
+        found.value_R[place_R],
+        found.decrement_R[place_R],
+        few.iterations + found.iterations,
+    )
+
+
 def _agreeing(value_R: Array, best: float, kind: Kind, rounding: float) -> int:
     return int(np.sum(value_R <= best * (1 + AGREEMENT[kind]) + rounding))
 
 
-def _verdict(certificate: Certificate) -> tuple[Status, str]:
+def _verdict(certificate: Certificate, not_identified: tuple[str, ...]) -> tuple[Status, str]:
     if certificate.starts_agreeing < 2 and certificate.starts > 1:
         return "not_converged", f"of {certificate.starts} independent starts only one reached this value"
     if certificate.newton_decrement > 1e-6:
         return "not_converged", f"the gradient is not small (relative decrement {certificate.newton_decrement:.1e})"
-    if certificate.at_bound:
-        return "edge", f"{', '.join(certificate.at_bound)} ended at a bound"
+    held = [name for name in certificate.at_bound if name not in not_identified]
+    if held:
+        return "edge", f"{', '.join(held)} ended at a bound"
+    if not_identified:
+        return (
+            "not_identified",
+            f"the profile of {', '.join(not_identified)} is flat on one side: no number is known for it",
+        )
     return "converged", ""
 
 

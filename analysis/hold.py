@@ -62,12 +62,12 @@ def hold(law: Law, held: Mapping[str, float | str]) -> Law:
 
     def jacobian(values: Values, columns: Columns) -> Array:
         assert law.jacobian is not None
-        whole_RPK = law.jacobian(complete(values), columns)
-        own_RPK = np.zeros((*whole_RPK.shape[:2], len(kept)))
+        whole_RKP = law.jacobian(complete(values), columns)
+        own_RKP = np.zeros((whole_RKP.shape[0], len(kept), whole_RKP.shape[2]))
         for number, name in enumerate(law.names):
             if name not in numbers:
-                own_RPK[:, :, place[ties.get(name, name)]] += whole_RPK[:, :, number]
-        return own_RPK
+                own_RKP[:, place[ties.get(name, name)]] += whole_RKP[:, number]
+        return own_RKP
 
     couplings = [(amplitude, ties.get(exponent, exponent), column) for amplitude, exponent, column in law.couplings]
     return replace(

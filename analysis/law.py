@@ -61,7 +61,7 @@ class Law:
     couplings: tuple[tuple[str, str, str], ...] = ()
     # Starts of a law that is not separable: (columns, target_P) -> natural values, each (R,).
     starts: Callable[[Columns, Array], Mapping[str, Array]] | None = None
-    # d prediction / d parameter in natural values, (R, P, K): for the laws whose speed matters.
+    # d prediction / d parameter in natural values, (R, K, P): for the laws whose speed matters.
     jacobian: Callable[[Values, Columns], Array] | None = None
     # The rows of a table that the law is of, such as those of the best size: columns -> (P,).
     rows: Callable[[Mapping[str, NDArray[Any]]], NDArray[np.bool_]] | None = None

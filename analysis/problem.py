@@ -5,19 +5,20 @@ Legend: P points, R replicates, K parameters.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import partial, reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.coordinates import Coordinates
 from analysis.law import Array, Columns, Law
-from analysis.levenberg_marquardt import Solution, minimise
+from analysis.levenberg_marquardt import NormalEquations, Solution, huber_sum, minimise
 from analysis.objective import Objective
 
-# Replicates are solved in chunks of about this many numbers, so that a chunk's Jacobian stays in the cache.
-CHUNK = 300_000
+# A Jacobian has at most about this many numbers, so that it stays in the cache, and is of so many replicates.
+CHUNK = 100_000
+TOGETHER = 8
 CONTINUATION = (0.1, 0.01)
 
 
@@ -65,9 +66,23 @@ class Problem:
 
     def value(self, internal_RK: Array) -> Array:
         """The objective itself, of the first target and weights: (R,)."""
-        everyone = np.zeros(len(internal_RK), dtype=np.intp)
-        target_RP, weights_RP = self.rows(self.target, everyone), self.rows(self.weights, everyone)
-        return self.objective.value(self.predict(internal_RK), target_RP, weights_RP)
+        first_R = np.zeros(len(internal_RK), dtype=np.intp)
+        value_R = np.zeros(len(internal_RK))
+        for block in self._blocks(len(internal_RK)):
+            part = self._part(block)
+            target_RP, weights_RP = part.rows(part.target, first_R), part.rows(part.weights, first_R)
+            value_R += self.objective.value(part.predict(internal_RK), target_RP, weights_RP)
+        return value_R
+
+    def huber(self, internal_RK: Array, delta_R1: Array) -> Array:
+        """The Huber sum that `solve` lowers, of as many replicates: (R,)."""
+        everyone = np.arange(len(internal_RK))
+        value_R = np.zeros(len(internal_RK))
+        for block in self._blocks(len(internal_RK)):
+            part = self._part(block)
+            residual_RP = self.objective.residual(part.predict(internal_RK), part.rows(part.target, everyone))
+            value_R += huber_sum(residual_RP, part.rows(part.weights, everyone), delta_R1)
+        return value_R
 
     def solve(
         self,
@@ -76,33 +91,31 @@ class Problem:
         *,
         free_RK: NDArray[np.bool_] | None = None,
         max_iterations: int = 200,
-        tolerance: float = 1e-13,
+        tolerance: float | Array = 1e-13,
         damping: float = 1e-2,
     ) -> Solution:
         """Each replicate from its start (internal coordinates) through the thresholds. The value is the Huber sum at
-        the last one (half the sum of squares where it is infinite). A threshold may be an array, (R, 1) or (R, P).
+        the last one (half the sum of squares where it is infinite). A threshold may be an array, (R, 1) or (R, P), and
+        the tolerance (R,).
         """
         num_replicates = len(start_RK)
-        num_points = np.shape(self.target)[-1]
-        per_chunk = max(1, CHUNK // (num_points * self.law.num_parameters))
         internal_RK = np.array(start_RK)
         value_R, decrement_R = np.empty(num_replicates), np.empty(num_replicates)
         iterations = 0
-        for first in range(0, num_replicates, per_chunk):
-            chunk = np.arange(first, min(first + per_chunk, num_replicates))
+        for chunk in self._chunks(num_replicates):
+            coordinates = self.coordinates.rows(chunk)
             free = None if free_RK is None else free_RK[chunk]
             for number, delta in enumerate(deltas):
                 last = number == len(deltas) - 1
+                delta_R1 = delta[chunk] if isinstance(delta, np.ndarray) else np.full((len(chunk), 1), delta)
                 found = minimise(
-                    partial(self._residual_of, chunk),
+                    partial(self._normal_equations, chunk, delta_R1),
                     internal_RK[chunk],
-                    self.rows(self.weights, chunk),
-                    delta[chunk] if isinstance(delta, np.ndarray) else np.full((len(chunk), 1), delta),
-                    self.coordinates.lower_K,
-                    self.coordinates.upper_K,
+                    coordinates.lower_K,
+                    coordinates.upper_K,
                     free_RK=free,
                     max_iterations=max_iterations if last else 40,
-                    tolerance=tolerance if last else self.stage_tolerance,
+                    tolerance=np.broadcast_to(tolerance, num_replicates)[chunk] if last else self.stage_tolerance,
                     damping=damping,
                 )
                 internal_RK[chunk] = found.internal_RK
@@ -110,17 +123,43 @@ class Problem:
             value_R[chunk], decrement_R[chunk] = found.value_R, found.decrement_R
         return Solution(internal_RK, value_R, decrement_R, iterations)
 
-    def _residual_of(
-        self, chunk: NDArray[np.intp], internal_RK: Array, replicates: NDArray[np.intp]
-    ) -> tuple[Array, Array]:
-        return self.residual(internal_RK, chunk[replicates])
+    def _chunks(self, num_replicates: int) -> list[NDArray[np.intp]]:
+        """Replicates to solve together: as many as fit the cache, and several where one alone does not, since they
+        share what is the same for all.
+        """
+        together = max(TOGETHER, CHUNK // (np.shape(self.target)[-1] * self.law.num_parameters))
+        return [np.arange(first, min(first + together, num_replicates)) for first in range(0, num_replicates, together)]
+
+    def _blocks(self, num_replicates: int) -> list[slice]:
+        """Points to evaluate together, so that the Jacobian of a block stays in the cache."""
+        size = max(256, CHUNK // (max(1, num_replicates) * self.law.num_parameters))
+        return [slice(first, first + size) for first in range(0, np.shape(self.target)[-1], size)]
+
+    def _part(self, block: slice) -> "Problem":
+        columns = {name: column[block] for name, column in self.columns.items()}
+        return replace(self, columns=columns, target=self.target[..., block], weights=self.weights[..., block])
+
+    def _normal_equations(
+        self, chunk: NDArray[np.intp], delta_RP: Array, internal_RK: Array, replicates: NDArray[np.intp]
+    ) -> NormalEquations:
+        """Of some replicates of a chunk, whose thresholds are (R, 1) or (R, P)."""
+        delta_RP, of_all = delta_RP[replicates], chunk[replicates]
+        parts = []
+        for block in self._blocks(len(replicates)):
+            part = self._part(block)
+            residual_RP, jacobian_RKP = part.residual(internal_RK, of_all)
+            weights_RP = np.broadcast_to(part.rows(part.weights, of_all), residual_RP.shape)
+            delta = delta_RP if delta_RP.shape[1] == 1 else delta_RP[:, block]
+            parts.append(NormalEquations.of(residual_RP, jacobian_RKP, weights_RP, delta))
+        return reduce(NormalEquations.plus, parts)
 
     def residual(self, internal_RK: Array, replicates: NDArray[np.intp]) -> tuple[Array, Array]:
         """Residuals (R, P) of those replicates and their derivatives in internal coordinates (R, K, P)."""
-        prediction_RP, jacobian_RKP = self.coordinates.predict_with_jacobian(internal_RK, self.columns)
+        coordinates = self.coordinates.rows(replicates)
+        prediction_RP, jacobian_RKP = coordinates.predict_with_jacobian(internal_RK, self.columns)
         residual_RP = self.objective.residual(prediction_RP, self.rows(self.target, replicates))
         if self.objective.log:
             with np.errstate(divide="ignore", invalid="ignore"):
-                jacobian_RKP = jacobian_RKP / prediction_RP[:, None, :]
+                jacobian_RKP /= prediction_RP[:, None, :]
         # Where the law overflows the value is infinite and the step refused; only the solves must not see it.
         return residual_RP, jacobian_RKP if np.isfinite(jacobian_RKP).all() else np.nan_to_num(jacobian_RKP)

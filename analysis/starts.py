@@ -5,6 +5,7 @@ Legend: P points, R starts, K parameters, J linear parameters.
 """
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,17 +21,8 @@ GRID_CHUNK = 4096
 
 def choose_starts(problem: Problem, kept: int = KEPT) -> Array:
     """The best `kept` starts of a problem, in internal coordinates: (R, K)."""
-    target_P = np.atleast_2d(problem.target)[0]
-    weights_P = np.atleast_2d(problem.weights)[0]
-    if len(target_P) > POINTS:
-        chosen = np.unique(np.linspace(0, len(target_P) - 1, POINTS).astype(np.intp))
-        # Spread over the range of the target, the smallest and the largest included.
-        chosen = np.argsort(target_P, kind="stable")[chosen]
-        columns = {name: column[chosen] for name, column in problem.columns.items()}
-        thin = Problem(
-            problem.law, columns, target_P[chosen], weights_P[chosen], problem.objective, problem.coordinates
-        )
-        return choose_starts(thin, kept)
+    problem = thinned(problem)
+    target_P, weights_P = np.atleast_2d(problem.target)[0], np.atleast_2d(problem.weights)[0]
     law = problem.law
     if law.starts is not None:
         named = law.starts(problem.columns, target_P)
@@ -50,6 +42,19 @@ def choose_starts(problem: Problem, kept: int = KEPT) -> Array:
     )
     best = np.argsort(value_R, kind="stable")[:kept]
     return np.asarray(internal_RK[best])
+
+
+def thinned(problem: Problem) -> Problem:
+    """That of `POINTS` of its points, spread over the range of the target, the smallest and the largest included; the
+    problem itself where it has no more.
+    """
+    if np.shape(problem.target)[-1] <= POINTS:
+        return problem
+    target_P, weights_P = np.atleast_2d(problem.target)[0], np.atleast_2d(problem.weights)[0]
+    place = np.unique(np.linspace(0, len(target_P) - 1, POINTS).astype(np.intp))
+    chosen = np.argsort(target_P, kind="stable")[place]
+    columns = {name: column[chosen] for name, column in problem.columns.items()}
+    return replace(problem, columns=columns, target=target_P[chosen], weights=weights_P[chosen])
 
 
 def _projected(problem: Problem, target_P: Array, weights_P: Array) -> Array:

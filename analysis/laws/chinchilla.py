@@ -20,7 +20,7 @@ def jacobian(values: Values, columns: Columns) -> Array:
     size_RP = np.exp(-values["alpha"] * log_N)
     data_RP = np.exp(-values["beta"] * log_D)
     ones_RP = np.ones_like(size_RP)
-    return np.stack([ones_RP, size_RP, data_RP, -values["A"] * size_RP * log_N, -values["B"] * data_RP * log_D], axis=2)
+    return np.stack([ones_RP, size_RP, data_RP, -values["A"] * size_RP * log_N, -values["B"] * data_RP * log_D], axis=1)
 
 
 LAW = Law(

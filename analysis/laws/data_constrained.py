@@ -94,7 +94,7 @@ def jacobian(values: Values, columns: Columns) -> Array:
         "R_D*": -beta * data_RP * saturating_slope(repeats_P, values["R_D*"]),
         "R_N*": -alpha * size_RP * saturating_slope(excess_RP, values["R_N*"]),
     }
-    return np.stack([gradients[parameter.name] for parameter in LAW.parameters], axis=2)
+    return np.stack([gradients[parameter.name] for parameter in LAW.parameters], axis=1)
 
 
 def _exponential(exponent: Any) -> Any:

@@ -13,7 +13,7 @@ def predict(values: Values, columns: Columns) -> Any:
 
 def jacobian(values: Values, columns: Columns) -> Array:
     decay_RP = np.exp(-values["gamma"] * columns["loss"])
-    return np.stack([np.ones_like(decay_RP), -decay_RP, values["k"] * columns["loss"] * decay_RP], axis=2)
+    return np.stack([np.ones_like(decay_RP), -decay_RP, values["k"] * columns["loss"] * decay_RP], axis=1)
 
 
 LAW = Law(

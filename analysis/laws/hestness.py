@@ -20,7 +20,7 @@ def predict(values: Values, columns: Columns) -> Any:
 def jacobian(values: Values, columns: Columns) -> Array:
     log_D = np.log(columns["D"])
     term_RP = np.exp(values["beta_g"] * log_D)
-    return np.stack([term_RP, values["alpha"] * term_RP * log_D, np.ones_like(term_RP)], axis=2)
+    return np.stack([term_RP, values["alpha"] * term_RP * log_D, np.ones_like(term_RP)], axis=1)
 
 
 def best_sizes(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:

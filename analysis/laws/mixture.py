@@ -45,7 +45,7 @@ def of_domains(columns: Sequence[str]) -> Law:
         moved_RP = values["k"] * term_RP
         last_P = 0.0 if len(names) == 1 else table[names[-1]]
         shares = [moved_RP * (table[name] - last_P) for name in free]
-        return np.stack([np.ones_like(term_RP), term_RP, *shares], axis=2)
+        return np.stack([np.ones_like(term_RP), term_RP, *shares], axis=1)
 
     def starts(table: Columns, target_P: Array) -> dict[str, Array]:
         """Given the floor, the logarithm of what is above it is linear in the proportions."""

@@ -18,7 +18,7 @@ def jacobian(values: Values, columns: Columns) -> Array:
     size_RP = np.exp(values["eta"] * (log_M - log_C))
     data_RP = np.exp(-values["eta"] * (log_M + log_C))
     eta_RP = values["a"] * size_RP * (log_M - log_C) - values["b"] * data_RP * (log_M + log_C)
-    return np.stack([np.ones_like(size_RP), size_RP, data_RP, eta_RP], axis=2)
+    return np.stack([np.ones_like(size_RP), size_RP, data_RP, eta_RP], axis=1)
 
 
 LAW = Law(

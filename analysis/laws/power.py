@@ -23,7 +23,7 @@ def in_column(columns: Sequence[str]) -> Law:
     def jacobian(values: Values, table: Columns) -> Array:
         log_x = np.log(table[column])
         term_RP = np.exp(-values["alpha"] * log_x)
-        return np.stack([np.ones_like(term_RP), term_RP, -values["A"] * term_RP * log_x], axis=2)
+        return np.stack([np.ones_like(term_RP), term_RP, -values["A"] * term_RP * log_x], axis=1)
 
     return Law(
         name="power" if column == "N" else f"power:{column}",

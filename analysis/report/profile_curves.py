@@ -15,7 +15,6 @@ from analysis.fit_document import INTERVAL_LEVEL, Fit
 from analysis.law import Array
 from analysis.objective import parse_objective
 from analysis.problem import Problem
-from analysis.profile import uncentred
 from analysis.residual_noise import ResidualNoise, is_noiseless, quantity_noise, residual_noise
 
 MOST_PASSES, SMALL_GAIN = 12, 1e-3  # refits from a neighbour until none gains this share of the end's rise
@@ -130,15 +129,14 @@ def _rises(problem: Problem, noise: ResidualNoise, number: int, value_G: Array, 
     """The rise of the objective at each value, in thresholds: refitted from the best fit, then, since a refit far out
     may end in another valley, from its neighbours' solutions.
     """
-    own = problem
-    if any(number == amplitude for amplitude, _, _ in problem.coordinates.couplings):
-        own = replace(problem, coordinates=uncentred(problem.coordinates, number))
-    centre_K = own.coordinates.to_internal(problem.coordinates.to_natural(noise.internal_RK))[0]
+    coordinates = problem.coordinates.uncentred(np.full(len(value_G), number))
+    own = replace(problem, coordinates=coordinates)
+    natural_GK = np.tile(problem.coordinates.to_natural(noise.internal_RK), (len(value_G), 1))
+    solved_GK, best_G = coordinates.to_internal(natural_GK), np.full(len(value_G), np.inf)
     held_G = np.log(value_G) if problem.law.parameters[number].positive else value_G
-    free_GK = np.ones((len(held_G), len(centre_K)), dtype=np.bool_)
+    free_GK = np.ones(solved_GK.shape, dtype=np.bool_)
     free_GK[:, number] = False
     delta_G1 = np.broadcast_to(noise.delta_R1, (len(held_G), 1)).copy()
-    solved_GK, best_G = np.tile(centre_K, (len(held_G), 1)), np.full(len(held_G), np.inf)
     idle = 0
     for number_of_pass in range(MOST_PASSES):
         neighbour = 0 if number_of_pass == 0 else 1 if number_of_pass % 2 else -1  # below and above by turns

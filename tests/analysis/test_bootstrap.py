@@ -59,3 +59,14 @@ def test_replicates_are_fits(objective: str) -> None:
     assert np.isfinite(found.replicates).all()
     centre = np.median(found.replicates, axis=1)
     np.testing.assert_allclose(centre, list(found.parameters.values()), rtol=0.1)
+
+
+def test_a_percentile_at_a_bound_is_open() -> None:
+    """Without a floor in the truth many replicates end with none: the data do not set the lower end."""
+    sizes = np.geomspace(1e6, 3e8, 24)
+    noise = np.exp(0.01 * np.random.default_rng(1).standard_normal(24))
+    found = fit(Table.of({"N": sizes, "loss": 40 * sizes**-0.2 * noise}), law("power"), bootstrap=100, profile=False)
+    assert found.intervals["E"][0] == 0.0
+    assert found.intervals["E"][1] > found.parameters["E"]
+    assert found.not_identified == ("E",)
+    assert found.status == "not_identified"

@@ -4,16 +4,8 @@ import pytest
 
 from tests.benchmarks.published_cases import CASES, Case
 
-# Open: the profile runs at a Huber threshold matched to the residuals and bounds R_D* above, (20.4, 1569), where the
-# declared objective's own profile is open. Strict, so that the mend shows.
-OPEN = {"data-constrained, half-lives refitted": "R_D* is given a bounded interval"}
-MARKED = [
-    pytest.param(case, id=case.name, marks=[pytest.mark.xfail(reason=OPEN[case.name])] if case.name in OPEN else [])
-    for case in CASES
-]
 
-
-@pytest.mark.parametrize("case", MARKED)
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES])
 def test_a_printed_number_holds(case: Case) -> None:
     if case.absent:
         pytest.skip(case.absent)
