@@ -7,21 +7,20 @@ for 6 N D of the fitted N, and another number where the FLOPs count what that N 
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from analysis.conventions import counts, distinct, under
 from analysis.fit_document import Fit
 from analysis.fitting import fit
 from analysis.isoflop import fit_isoflop
-from analysis.law import Law
+from analysis.law import Array, Law
 from analysis.noisy_line import LEVEL
 from analysis.table import Table
 from train.errors import InputError
 
-Array = NDArray[np.float64]
 OPTIMAL = "optimal N"  # the exponent a of N ~ C^a
 
 
@@ -54,12 +53,12 @@ def audit(
     """The law under every convention it reads, the exponent of the optimal size under every pair of them where the law
     is additive, and isoFLOP exponents where runs of equal C line up. Raises InputError where there is nothing to audit.
     """
-    sizes = _distinct({name: table.columns[name] for name in _columns(table, "N")})
+    sizes = distinct({name: table.columns[name] for name in counts(table, "N")})
     if not sizes or "D" not in table.numeric:
         raise InputError(f"{table.source}: an audit needs the columns N (and N_...) and D: name them with --columns")
     tokens = table.require("D")["D"]
     six = {"6 N D" if name == "N" else f"6 {name} D": 6 * values * tokens for name, values in sizes.items()}
-    costs = _distinct({name: table.columns[name] for name in _columns(table, "C")} | six)
+    costs = distinct({name: table.columns[name] for name in counts(table, "C")} | six)
     if not {"N", "C", "M"} & set(law.columns):
         raise InputError(f"law {law.name} reads {', '.join(law.columns)}: no count of N or C to audit; try chinchilla")
     found: list[Audited] = []
@@ -67,7 +66,7 @@ def audit(
         fitted: Fit | None = None
         pairs = _is_additive(law) or "C" in law.columns
         for cost, cost_values in costs.items() if pairs else {"": tokens}.items():
-            chosen = _under(table, size_values, cost_values)
+            chosen = under(table, size_values, cost_values)
             fault = _fault(chosen, size, cost if pairs else "")
             if fault:
                 found.append(Audited("law", size, cost, "refused", fault, {}, math.nan, len(table)))
@@ -85,25 +84,6 @@ def spread(found: list[Audited]) -> dict[str, tuple[float, float]]:
         for name, estimate in each.exponents.items():
             values.setdefault(name, []).append(estimate.value)
     return {name: (min(each), max(each)) for name, each in values.items()}
-
-
-def _columns(table: Table, letter: str) -> list[str]:
-    names = [name for name in table.numeric if name == letter or name.startswith(f"{letter}_")]
-    return sorted(names, key=lambda name: name != letter)
-
-
-def _distinct(columns: Mapping[str, Array]) -> dict[str, Array]:
-    """Without those that are another one under a second name."""
-    found: dict[str, Array] = {}
-    for name, values in columns.items():
-        if not any(np.allclose(values, other, rtol=1e-6, equal_nan=True) for other in found.values()):
-            found[name] = values
-    return found
-
-
-def _under(table: Table, size: Array, cost: Array) -> Table:
-    with np.errstate(all="ignore"):
-        return replace(table, columns={**table.columns, "N": size, "C": cost, "M": table.columns["D"] / size})
 
 
 def _fault(table: Table, size: str, cost: str) -> str:
@@ -144,7 +124,7 @@ def _isoflop(
     found: list[Audited] = []
     for size, size_values in sizes.items():
         for cost, cost_values in costs.items():
-            chosen = _under(table, size_values, cost_values)
+            chosen = under(table, size_values, cost_values)
             if _fault(chosen, size, cost):
                 continue
             fitted = fit_isoflop(chosen, replicates=max(2, replicates), seed=seed)

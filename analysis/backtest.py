@@ -9,7 +9,7 @@ Legend: P points.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -62,11 +62,14 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Best first. cuts: (points fitted, points held out, largest fitted and smallest held-out compute)."""
+    """Best first. cuts: (points fitted, points held out, largest fitted and smallest held-out compute). not_told_apart:
+    laws whose held-out error differs from the best one's by no more than noise; None where that was not asked.
+    """
 
     laws: tuple[Ranked, ...]
     cuts: tuple[tuple[int, int, float, float], ...]
     notes: tuple[str, ...]
+    not_told_apart: tuple[str, ...] | None = None
 
     @property
     def best(self) -> str | None:
@@ -76,12 +79,27 @@ class Ranking:
         return {
             "laws": [vars(each) for each in self.laws],
             "best": self.best,
+            "not_told_apart": None if self.not_told_apart is None else list(self.not_told_apart),
             "cuts": [
                 {"fitted": fitted, "held_out": held, "largest_fitted": low, "smallest_held_out": high}
                 for fitted, held, low, high in self.cuts
             ],
             "notes": list(self.notes),
         }
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """Each law fitted below each cut, to be judged above it. splits: the held-out rows (P,) of the cuts used, those on
+    which every law that the largest cut allows can be fitted. fits: by law, one for each of those cuts. refused: by
+    law, what the largest cut said of the others.
+    """
+
+    table: Table
+    laws: tuple[Law, ...]
+    splits: tuple[NDArray[np.bool_], ...]
+    fits: Mapping[str, tuple[Fit, ...]]
+    refused: Mapping[str, Fit]
 
 
 def rank(
@@ -95,51 +113,91 @@ def rank(
     few_points: bool = False,
 ) -> Ranking:
     """Ranks the laws, with the plain rivals among them. `hold` is a condition on the rows to hold out; without it the
-    cuts expand over compute. Raises InputError where nothing can be held out or a law's columns are missing.
+    cuts expand over compute. Without `intervals` there is no coverage, and no word on what is told apart. Raises
+    InputError where nothing can be held out or a law's columns are missing.
+    """
+    from analysis.told_apart import not_told_apart
+
+    table, splits = held_out(table, laws, hold)
+    size_P, _ = _axis(table, laws)
+    wanted = with_rivals(table, laws) if rivals else tuple(laws)
+    tested = backtest(table, wanted, splits, dict.fromkeys((law.name for law in wanted), objective), few_points)
+    named = {law.name for law in laws}
+    ranked = [replace(each, rival=each.law not in named) for each in judge(tested, intervals)]
+    order = ordered(ranked)
+    cuts = tuple(
+        (int((~held_P).sum()), int(held_P.sum()), float(size_P[~held_P].max()), float(size_P[held_P].min()))
+        for held_P in tested.splits
+    )
+    alike = not_told_apart(tested, [each.law for each in order if each.law in tested.fits]) if intervals else None
+    return Ranking(order, cuts, _notes(table, len(splits), tested.splits), alike)
+
+
+def held_out(table: Table, laws: Sequence[Law], hold: str | None) -> tuple[Table, list[NDArray[np.bool_]]]:
+    """The table, with C = 6 N D where it has N and D alone, and the rows that each cut holds out. Raises InputError
+    where nothing can be held out.
     """
     if len({law.target for law in laws}) > 1:
         raise InputError("the laws predict different columns and cannot be ranked together")
     table = _with_compute(table)
-    size_P, axis = _axis(table, laws)
-    splits = _held(table, hold) if hold is not None else _cuts(size_P, axis)
-    wanted = [*laws]
-    if rivals:
-        known = [*(name for name in ("C", "D", "N") if name in table.numeric), *laws[0].columns]
-        plain = [law for law in plain_rivals(known) if law.name not in {each.name for each in laws}]
-        wanted += [replace(law, target=laws[0].target) for law in plain]
-    fits = {law.name: [_fit(table.take(~held_P), law, objective, few_points) for held_P in splits] for law in wanted}
-    last = {name: each[-1] for name, each in fits.items()}
-    # Laws are compared on the same cuts: those on which every law that the largest one allows can be fitted.
-    able = [name for name, found in last.items() if found.parameters]
+    return table, _held(table, hold) if hold is not None else _cuts(*_axis(table, laws))
+
+
+def with_rivals(table: Table, laws: Sequence[Law]) -> tuple[Law, ...]:
+    """The laws, and the plain rivals that are not among them."""
+    known = [*(name for name in ("C", "D", "N") if name in table.numeric), *laws[0].columns]
+    plain = [law for law in plain_rivals(known) if law.name not in {each.name for each in laws}]
+    return (*laws, *(replace(law, target=laws[0].target) for law in plain))
+
+
+def backtest(
+    table: Table,
+    laws: Sequence[Law],
+    splits: Sequence[NDArray[np.bool_]],
+    objectives: Mapping[str, str | None],
+    few_points: bool = False,
+) -> Backtest:
+    """Every law fitted below every cut. `objectives`: by law; None is the law's own."""
+    fits = {
+        law.name: [
+            fit(table.take(~held_P), law, objectives[law.name], profile=False, few_points=few_points)
+            for held_P in splits
+        ]
+        for law in laws
+    }
+    able = [name for name, found in fits.items() if found[-1].parameters]
     used = [cut for cut in range(len(splits)) if all(fits[name][cut].parameters for name in able)]
-    ranked = [
-        _judge(table, law, [fits[law.name][cut] for cut in used], [splits[cut] for cut in used], intervals)
-        if law.name in able
-        else _unfitted(law, last[law.name])
-        for law in wanted
-    ]
-    named = {law.name for law in laws}
-    ranked = [Ranked(**{**vars(each), "rival": each.law not in named}) for each in ranked]
-    notes = _notes(table, splits, used)
-    cuts = tuple(
-        (int((~held_P).sum()), int(held_P.sum()), float(size_P[~held_P].max()), float(size_P[held_P].min()))
-        for held_P in (splits[cut] for cut in used)
+    return Backtest(
+        table=table,
+        laws=tuple(laws),
+        splits=tuple(splits[cut] for cut in used),
+        fits={name: tuple(fits[name][cut] for cut in used) for name in able},
+        refused={name: found[-1] for name, found in fits.items() if name not in able},
     )
-    return Ranking(_ordered(ranked), cuts, notes)
 
 
-def _ordered(ranked: Sequence[Ranked]) -> tuple[Ranked, ...]:
+def judge(tested: Backtest, intervals: bool) -> list[Ranked]:
+    """Each law's showing, in the order of the laws."""
+    return [
+        _judge(tested.table, law, tested.fits[law.name], tested.splits, intervals)
+        if law.name in tested.fits
+        else _unfitted(law, tested.refused[law.name])
+        for law in tested.laws
+    ]
+
+
+def ordered(ranked: Sequence[Ranked]) -> tuple[Ranked, ...]:
     """Best first: again and again the simplest of the laws that are about as good as the best one left."""
     left, found = [each for each in ranked if each.held_out_mean_abs_relative_error is not None], []
     while left:
-        limit = (1 + EQUAL) * min(_counted_error(each) for each in left)
-        good = [each for each in left if _counted_error(each) <= limit]
-        found.append(min(good, key=lambda each: (each.num_parameters, _counted_error(each))))
+        limit = (1 + EQUAL) * min(counted_error(each) for each in left)
+        good = [each for each in left if counted_error(each) <= limit]
+        found.append(min(good, key=lambda each: (each.num_parameters, counted_error(each))))
         left.remove(found[-1])
     return (*found, *(each for each in ranked if each.held_out_mean_abs_relative_error is None))
 
 
-def _counted_error(each: Ranked) -> float:
+def counted_error(each: Ranked) -> float:
     error = max(each.held_out_mean_abs_relative_error or 0.0, ROUNDING)
     return error * PENALTY if each.coverage_90 is not None and each.coverage_90 < OVERCONFIDENT else error
 
@@ -179,10 +237,6 @@ def _held(table: Table, hold: str) -> list[NDArray[np.bool_]]:
         which = "no" if not held_P.any() else "every"
         raise InputError(f"--hold {hold!r} holds out {which} row of {len(table)}; hold out the largest runs")
     return [np.asarray(held_P)]
-
-
-def _fit(table: Table, law: Law, objective: str | None, few_points: bool) -> Fit:
-    return fit(table, law, objective, profile=False, few_points=few_points)
 
 
 def _judge(table: Table, law: Law, fits: Sequence[Fit], splits: Sequence[NDArray[np.bool_]], intervals: bool) -> Ranked:
@@ -232,16 +286,16 @@ def _unfitted(law: Law, found: Fit) -> Ranked:
     return Ranked(law.name, None, None, None, status, None, law.num_parameters, False, found.reason)
 
 
-def _notes(table: Table, splits: Sequence[NDArray[np.bool_]], used: Sequence[int]) -> tuple[str, ...]:
+def _notes(table: Table, num_cuts: int, splits: Sequence[NDArray[np.bool_]]) -> tuple[str, ...]:
     notes = []
-    if len(used) < len(splits):
-        notes.append(f"{len(splits) - len(used)} of {len(splits)} cuts have too few points for some law: left out")
-    shared = [float(np.isin(table.run[splits[cut]], table.run[~splits[cut]]).mean()) for cut in used]
+    if len(splits) < num_cuts:
+        notes.append(f"{num_cuts - len(splits)} of {num_cuts} cuts have too few points for some law: left out")
+    shared = [float(np.isin(table.run[held_P], table.run[~held_P]).mean()) for held_P in splits]
     if shared and max(shared) > 0:
         notes.append(
             f"up to {100 * max(shared):.0f} % of the held-out rows share a trunk, and so noise, with fitted ones"
         )
-    num_held = sum(int(splits[cut].sum()) for cut in used)
+    num_held = sum(int(held_P.sum()) for held_P in splits)
     if num_held < 10:
         notes.append(f"{num_held} held-out points: coverage in steps of {100 / max(num_held, 1):.0f} %")
     return tuple(notes)

@@ -6,12 +6,17 @@ from analysis.backtest import Ranking, rank
 from analysis.json_output import write_document
 from analysis.laws import law as law_named
 from analysis.matching_columns import for_table
+from analysis.rank_stability import describe as describe_stability
+from analysis.rank_stability import stability
 from analysis.table_arguments import add_table_arguments, table_of_arguments
 from train.errors import InputError
 
 EXAMPLE = """examples:
   windtunnel rank runs --laws chinchilla,general,kaplan
-  windtunnel rank points.csv --laws chinchilla,overtraining --hold 'N > 1e9' --json -"""
+  windtunnel rank points.csv --laws chinchilla,overtraining --hold 'N > 1e9' --json -
+
+Below the ranking: which laws the noise does not tell from the best one, and whether it stays the best under other Huber
+thresholds, without the smallest size, and with every other count of N that the table has."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,9 +39,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"--laws {arguments.laws!r}: name each law once, for example --laws chinchilla,general")
     table = table_of_arguments(arguments)
     laws = [for_table(law_named(name), table.columns) for name in names]
-    found = rank(table, laws, hold=arguments.hold, objective=arguments.objective, few_points=arguments.allow_few_points)
-    if not write_document(found.document(), arguments.json):
-        print(describe(found))
+    hold, objective, few_points = arguments.hold, arguments.objective, arguments.allow_few_points
+    found = rank(table, laws, hold=hold, objective=objective, few_points=few_points)
+    variants = stability(table, laws, found, hold=hold, objective=objective, few_points=few_points)
+    document = {**found.document(), "stability": [vars(each) for each in variants]}
+    if not write_document(document, arguments.json):
+        print("\n".join([describe(found), *describe_stability(variants, found.best)]))
         for note in table.notes:
             print(f"note: {note}")
     return 0
@@ -62,6 +70,10 @@ def describe(found: Ranking) -> str:
     ]
     lines.append("best first by mean error, doubled where under 70 % are in the intervals; the simpler of equals first")
     lines.append("score: width of the 90 % interval plus 20 times the distance outside it, in log loss; less is better")
+    if found.not_told_apart:
+        lines.append(
+            f"{found.best} is not told apart from {', '.join(found.not_told_apart)}: their errors differ by noise"
+        )
     return "\n".join([*lines, *(f"note: {note}" for note in found.notes)])
 
 

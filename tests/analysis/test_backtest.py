@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from analysis import rank_command
-from analysis.backtest import Ranked, Ranking, _interval_score, _ordered, rank
+from analysis.backtest import Ranked, Ranking, _interval_score, ordered, rank
 from analysis.laws import law
 from analysis.table import Table
 from train.errors import InputError
@@ -106,7 +106,7 @@ def test_an_overconfident_law_counts_twice_and_the_simpler_of_equals_is_first() 
         each("close", 0.0149, 0.9, 6),
         each("poor", 0.1, 1.0, 1),
     ]
-    order = [found.law for found in _ordered(ranked)]
+    order = [found.law for found in ordered(ranked)]
     assert order == ["simpler", "honest", "close", "overconfident", "poor", "refused"]
 
 
@@ -162,11 +162,15 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert run_command(*words, "--json", "-") == 0
     document = json.loads(capsys.readouterr().out)
     assert document["best"] == "chinchilla"
+    assert {"change", "best", "held_out_mean_abs_relative_error", "holds"} <= document["stability"][0].keys()
+    assert "chinchilla" not in document["not_told_apart"]
     wanted = {"law", "held_out_mean_abs_relative_error", "held_out_worst", "coverage_90", "status"}
     assert all(wanted <= each.keys() for each in document["laws"])
     assert all(math.isfinite(each["coverage_90"]) for each in document["laws"])
     assert run_command(*words) == 0
-    assert "chinchilla" in capsys.readouterr().out.splitlines()[1]
+    shown = capsys.readouterr().out
+    assert "chinchilla" in shown.splitlines()[1]
+    assert "chinchilla stays the best under all 3" in shown
     with pytest.raises(InputError, match="name each law once"):
         run_command(str(source), "--laws", "chinchilla,chinchilla")
     with pytest.raises(InputError, match="no law named"):

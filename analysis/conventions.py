@@ -1,0 +1,33 @@
+"""The counts of parameters and of FLOPs that a table has: columns N, N_non_embedding, ..., and C, C_exact, ...
+
+Legend: P rows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from analysis.law import Array
+from analysis.table import Table
+
+
+def counts(table: Table, letter: str) -> list[str]:
+    """The columns that count what `letter` does, the plain one first."""
+    names = [name for name in table.numeric if name == letter or name.startswith(f"{letter}_")]
+    return sorted(names, key=lambda name: name != letter)
+
+
+def distinct(columns: Mapping[str, Array]) -> dict[str, Array]:
+    """Without those that are another one under a second name."""
+    found: dict[str, Array] = {}
+    for name, values in columns.items():
+        if not any(np.allclose(values, other, rtol=1e-6, equal_nan=True) for other in found.values()):
+            found[name] = values
+    return found
+
+
+def under(table: Table, size_P: Array, cost_P: Array) -> Table:
+    """The table with N and C counted so, and M = D / N."""
+    with np.errstate(all="ignore"):
+        return replace(table, columns={**table.columns, "N": size_P, "C": cost_P, "M": table.columns["D"] / size_P})
