@@ -9,6 +9,7 @@ from sweeps.slots import Device
 from sweeps.worker_process import WorkerProcess
 
 MOST_FAILED_STARTS = 3  # one after the other
+START_SECONDS = 600.0  # to load torch, from a disk that may be slow
 LEAVING = ("failed", "preempted")  # answers after which a worker ends
 
 
@@ -68,11 +69,11 @@ class Crew:
         notes, self._notes = self._notes, []
         return notes
 
-    def dismiss_sleepers(self, seconds: float) -> None:
-        """Give up workers that have not become ready for so long."""
+    def dismiss_sleepers(self) -> None:
+        """Give up workers that do not become ready."""
         for worker in list(self.workers):
-            if not worker.ready and time.monotonic() - worker.since > seconds:
-                self._count_failed_start(f"a worker was not ready after {seconds:.0f} s")
+            if not worker.ready and time.monotonic() - worker.since > START_SECONDS:
+                self._count_failed_start(f"one was not ready after {START_SECONDS:.0f} s")
                 self.dismiss(worker)
 
     def _count_failed_start(self, words: str) -> None:

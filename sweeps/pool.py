@@ -175,7 +175,7 @@ class _Pool:
         for entry in aside:
             self._queue.put(entry)
         if not aside:
-            self.crew.hire(self._queue.num_ready)
+            self.crew.hire(self._queue.num_open - len(self._in_hand))  # also for those that wait: they load meanwhile
 
     def _fits(self, entry: Entry, device: Device) -> bool:
         """In the disk budget, and in the memory of the device; there, a run may always try alone."""
@@ -248,7 +248,7 @@ class _Pool:
                 self.crew.dismiss(worker)
                 if not self._told.stop:
                     self._again(entry, f"nothing written for {silent:.0f} s; its worker was killed")
-        self.crew.dismiss_sleepers(self._patience_seconds)
+        self.crew.dismiss_sleepers()
         for entry in self._queue.take_held():
             if _status(entry.run) in FINAL:
                 self._end(entry)
