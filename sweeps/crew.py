@@ -9,6 +9,7 @@ from sweeps.slots import Device
 from sweeps.worker_process import WorkerProcess
 
 MOST_FAILED_STARTS = 3  # one after the other
+START_SECONDS = 600.0  # to load torch, from a disk that may be slow
 LEAVING = ("failed", "preempted")  # answers after which a worker ends
 
 
@@ -17,7 +18,7 @@ class Crew:
         self._devices = devices
         self._selector = selectors.DefaultSelector()
         self._failed_starts = 0
-        self._stopping = False
+        self._notes: list[str] = []
         self.workers: list[WorkerProcess] = []
 
     @property
@@ -53,6 +54,8 @@ class Crew:
                 worker.job = None
                 heard.append((worker, answer))
                 leaving = answer["status"] in LEAVING
+            if dead or (heard and heard[-1][0] is worker):
+                self._notes += worker.notes()
             if dead and worker.job is not None:
                 heard.append((worker, {"status": "died", "error": worker.death()}))
             if dead and not worker.ready:
@@ -61,23 +64,30 @@ class Crew:
                 self.dismiss(worker)
         return heard
 
-    def dismiss_sleepers(self, seconds: float) -> None:
-        """Give up workers that have not become ready for so long."""
+    def take_notes(self) -> list[str]:
+        """What training has noted beside its answers since the last call."""
+        notes, self._notes = self._notes, []
+        return notes
+
+    def dismiss_sleepers(self) -> None:
+        """Give up workers that do not become ready."""
         for worker in list(self.workers):
-            if not worker.ready and time.monotonic() - worker.since > seconds:
-                self._count_failed_start(f"a worker was not ready after {seconds:.0f} s")
+            if not worker.ready and time.monotonic() - worker.since > START_SECONDS:
+                self._count_failed_start(f"one was not ready after {START_SECONDS:.0f} s")
                 self.dismiss(worker)
 
     def _count_failed_start(self, words: str) -> None:
-        self._failed_starts += not self._stopping
+        self._failed_starts += 1
         if self._failed_starts >= MOST_FAILED_STARTS:
             raise RuntimeError(f"no worker can be started: {words}")
 
     def stop(self) -> None:
-        """Let every worker save and end."""
-        self._stopping = True
-        for worker in self.workers:
-            worker.stop()
+        """Let every worker save what it has in hand, and end."""
+        for worker in list(self.workers):
+            if worker.job is None:
+                self.dismiss(worker)
+            else:
+                worker.stop()
 
     def dismiss(self, worker: WorkerProcess) -> None:
         self._selector.unregister(worker.answers_descriptor)

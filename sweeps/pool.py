@@ -150,8 +150,9 @@ class _Pool:
                 self.crew.stop()
             if not stopping:
                 self._start()
-            for worker, answer in self.crew.hear(TICK_SECONDS):
-                self._board.log(*worker.notes())
+            heard = self.crew.hear(TICK_SECONDS)
+            self._board.log(*self.crew.take_notes())
+            for worker, answer in heard:
                 self._take(self._in_hand.pop(worker), answer)
             for entry in (*self._in_hand.values(), *self._queue.held):
                 self._queue.look(entry.run.run_id)
@@ -174,7 +175,7 @@ class _Pool:
         for entry in aside:
             self._queue.put(entry)
         if not aside:
-            self.crew.hire(self._queue.num_ready)
+            self.crew.hire(self._queue.num_open - len(self._in_hand))  # also for those that wait: they load meanwhile
 
     def _fits(self, entry: Entry, device: Device) -> bool:
         """In the disk budget, and in the memory of the device; there, a run may always try alone."""
@@ -203,7 +204,7 @@ class _Pool:
     def _take(self, entry: Entry, answer: dict[str, Any]) -> None:
         """What a worker, or its death, says about a run; whether the run has ended is what its record says."""
         if _status(entry.run) in FINAL:
-            self.trained += 1
+            self.trained += answer.get("trained", True)
             self._end(entry)
         elif answer["status"] == "busy":
             entry.held = answer["error"]
@@ -247,7 +248,7 @@ class _Pool:
                 self.crew.dismiss(worker)
                 if not self._told.stop:
                     self._again(entry, f"nothing written for {silent:.0f} s; its worker was killed")
-        self.crew.dismiss_sleepers(self._patience_seconds)
+        self.crew.dismiss_sleepers()
         for entry in self._queue.take_held():
             if _status(entry.run) in FINAL:
                 self._end(entry)

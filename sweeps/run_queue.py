@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sweeps.critical_path import critical_paths
 from sweeps.job import Job, job_of, may_start
 from sweeps.plan import Plan, PlannedRun
+from train.errors import InputError
 
 BUSY_SECONDS = 1.0  # between looks at a run that another process trains
 
@@ -40,7 +41,7 @@ class RunQueue:
         self._held: list[tuple[float, Entry]] = []  # with the time of the next look
         for place, run in enumerate(runs):
             entry = Entry(run, job_of(plan, run), (-paths[run.run_id], place))
-            if run.parent in self._open and not may_start(entry.job):
+            if run.parent in self._open and not _may_start(entry):
                 self._waiting.setdefault(run.parent, []).append(entry)
             else:
                 self.put(entry)
@@ -76,7 +77,7 @@ class RunQueue:
 
     def look(self, run_id: str) -> None:
         """Make ready what waits for a checkpoint of this run that is there now."""
-        self._release(run_id, [entry for entry in self._waiting.get(run_id, ()) if may_start(entry.job)])
+        self._release(run_id, [entry for entry in self._waiting.get(run_id, ()) if _may_start(entry)])
 
     def close(self, run_id: str) -> None:
         """This run has ended or is given up: nothing more will come of it."""
@@ -87,3 +88,10 @@ class RunQueue:
         for entry in entries:
             self._waiting[run_id].remove(entry)
             self.put(entry)
+
+
+def _may_start(entry: Entry) -> bool:
+    try:
+        return may_start(entry.job)
+    except InputError:  # a broken record is told of when its run is begun
+        return False

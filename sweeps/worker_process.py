@@ -73,7 +73,6 @@ class WorkerProcess:
 
     def notes(self) -> list[str]:
         """The notes of training (`note: ...`) since the last call."""
-        self._errors.flush()
         text = os.pread(self._errors.fileno(), 1 << 20, self._errors_read)
         whole = text[: text.rfind(b"\n") + 1]
         self._errors_read += len(whole)

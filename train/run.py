@@ -27,7 +27,7 @@ from train.lineage import Parent
 from train.loop import Ending, Loop
 from train.peak import gemm_flops_per_second
 from train.progress import Progress
-from train.records import FINAL, Json, RunRecord, Status, now, read_record, read_timings
+from train.records import FINAL, Json, RunRecord, Status, now, read_metrics, read_record, read_timings
 from train.start import Start, begin, decide_start, refuse_collision, refuse_untrainable
 from train.wandb_mirror import follow_beside, push
 
@@ -233,7 +233,10 @@ def _finish(record: RunRecord, loop: Loop, member: int, ending: Ending) -> None:
     elif ending == "preempted":
         record.update(status="preempted", performance=performance, progress={"step": loop.step})
     else:
-        result = {"step": loop.step, "tokens": config.total_tokens, **loop.results[member]}
+        # A run killed after its last checkpoint was evaluated by the process that made it.
+        evaluated = loop.results[member] or read_metrics(record.folder, "evaluation")[-1]
+        result = {name: value for name, value in evaluated.items() if name.startswith("validation_")}
+        result = {"step": loop.step, "tokens": config.total_tokens, **result}
         record.update(status="finished", finished=now(), performance=performance, result=result, progress=None)
 
 

@@ -15,7 +15,7 @@ from train import resolve as resolving
 from train.command import main
 from train.configuration import RunConfig
 from train.fleet import Fleet
-from train.records import read_record
+from train.records import RunRecord, read_record
 from train.run import run_folder, train_runs
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("processes")]
@@ -76,6 +76,17 @@ def test_killed_twice(arguments, configure, start: Start, capsys: pytest.Capture
     assert capsys.readouterr().out.startswith("finished already, nothing to do")
     after = (run_folder(config) / "metrics.jsonl").stat().st_mtime_ns, (run_folder(config) / "run.json").read_bytes()
     assert after == before
+
+
+def test_killed_between_the_last_checkpoint_and_the_result(configure) -> None:
+    config = configure()
+    (first,) = train_runs([config], show_progress=False)
+    before = metrics(config)
+    with RunRecord(first.folder) as record:
+        record.update(status="running", result=None, finished=None)
+    (second,) = train_runs([config], show_progress=False)
+    assert second.record["result"] == first.record["result"]
+    assert metrics(config) == before
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
