@@ -1,0 +1,30 @@
+"""`windtunnel sweep cancel`: a study's jobs out of SLURM's queue. What was trained is kept; submit goes on from it."""
+
+import argparse
+
+from sweeps.slurm_queue import cancel, study_tasks
+from sweeps.study_arguments import add_study_arguments
+from sweeps.study_file import load_study
+from sweeps.submission import study_folder
+
+EXAMPLE = """example:
+  windtunnel sweep cancel ladder.yaml"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `windtunnel sweep cancel`."""
+    parser.epilog = EXAMPLE
+    add_study_arguments(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Cancels. Raises InputError for bad input, and with SLURM's reason where it refuses."""
+    name = load_study(options.study).name
+    tasks = study_tasks(name, study_folder(options.runs, name))
+    if not tasks:
+        print(f"{name}: nothing in the queue")
+        return 0
+    jobs = sorted({task.job for task in tasks})
+    cancel(jobs)
+    print(f"{name}: cancelled {len(tasks)} tasks of {len(jobs)} jobs ({', '.join(map(str, jobs))})")
+    return 0
