@@ -45,7 +45,7 @@ class Cluster(BaseModel):
     workers: int = Field(default=1, ge=1)  # processes in a job, each with a GPU of its own as far as they go
     cpus_per_task: int | None = Field(default=None, ge=1)  # None: one for each worker
     memory: str | None = None  # of a job, such as 8G
-    time_minutes: int | None = Field(default=None, ge=3)  # the longest limit a job may ask for; None: the partition's
+    time_minutes: int | None = Field(default=None, ge=1)  # the longest limit a job may ask for; None: the partition's
     target_minutes: Number = Field(default=30.0, gt=0)  # of work in a task; short runs are packed together up to it
     most_tasks: int = Field(default=1000, ge=1)  # in one array: SLURM's MaxArraySize is 1001 unless set
     at_once: int | None = Field(default=None, ge=1)  # tasks that may run at one time

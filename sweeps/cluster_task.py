@@ -14,8 +14,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -40,7 +40,7 @@ class Worker:
 
     lane: int
     folders: Sequence[Path]
-    place_file: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
+    place_file: IO[bytes]
     process: subprocess.Popen[bytes] | None = None
     first: int = 0  # place of the run to begin with
     deaths: int = 0  # at that run
@@ -58,7 +58,7 @@ class Worker:
                 self.status = SAVED
                 return
             write_place(self.place_file.fileno(), NOT_BEGUN)
-            self.process = subprocess.Popen(words, env=self._environment(), pass_fds=[self.place_file.fileno()])
+            self.process = subprocess.Popen(words, env=lane_environment(self.lane), pass_fds=[self.place_file.fileno()])
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
@@ -84,13 +84,14 @@ class Worker:
         if self.first == len(self.folders):
             self.status = SOME_FAILED
 
-    def _environment(self) -> dict[str, str]:
-        """Lanes share the GPUs of the job in turn."""
-        environment = dict(os.environ)
-        gpus = [gpu for gpu in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu]
-        if gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = gpus[self.lane % len(gpus)]
-        return environment
+
+def lane_environment(lane: int) -> dict[str, str]:
+    """Lanes share the GPUs of the job in turn."""
+    environment = dict(os.environ)
+    gpus = [gpu for gpu in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu]
+    if gpus:
+        environment["CUDA_VISIBLE_DEVICES"] = gpus[lane % len(gpus)]
+    return environment
 
 
 def write_place(descriptor: int, place: int) -> None:
@@ -117,6 +118,8 @@ def main(path: Path, number: int) -> int:
     def forward(received: int, frame: FrameType | None) -> None:
         told.append(received)
         if received == signal.SIGUSR2:
+            if received not in told[:-1]:
+                print("the time limit is near: saving", file=sys.stderr, flush=True)
             # Again and again until all have ended: a worker that is just about to begin a run would not hear it.
             signal.setitimer(signal.ITIMER_REAL, REPEAT_SECONDS)
         for worker in workers:
@@ -127,18 +130,20 @@ def main(path: Path, number: int) -> int:
     for each in SIGNALS:
         signal.signal(each, forward)
     signal.signal(signal.SIGALRM, lambda received, frame: forward(signal.SIGUSR2, frame))
-    lanes = read_task(path, number)
-    workers += [Worker(place, [folder_of(job) for job in lane]) for place, lane in enumerate(lanes)]
-    for worker in workers:
-        worker.start(path, number, told)
-    while any(worker.status is None for worker in workers):
-        ended, wait_status = os.wait()
+    with ExitStack() as files:
+        for place, lane in enumerate(read_task(path, number)):
+            place_file = files.enter_context(tempfile.TemporaryFile())
+            workers.append(Worker(place, [folder_of(job) for job in lane], place_file))
         for worker in workers:
-            if worker.process is not None and worker.process.pid == ended:
-                worker.process.returncode = os.waitstatus_to_exitcode(wait_status)
-                worker.note_end(worker.process.returncode)
-                if worker.status is None:
-                    worker.start(path, number, told)
+            worker.start(path, number, told)
+        while any(worker.status is None for worker in workers):
+            ended, wait_status = os.wait()
+            for worker in workers:
+                if worker.process is not None and worker.process.pid == ended:
+                    worker.process.returncode = os.waitstatus_to_exitcode(wait_status)
+                    worker.note_end(worker.process.returncode)
+                    if worker.status is None:
+                        worker.start(path, number, told)
     if any(worker.status == SAVED for worker in workers):
         return requeue()
     return int(any(worker.status != DONE for worker in workers))

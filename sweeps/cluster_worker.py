@@ -29,9 +29,9 @@ def main(lane: Lane, first: int, begin: Callable[[int], None], told: list[int]) 
             return SAVED
         begin(place)
         job = read_job(json.dumps(lane[place]))
-        if is_final(job.folder):
-            continue
         try:
+            if is_final(job.folder):
+                continue
             outcome = train_job(job, show_progress=True)
         except AlreadyRunning as error:  # by another process, whose result is this one's
             print(f"note: {error}", flush=True)

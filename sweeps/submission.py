@@ -9,6 +9,7 @@ import hashlib
 import math
 import shlex
 import sys
+import sysconfig
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ SAFETY = 2.0  # of a time limit over the estimate: a job that meets its limit is
 START_SECONDS = 300.0  # of a job before its first step, on a slow file system
 DIGEST_LENGTH = 12
 # Until Python listens: a signal during the set-up must not end the job, which would then not be requeued.
-HEADER = "#!/bin/bash\ntrap '' TERM USR2\n"
+HEADER = ("#!/bin/bash", "trap '' TERM USR2")
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,15 @@ def _sbatch(cluster: Cluster, options: Sequence[str], dependency: Sequence[int],
 
 def _script(cluster: Cluster, words: Sequence[str], rest: str = "") -> str:
     """`exec`: signals for the batch script reach Python itself."""
-    return "\n".join([HEADER.rstrip("\n"), *cluster.setup, f"exec {shlex.join(words)}{rest}", ""])
+    return "\n".join([*HEADER, *_house(), *cluster.setup, f"exec {shlex.join(words)}{rest}", ""])
+
+
+def _house() -> list[str]:
+    """A source tree that is not installed is found as it was here."""
+    house = Path(__file__).parents[1]
+    if str(house) == sysconfig.get_path("purelib"):
+        return []
+    return [f'export PYTHONPATH={shlex.quote(str(house))}"${{PYTHONPATH:+:$PYTHONPATH}}"']
 
 
 def _tasks_path(folder: Path, digest: str) -> Path:

@@ -55,7 +55,8 @@ class YamlDocument:
             message = f"no such key; there are {', '.join(_known(place, model))}"
         elif first["type"] == "missing":
             message = "must be given"
-        where = f"{self.path}:{line_of(self.root, place)}"
+        # A rule over several keys is broken at their mapping; its message begins with the key to look at.
+        where = f"{self.path}:{line_of(self.root, (*place, message.split(':')[0]))}"
         return InputError(" ".join(f"{where}: {name}: {message}".replace(": : ", ": ").split()))
 
 
