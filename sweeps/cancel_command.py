@@ -26,5 +26,6 @@ def run(options: argparse.Namespace) -> int:
         return 0
     jobs = sorted({task.job for task in tasks})
     cancel(jobs)
-    print(f"{name}: cancelled {len(tasks)} tasks of {len(jobs)} jobs ({', '.join(map(str, jobs))})")
+    what = f"{len(tasks)} {'task' if len(tasks) == 1 else 'tasks'}"
+    print(f"{name}: cancelled {what} of {'job' if len(jobs) == 1 else 'jobs'} {', '.join(map(str, jobs))}")
     return 0

@@ -144,9 +144,16 @@ def main(path: Path, number: int) -> int:
                     worker.note_end(worker.process.returncode)
                     if worker.status is None:
                         worker.start(path, number, told)
+    deafen()
     if any(worker.status == SAVED for worker in workers):
         return requeue()
     return int(any(worker.status != DONE for worker in workers))
+
+
+def deafen() -> None:
+    """Nothing is left to save. At its end Python gives signals their deadly meaning back, unless they are ignored."""
+    for each in (*SIGNALS, signal.SIGALRM):
+        signal.signal(each, signal.SIG_IGN)
 
 
 def requeue() -> int:

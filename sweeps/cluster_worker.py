@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from sweeps.cluster_task import DONE, SAVED, SIGNALS, SOME_FAILED, write_place
+from sweeps.cluster_task import DONE, SAVED, SIGNALS, SOME_FAILED, deafen, write_place
 from sweeps.task_file import Lane, read_task
 
 
@@ -58,4 +58,6 @@ if __name__ == "__main__":
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     path, number, lane, first, descriptor = sys.argv[1:]
     lanes = read_task(Path(path), int(number))
-    sys.exit(main(lanes[int(lane)], int(first), lambda place: write_place(int(descriptor), place), told))
+    status = main(lanes[int(lane)], int(first), lambda place: write_place(int(descriptor), place), told)
+    deafen()
+    sys.exit(status)

@@ -36,6 +36,16 @@ def is_there() -> bool:
     return shutil.which("squeue") is not None
 
 
+def require() -> None:
+    """Raises InputError where SLURM is not, before time is spent on what needs it."""
+    if not is_there():
+        raise _absent("squeue")
+
+
+def _absent(program: str) -> InputError:
+    return InputError(f"no {program} on PATH: this works where SLURM is; sweep run trains on this machine")
+
+
 def ask(program: str, *arguments: str) -> str:
     """What a program of SLURM prints. Raises InputError with SLURM's own reason, in one line."""
     # Within a job: what that job was given is not what the next one asks for.
@@ -43,9 +53,7 @@ def ask(program: str, *arguments: str) -> str:
     try:
         done = subprocess.run([program, *arguments], env=environment, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        raise InputError(
-            f"no {program} on PATH: this works where SLURM is; `sweep run` trains on this machine"
-        ) from None
+        raise _absent(program) from None
     if done.returncode:
         lines = [line.strip().removeprefix(f"{program}: ").removeprefix("error: ") for line in done.stderr.splitlines()]
         reason = "; ".join(line for line in lines if line) or f"exit status {done.returncode}"
@@ -83,12 +91,12 @@ def longest_minutes(partition: str | None) -> int | None:
     for line in ask("sinfo", *chosen).splitlines():
         name, _, limit = line.partition("|")
         if partition or name.endswith("*"):
-            limits.append(_minutes(limit))
+            limits.append(minutes_of(limit))
     known = [limit for limit in limits if limit is not None]
     return min(known, default=None)
 
 
-def _minutes(limit: str) -> int | None:
+def minutes_of(limit: str) -> int | None:
     """Of `[days-]hours:minutes:seconds`, as sinfo writes a limit: `30:00`, `1-00:00:00`, `infinite`."""
     days, dash, clock = limit.rpartition("-")
     parts = clock.split(":")

@@ -43,6 +43,7 @@ class StudyStatus:
     runs: tuple[RunStatus, ...]
     tasks: tuple[QueuedTask, ...]
     queue_known: bool
+    prepared: bool  # False: the data are not at hand, and without them the ids of runs are not known
     remaining_seconds: float  # of work, one run after the other
 
     def count(self) -> dict[State, int]:
@@ -60,6 +61,7 @@ class StudyStatus:
         return {
             "study": self.study,
             "runs": len(self.runs),
+            "prepared": self.prepared,
             "counts": dict(self.count()),
             "tokens": tokens,
             "running": [
@@ -90,7 +92,12 @@ def study_status(
     """
     found = [_status(run, in_queue.get(run.run_id), tasks is not None) for run in plan.runs]
     return StudyStatus(
-        plan.file.name, tuple(found), tuple(tasks or ()), tasks is not None, _remaining(found, seconds_of)
+        study=plan.file.name,
+        runs=tuple(found),
+        tasks=tuple(tasks or ()),
+        queue_known=tasks is not None,
+        prepared=plan.prepared,
+        remaining_seconds=_remaining(found, seconds_of),
     )
 
 

@@ -58,6 +58,8 @@ def describe(found: StudyStatus) -> str:
     for (number, state, reason), count in waiting.items():
         why = "" if reason == "None" else f" ({reason})"
         lines.append(f"job {number}: {count} {'task' if count == 1 else 'tasks'} {state}{why}")
+    if not found.prepared:
+        lines.append("note: the data are not prepared here (--data): which of these runs were trained cannot be known")
     if not found.queue_known:
         lines.append("no SLURM on PATH: by the records alone")
     at_work = sum(task.state == "RUNNING" for task in found.tasks) or len(running)

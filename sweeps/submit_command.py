@@ -6,6 +6,7 @@ from pathlib import Path
 from analysis.json_output import write_document
 from sweeps.cluster import load_cluster
 from sweeps.packing import rough_seconds
+from sweeps.slurm_queue import require
 from sweeps.study_arguments import add_study_arguments, plan_of_arguments
 from sweeps.submission import Submission, study_folder, submit_runs
 
@@ -47,7 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Submits. Raises InputError for bad input, and with SLURM's reason where it refuses."""
-    cluster = load_cluster(options.cluster)  # its mistakes first: a plan may take seconds
+    cluster = load_cluster(options.cluster)  # its mistakes first: a plan may take seconds, and its data minutes
+    require()
     plan = plan_of_arguments(options, prepare=True)
     submission = submit_runs(plan, plan.of("family"), cluster, seconds_of=rough_seconds(cluster.gpu_count > 0))
     document = {

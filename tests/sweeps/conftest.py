@@ -21,7 +21,7 @@ def data_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write_study(tmp_path: Path) -> WriteStudy:
     """`write_study(seeds=2, steps=(40, 60))`: a study file of two trunks with two horizons each."""
 
-    def write(seeds: int = 5, steps: tuple[int, ...] = (40, 60, 80, 100, 120, 160), name: str = "tiny") -> Path:
+    def write(seeds: int = 5, steps: tuple[int, ...] = (40, 48, 56, 64, 72, 80), name: str = "tiny") -> Path:
         grid = {"seed": list(range(seeds)), "horizon.steps": list(steps)}
         path = tmp_path / f"{name}.yaml"
         path.write_text(yaml.safe_dump({"title": "tiny runs", "fixed": FIXED, "family": [{"grid": grid}]}))

@@ -19,7 +19,7 @@ from train import checkpoint
 from train.errors import InputError
 from train.records import read_record
 
-STEPS = (40, 800, 820)
+STEPS = (40, 600, 620)
 
 
 @pytest.fixture
@@ -104,21 +104,18 @@ def test_lanes_share_the_gpus_of_a_job_in_turn(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.slow
-def test_a_killed_worker_and_a_time_limit_cost_nothing(
+def test_a_preemption_and_a_time_limit_cost_nothing(
     plan: Plan, plan_study: PlanStudy, start: Callable[[], subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     task = start()
-    first = wait_for_step(plan.runs[1], 60, task)
-    kill(plan.runs[1], first)
-    wait_for_step(plan.runs[1], 100, task, after=first)
+    wait_for_step(plan.runs[1], 60, task)
     task.send_signal(signal.SIGTERM)  # a preemption, from which it is spared: it saves and goes on
-    while not any(found.step >= 100 for found in checkpoint.find(plan.runs[1].folder)):
+    while not any(found.step >= 60 for found in checkpoint.find(plan.runs[1].folder)):
         assert task.poll() is None, task.communicate()
     task.send_signal(signal.SIGUSR2)
     _, errors = task.communicate(timeout=60)
     assert task.returncode == 0, errors
     assert (tmp_path / "asked").read_text() == "requeue 17\n"
-    assert "its process was killed by SIGKILL" in errors
     assert "the time limit is near: saving" in errors
     assert read_record(plan.runs[1].folder)["status"] == "preempted"
     assert not plan.runs[2].folder.exists()

@@ -23,15 +23,15 @@ def test_a_chain_is_a_trunk_in_the_order_of_its_horizons(plan: Plan) -> None:
     assert len(found) == 5
     for chain in found:
         assert len({run.config.seed for run in chain.runs}) == 1
-        assert [run.config.schedule.total_steps for run in chain.runs] == [40, 60, 80, 100, 120, 160]
+        assert [run.config.schedule.total_steps for run in chain.runs] == [40, 48, 56, 64, 72, 80]
         assert [run.parent for run in chain.runs] == [None, *(run.run_id for run in chain.runs[:-1])]
         assert chain.seconds == sum(run.new_tokens for run in chain.runs)
 
 
 def test_what_is_left_of_a_trunk_is_one_chain(plan: Plan) -> None:
-    left = [run for run in plan.runs if run.config.schedule.total_steps in (60, 120) and run.config.seed < 2]
+    left = [run for run in plan.runs if run.config.schedule.total_steps in (48, 72) and run.config.seed < 2]
     found = chains(plan, left[::-1], lambda run: 1.0)
-    assert [[run.config.schedule.total_steps for run in chain.runs] for chain in found] == [[60, 120], [60, 120]]
+    assert [[run.config.schedule.total_steps for run in chain.runs] for chain in found] == [[48, 72], [48, 72]]
 
 
 def test_the_longest_first_into_the_emptiest() -> None:
