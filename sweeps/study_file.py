@@ -1,29 +1,17 @@
 """Reads a study file. A mistake is one line that names the file, its line, and the mend."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
 from sweeps.study import Study
+from sweeps.yaml_document import Place, line_of, parse_document, read_text
 from train.errors import InputError
 
 PACKAGED = "sweeps.studies"
-Place = Sequence[str | int]
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2's booleans: `off` is a word, as in `logging.wandb: off`."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:bool" or first in "tTfF"]
-    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
+EXPECTED = "a study is a mapping with title, family and targets; see windtunnel sweep plan --help"
 
 
 @dataclass(frozen=True)
@@ -55,97 +43,13 @@ def load_study(name: str) -> StudyFile:
                 f"{name}: no such study (there are: {', '.join(named_studies())}); or name a file that ends in .yaml"
             )
         path = _packaged() / f"{name}.yaml"
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise InputError(f"{path}: cannot be read ({reason})") from None
-    return parse_study(text, path)
+    return parse_study(read_text(path), path)
 
 
 def parse_study(text: str, path: Path) -> StudyFile:
     """The study in a text. Raises InputError naming the line."""
-    try:
-        root = yaml.compose(text, _Loader)
-        content = yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise InputError(
-            f"{where}: not YAML: {getattr(error, 'problem', None) or str(error).splitlines()[0]}"
-        ) from None
-    except ValueError as error:  # an impossible date, for one
-        raise InputError(f"{path}: not YAML: {error}") from None
-    if root is None or not isinstance(content, dict):
-        raise InputError(
-            f"{path}: a study is a mapping with title, family and targets; see windtunnel sweep plan --help"
-        )
-    _refuse_twins(root, path)
-    try:
-        study = Study.model_validate(content)
-    except ValidationError as error:
-        raise _first_mistake(error, root, path) from None
-    return StudyFile(path.stem, path, text, study, root)
-
-
-def line_of(root: yaml.Node, place: Place) -> int:
-    """The line (from 1) of the deepest part of a place that the file has."""
-    node, line = root, root.start_mark.line
-    for step in place:
-        if isinstance(node, yaml.MappingNode):
-            found = [(key, value) for key, value in node.value if key.value == str(step)]
-            if not found:
-                continue  # a member of a union, which is no place in the file
-            key, node = found[0]
-            line = key.start_mark.line
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-            node = node.value[step]
-            line = node.start_mark.line
-    return int(line) + 1
-
-
-def _refuse_twins(node: yaml.Node, path: Path) -> None:
-    """Of two equal keys YAML would silently take the last."""
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if key.value in seen:
-                raise InputError(f"{path}:{key.start_mark.line + 1}: {key.value} stands here for the second time")
-            seen.add(key.value)
-            _refuse_twins(value, path)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _refuse_twins(value, path)
-
-
-def _first_mistake(error: ValidationError, root: yaml.Node, path: Path) -> InputError:
-    mistakes = error.errors(include_url=False)
-    # A union complains once for each member: the deepest complaint is about what was most nearly meant.
-    first = max(mistakes, key=lambda mistake: (len(mistake["loc"]), mistake["type"] == "extra_forbidden"))
-    place = first["loc"]
-    name = ".".join(str(part) for part in place if not str(part).startswith(("list[", "LogRange", "function-")))
-    message = str(first.get("ctx", {}).get("error", first["msg"]))
-    if first["type"] == "extra_forbidden":
-        message = f"no such key; there are {', '.join(_known(place))}"
-    elif first["type"] == "missing":
-        message = "must be given"
-    where = f"{path}:{line_of(root, place)}"
-    return InputError(" ".join(f"{where}: {name}: {message}".replace(": : ", ": ").split()))
-
-
-def _known(place: Place) -> list[str]:
-    model: Any = Study
-    for step in place[:-1]:
-        annotation = (
-            model.model_fields[step].annotation if isinstance(step, str) and step in model.model_fields else None
-        )
-        for part in getattr(annotation, "__args__", (annotation,)):
-            inner = getattr(part, "__args__", (part,))[0]
-            if isinstance(inner, type) and hasattr(inner, "model_fields"):
-                model = inner
-    return [field.alias or name for name, field in model.model_fields.items()]
+    document = parse_document(text, path, EXPECTED)
+    return StudyFile(path.stem, path, text, document.typed(Study), document.root)
 
 
 def _packaged() -> Path:

@@ -1,5 +1,6 @@
 """A study of runs small enough to train in a test: three horizons on one trunk, which is one chain of three runs."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,14 @@ FIXED: dict[str, Any] = {
     "size.head_count": 2,
     "schedule.warmup_tokens": 1024,
     "optimizer.tokens_per_step": 128,
+    "optimizer.rate": 6e-3,
     "data.sequence_length": 32,
     "data.evaluation_tokens": 1024,
     "parametrization.embedding_std": 1,
     "logging.every_steps": 4,
 }
+WriteStudy = Callable[..., Path]
+PlanStudy = Callable[..., Plan]
 
 
 def write_study(

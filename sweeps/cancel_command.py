@@ -1,0 +1,31 @@
+"""`windtunnel sweep cancel`: a study's jobs out of SLURM's queue. What was trained is kept; submit goes on from it."""
+
+import argparse
+
+from sweeps.slurm_queue import cancel, study_tasks
+from sweeps.study_arguments import add_study_arguments
+from sweeps.study_file import load_study
+from sweeps.submission import study_folder
+
+EXAMPLE = """example:
+  windtunnel sweep cancel ladder.yaml"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `windtunnel sweep cancel`."""
+    parser.epilog = EXAMPLE
+    add_study_arguments(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Cancels. Raises InputError for bad input, and with SLURM's reason where it refuses."""
+    name = load_study(options.study).name
+    tasks = study_tasks(name, study_folder(options.runs, name))
+    if not tasks:
+        print(f"{name}: nothing in the queue")
+        return 0
+    jobs = sorted({task.job for task in tasks})
+    cancel(jobs)
+    what = f"{len(tasks)} {'task' if len(tasks) == 1 else 'tasks'}"
+    print(f"{name}: cancelled {what} of {'job' if len(jobs) == 1 else 'jobs'} {', '.join(map(str, jobs))}")
+    return 0

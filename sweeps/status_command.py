@@ -1,0 +1,77 @@
+"""`windtunnel sweep status`: how far a study is."""
+
+import argparse
+from collections import Counter
+
+from analysis.json_output import write_document
+from sweeps.packing import rough_seconds
+from sweeps.slurm_queue import is_there, study_tasks
+from sweeps.status import StudyStatus, study_status
+from sweeps.study_arguments import add_study_arguments, plan_of_arguments
+from sweeps.submission import queued_runs, study_folder
+
+EXAMPLE = """\
+By the records and SLURM's queue alone, from any machine that sees both; without SLURM, by the records.
+  queued    waits in the queue or in a task that runs
+  stopped   was begun, has no process and is not in the queue: submit or run the study again
+  missing   never begun and not in the queue
+
+examples:
+  windtunnel sweep status ladder.yaml
+  windtunnel sweep status ladder.yaml --json -"""
+MOST_SHOWN = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `windtunnel sweep status`."""
+    parser.epilog = EXAMPLE
+    add_study_arguments(parser)
+    parser.add_argument("--json", metavar="PATH", help="write the answer as JSON; - for standard output")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints the status. Raises InputError for bad input, and with SLURM's reason where it does not answer."""
+    plan = plan_of_arguments(options)
+    folder = study_folder(options.runs, plan.file.name)
+    tasks = study_tasks(plan.file.name, folder) if is_there() else None
+    found = study_status(plan, rough_seconds(on_gpu=False), tasks, queued_runs(folder, tasks or ()))
+    if not write_document(found.document(), options.json):
+        print(describe(found))
+    return 0
+
+
+def describe(found: StudyStatus) -> str:
+    """The status for people."""
+    document = found.document()
+    counts = ", ".join(f"{number} {state}" for state, number in found.count().items() if number)
+    done, planned = document["tokens"]["done"], document["tokens"]["planned"]
+    lines = [f"{found.study}: {len(found.runs)} runs: {counts}"]
+    lines.append(f"tokens: {done:,} of {planned:,} ({done / max(1, planned):.0%})")
+    running = found.of("running")
+    for each in running[:MOST_SHOWN]:
+        job = f"  job {each.task.name}" if each.task else ""
+        lines.append(f"running  {each.run.run_id}  step {each.step}/{each.run.config.schedule.total_steps}{job}")
+    if len(running) > MOST_SHOWN:
+        lines.append(f"running  and {len(running) - MOST_SHOWN} more")
+    lines += [f"failed   {each.run.run_id}  {each.error or 'it does not say why'}" for each in found.of("failed")]
+    waiting = Counter((task.job, task.state, task.reason) for task in found.tasks)
+    for (number, state, reason), count in waiting.items():
+        why = "" if reason == "None" else f" ({reason})"
+        lines.append(f"job {number}: {count} {'task' if count == 1 else 'tasks'} {state}{why}")
+    if not found.prepared:
+        lines.append("note: the data are not prepared here (--data): which of these runs were trained cannot be known")
+    if not found.queue_known:
+        lines.append("no SLURM on PATH: by the records alone")
+    at_work = sum(task.state == "RUNNING" for task in found.tasks) or len(running)
+    if found.remaining_seconds:
+        left = f"about {_duration(found.remaining_seconds)} of work left"
+        if at_work > 1:
+            left += f", {_duration(found.remaining_seconds / at_work)} with the {at_work} that run now"
+        lines.append(left)
+    return "\n".join(lines)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
