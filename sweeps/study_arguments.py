@@ -1,0 +1,27 @@
+"""What every verb on a study takes: the study, and where its runs and data lie."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from sweeps.plan import Plan, make_plan
+from sweeps.study_file import load_study, named_studies
+
+
+def add_study_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "study",
+        metavar="STUDY",
+        help=f"a file that ends in .yaml, or one of {', '.join(named_studies()) or 'those that come with windtunnel'}",
+    )
+    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs lie (default: runs)")
+    parser.add_argument("--data", type=Path, default=Path("data"), metavar="DIR", help="prepared data (default: data)")
+
+
+def plan_of_arguments(options: argparse.Namespace, prepare: bool = False) -> Plan:
+    """The plan of the study that was named; `prepare` makes its data where they are not there. Raises InputError."""
+    return make_plan(load_study(options.study), options.runs, options.data, prepare=prepare, progress=_tell)
+
+
+def _tell(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
