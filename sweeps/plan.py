@@ -15,13 +15,13 @@ from sweeps.resolution import Resolver
 from sweeps.study import Block
 from sweeps.study_file import StudyFile
 from sweeps.trunks import chain
-from train.batches import order_of
 from train.configuration import RunConfig
 from train.data.corpus import Corpus
 from train.errors import InputError
 from train.identity import run_id
 from train.request import RunRequest
 from train.resolve import UNPREPARED
+from train.run_order import order_of
 
 Role = Literal["family", "target"]
 MOST_RUNS = 100_000
@@ -205,7 +205,7 @@ def _linked(configs: dict[str, RunConfig], roles: dict[str, Role]) -> tuple[Plan
     names = sorted(configs, key=lambda name: roles[name] == "target")  # stable: the file's order within a role
     resolved = [configs[name] for name in names]
     family = sum(roles[name] == "family" for name in names)
-    links = [*chain(resolved[:family]), *chain(resolved)[family:]]
+    links = chain(resolved, family)
     kept: dict[int, set[int]] = {}
     for link in links:
         if link is not None:

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from train import checkpoint
-from train.batches import order_of
 from train.configuration import RunConfig
 from train.counts import corpus_summary, counts
 from train.data.corpus import Corpus
@@ -20,6 +19,7 @@ from train.identity import scientific_hash
 from train.lineage import Parent
 from train.provenance import provenance
 from train.records import KINDS, RunRecord, now, read_metrics
+from train.run_order import order_of
 
 
 @dataclass(frozen=True)
