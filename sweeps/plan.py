@@ -36,6 +36,7 @@ class PlannedRun:
     config: RunConfig  # with the checkpoints that others go on from among its milestones
     parent: str | None
     parent_step: int
+    asked_checkpoint_steps: tuple[int, ...] = ()  # those that the study file asks for, which are kept for good
 
     @property
     def folder(self) -> Path:
@@ -224,6 +225,7 @@ def _linked(configs: dict[str, RunConfig], roles: dict[str, Role]) -> tuple[Plan
                 config=replace(config, logging=replace(config.logging, checkpoint_steps=steps)),
                 parent=names[link.parent] if link else None,
                 parent_step=link.step if link else 0,
+                asked_checkpoint_steps=config.logging.checkpoint_steps,
             )
         )
     return tuple(runs)
