@@ -13,6 +13,7 @@ from train.errors import InputError
 # Verbs with their own parser. Modules load only when their verb is used, so that `--help` is instant.
 VERBS = {
     "data prepare": ("train.data.command", "text or a synthetic source -> token shards and a manifest"),
+    "sweep plan": ("sweeps.plan_command", "every run of a study, and what all of it costs"),
     "table": ("analysis.table_command", "the run table of a folder of runs, a CSV or Parquet file, or W&B"),
     "laws": ("analysis.laws_command", "the catalogue of laws: formula, columns, citation, grid"),
     "fit": ("analysis.fit_command", "fit a law to a table"),
