@@ -87,7 +87,7 @@ def _gpus(plan: Plan, rental: Rental) -> Machine:
         )
     assumption = (
         f"hours on {rental.words} assume {ASSUMED_SHARE_OF_PEAK:.0%} of the published "
-        f"{rental.gpu.bf16_flops_per_second / 1e12:.4g} TFLOP/s (bf16, dense) and a run on each GPU; nothing is measured"
+        f"{rental.gpu.bf16_flops_per_second / 1e12:.4g} TFLOP/s (bf16, dense) and a run a GPU; nothing is measured"
     )
     return Machine(rental.words, rental.count, published_paces(shapes, rental.gpu), (assumption,))
 

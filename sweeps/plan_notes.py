@@ -21,12 +21,13 @@ LEAST_TOKENS_PER_PARAMETER = 5
 LEAST_TOKENS, TINY_PARAMETERS = 1_000_000, 3_000_000
 FARTHEST_COMPUTE = 30
 LEAST_EVALUATION_TOKENS = 131_072
-LARGEST_WARMUP_SHARE = 0.4
+LARGEST_WARMUP_SHARE = 0.5
 
 
 def notes_of(plan: Plan, fitted: Fitted, targets: Sequence[TargetPoint]) -> list[str]:
     return [
         *_of_the_family(fitted.runs),
+        *_of_the_rate(plan.of("family")),
         *([f"analysis.where: {fitted.undecided}: ratios are to the whole family"] if fitted.undecided else []),
         *_of_targets(targets),
         *_of_evaluation(plan.runs),
@@ -65,10 +66,6 @@ def _of_the_family(runs: Sequence[PlannedRun]) -> list[str]:
         notes.append(f"{_some(warming)}: warm-up takes over {LARGEST_WARMUP_SHARE:.0%} of the run")
     if len({run.config.schedule.shape for run in runs}) > 1:
         notes.append("schedules are mixed in one fit: their final losses differ by more than laws can carry")
-    largest = sizes[max(sizes)] if sizes else []
-    if len(sizes) > 1 and len({run.config.optimizer.rate for run in largest}) < 2:
-        name = compact(largest[0].parameters.non_embedding)
-        notes.append(f"the learning rate is checked nowhere here: vary optimizer.rate at the largest size, {name}")
     widths = {run.config.model.width for run in runs}
     if len(widths) > 1 and any(run.config.model.parametrization.name == "standard" for run in runs):
         by_width: dict[int, set[float]] = {}
@@ -77,6 +74,16 @@ def _of_the_family(runs: Sequence[PlannedRun]) -> list[str]:
         if len({frozenset(rates) for rates in by_width.values()}) == 1:
             notes.append("one rate for every width under the standard parametrization bends the axis of N: use mup")
     return notes
+
+
+def _of_the_rate(runs: Sequence[PlannedRun]) -> list[str]:
+    """Of all of the family: runs at other rates are there to check, and need not be fitted."""
+    most = max(run.parameters.total for run in runs)
+    largest = [run for run in runs if run.parameters.total == most]
+    if len({run.config.optimizer.rate for run in largest}) > 1 or all(run.parameters.total == most for run in runs):
+        return []
+    name = compact(largest[0].parameters.non_embedding)
+    return [f"the learning rate is checked nowhere here: vary optimizer.rate at the largest size, {name}"]
 
 
 def _of_targets(targets: Sequence[TargetPoint]) -> list[str]:
