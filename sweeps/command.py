@@ -13,10 +13,14 @@ from train.errors import InputError
 
 # Verbs with their own parser. Modules load only when their verb is used, so that `--help` is instant.
 VERBS = {
-    "study": ("sweeps.study_command", "the closed loop: train a family, fit, seal, train the targets, score, report"),
     "data prepare": ("train.data.command", "text or a synthetic source -> token shards and a manifest"),
+    "study": ("sweeps.study_command", "the closed loop: train a family, fit, seal, train the targets, score, report"),
+    "sweep plan": ("sweeps.plan_command", "every run of a study, and what all of it costs"),
     "sweep run": ("sweeps.run_command", "train what is missing of a study, with workers on this machine"),
-    "table": ("analysis.table_command", "the run table of a folder of runs, a CSV or Parquet file, or W&B"),
+    "sweep submit": ("sweeps.submit_command", "the family of a study as array jobs of SLURM"),
+    "sweep status": ("sweeps.status_command", "how far a study is, by its records and SLURM's queue"),
+    "sweep cancel": ("sweeps.cancel_command", "take a study out of SLURM's queue"),
+    "table": ("analysis.table_command", "the run table of a study, a folder of runs, a CSV or Parquet file, or W&B"),
     "laws": ("analysis.laws_command", "the catalogue of laws: formula, columns, citation, grid"),
     "fit": ("analysis.fit_command", "fit a law to a table"),
     "rank": ("analysis.rank_command", "laws ranked by held-out error and coverage, over growing compute"),
@@ -28,9 +32,6 @@ VERBS = {
     "approaches": ("analysis.approaches_command", "the three Chinchilla approaches side by side"),
     "optimum": ("analysis.optimum_command", "the best size and tokens for a budget"),
     "report": ("analysis.report_command", "one page: the checklist of a fit, and its figures as SVG and PNG"),
-    "sweep submit": ("sweeps.submit_command", "the family of a study as array jobs of SLURM"),
-    "sweep status": ("sweeps.status_command", "how far a study is, by its records and SLURM's queue"),
-    "sweep cancel": ("sweeps.cancel_command", "take a study out of SLURM's queue"),
     "export": ("train.export", "a run -> a model folder that transformers loads"),
     "wandb push": ("train.wandb_mirror", "rebuild W&B runs from records"),
     "doctor": ("train.doctor", "what this machine is good for"),

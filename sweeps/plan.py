@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import compress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,18 +12,18 @@ from numpy.typing import NDArray
 
 from analysis.where import choose_rows
 from models.accounting import ParameterCount, count_parameters, flops_per_token
-from sweeps.cells import block_cells, count_cells
+from sweeps.block_place import BlockPlace
+from sweeps.cells import Settings, block_cells, count_cells
 from sweeps.resolution import Resolver
 from sweeps.study import Block
 from sweeps.study_file import StudyFile
 from sweeps.trunks import chain
-from train.batches import order_of
 from train.configuration import RunConfig
 from train.data.corpus import Corpus
 from train.errors import InputError
 from train.identity import run_id
-from train.request import RunRequest
 from train.resolve import UNPREPARED
+from train.run_order import order_of
 
 Role = Literal["family", "target"]
 MOST_RUNS = 100_000
@@ -127,30 +128,22 @@ def _block_runs(
 ) -> list[RunConfig]:
     found: list[RunConfig] = []
     for number, block in enumerate(blocks):
-        requests: list[RunRequest] = []
-        for cell in block_cells(block):
-            try:
-                requests.append(resolver.request({**file.study.fixed, **cell}))
-            except InputError as error:
-                raise _placed(file, section, number, error) from None
+        place = BlockPlace(file, section, number)
+        cells = list(block_cells(block))
+        requests = [place.named(cell, resolver.request, {**file.study.fixed, **cell}) for cell in cells]
         if prepare:
             resolver.prepare_data(requests, progress)
-        configs = []
-        for request in requests:
-            try:
-                configs.append(resolver.config(request))
-            except InputError as error:
-                raise _placed(file, section, number, error) from None
+        configs = [place.named(cell, resolver.config, request) for cell, request in zip(cells, requests, strict=True)]
         if block.where is not None:
             try:
-                kept = choose_rows(block.where, columns_of(configs), len(configs))
+                kept = choose_rows(block.where, columns_of(configs), len(configs)).tolist()
             except InputError as error:
                 raise file.fault((section, number, "where"), f"where: {error}") from None
-            configs = [config for config, keep in zip(configs, kept, strict=True) if keep]
+            cells, configs = list(compress(cells, kept)), list(compress(configs, kept))
         configs = [_grouped(config, file) for config in configs]
         if not configs:
             raise file.fault((section, number, "where"), f"{section}: no run is left of {len(requests)}")
-        _refuse_unreadable(file, section, number, configs)
+        _refuse_unreadable(place, cells, configs)
         found += configs
     return found
 
@@ -196,20 +189,18 @@ def _row(config: RunConfig) -> dict[str, float | str]:
     }
 
 
-def _refuse_unreadable(file: StudyFile, section: str, number: int, configs: Sequence[RunConfig]) -> None:
+def _refuse_unreadable(place: BlockPlace, cells: Sequence[Settings], configs: Sequence[RunConfig]) -> None:
     """The longest run of each data set must find tokens enough, before the first is trained."""
-    longest: dict[object, RunConfig] = {}
-    for config in configs:
+    longest: dict[object, tuple[Settings, RunConfig]] = {}
+    for cell, config in zip(cells, configs, strict=True):
         data = config.data
         if data.content_hash != UNPREPARED:
             key = (data, config.sequences_per_step)
-            if key not in longest or config.total_tokens > longest[key].total_tokens:
-                longest[key] = config
-    for config in longest.values():
-        try:
-            order_of(config, Corpus(Path(config.runtime.data_directory) / config.data.folder))
-        except InputError as error:
-            raise _placed(file, section, number, error) from None
+            if key not in longest or config.total_tokens > longest[key][1].total_tokens:
+                longest[key] = (cell, config)
+    for cell, config in longest.values():
+        corpus = Corpus(Path(config.runtime.data_directory) / config.data.folder)
+        place.named(cell, order_of, config, corpus)
 
 
 def _linked(configs: dict[str, RunConfig], roles: dict[str, Role]) -> tuple[PlannedRun, ...]:
@@ -217,7 +208,7 @@ def _linked(configs: dict[str, RunConfig], roles: dict[str, Role]) -> tuple[Plan
     names = sorted(configs, key=lambda name: roles[name] == "target")  # stable: the file's order within a role
     resolved = [configs[name] for name in names]
     family = sum(roles[name] == "family" for name in names)
-    links = [*chain(resolved[:family]), *chain(resolved)[family:]]
+    links = chain(resolved, family)
     kept: dict[int, set[int]] = {}
     for link in links:
         if link is not None:
@@ -240,17 +231,3 @@ def _linked(configs: dict[str, RunConfig], roles: dict[str, Role]) -> tuple[Plan
             )
         )
     return tuple(runs)
-
-
-def _placed(file: StudyFile, section: str, number: int, error: InputError) -> InputError:
-    """The error with the line of the setting that it begins with, where the file has it, else of its block."""
-    key = str(error).split("=")[0].split(":")[0].strip()
-    block = (file.study.family if section == "family" else file.study.targets)[number]
-    if key in file.study.fixed:
-        return file.fault(("fixed", key), str(error))
-    if key in block.grid:
-        return file.fault((section, number, "grid", key), str(error))
-    for place, row in enumerate(block.rows or ()):
-        if key in row:
-            return file.fault((section, number, "rows", place, key), str(error))
-    return file.fault((section, number), str(error))

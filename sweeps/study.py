@@ -86,7 +86,7 @@ class Budget(_Strict):
 
     tokens: Count | None = None
     flops: Number | None = None
-    hours: Number | None = None  # on the machine at hand, of all its workers together
+    hours: Number | None = None  # by the clock, with all workers of the machine at hand
     disk_gigabytes: Number | None = None
 
 

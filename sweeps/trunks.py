@@ -6,7 +6,6 @@ that checkpoint exists. A run whose checkpoint is gone is trained from an earlie
 the same, bit for bit, and so is its identity.
 """
 
-import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -41,18 +40,22 @@ def trunk_key(config: RunConfig) -> str:
     return json.dumps(scientific(replace(config, schedule=plateau)), sort_keys=True)
 
 
-def chain(configs: Sequence[RunConfig]) -> list[Link | None]:
+def chain(configs: Sequence[RunConfig], family: int | None = None) -> list[Link | None]:
     """The link of every run, None where it starts from scratch. Earlier runs in the sequence come first among those
-    whose decays start together.
+    whose decays start together. The first `family` of them (None: all) go on from each other alone.
     """
+    family = len(configs) if family is None else family
     trunks: dict[str, list[int]] = {}
     for place, config in enumerate(configs):
         trunks.setdefault(trunk_key(config), []).append(place)
     links: list[Link | None] = [None] * len(configs)
     for places in trunks.values():
         places.sort(key=lambda place: configs[place].schedule.decay_start)
-        for before, place in itertools.pairwise(places):
-            step = configs[before].schedule.decay_start
-            if step > 0:
-                links[place] = Link(before, step)
+        before: int | None = None
+        before_of_family: int | None = None
+        for place in places:
+            chosen = before_of_family if place < family else before
+            if chosen is not None and (step := configs[chosen].schedule.decay_start) > 0:
+                links[place] = Link(chosen, step)
+            before, before_of_family = place, place if place < family else before_of_family
     return links

@@ -70,7 +70,9 @@ def test_every_package_is_listed_for_installation() -> None:
     assert listed == present
 
 
-@pytest.mark.parametrize("module", ["train.records", "train.configuration", "models.accounting", "sweeps.command"])
+@pytest.mark.parametrize(
+    "module", ["train.records", "train.configuration", "models.accounting", "sweeps.command", "sweeps.plan"]
+)
 def test_light_modules_load_without_torch(module: str) -> None:
     script = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0

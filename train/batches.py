@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from train.configuration import RunConfig
 from train.data.corpus import Corpus
 from train.data.order import Order
 
@@ -22,17 +21,6 @@ from train.data.order import Order
 # it.
 LOCATED_SEQUENCES = 16_384
 DEVICE_SHARE = 0.25  # of free GPU memory that token shards may take
-
-
-def order_of(config: RunConfig, corpus: Corpus) -> Order:
-    """The order in which a run reads the corpus. Raises InputError where it would have to repeat data beyond
-    `data.max_epochs`.
-    """
-    data = config.data
-    windows = corpus.window_counts(data.sequence_length)
-    order = Order(config.seed, windows, data.sequence_length, data.weights, data.unique_tokens, data.max_epochs)
-    order.require(config.total_tokens)
-    return order
 
 
 class Batches:

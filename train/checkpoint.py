@@ -8,13 +8,13 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
+from typing import TYPE_CHECKING
 
 from train.errors import InputError
 from train.records import write_atomically
+
+if TYPE_CHECKING:
+    import torch
 
 HASH_LENGTH = 16
 _NAME = re.compile(r"step-(\d+)-([0-9a-f]{16})\.safetensors")
@@ -28,8 +28,10 @@ class Checkpoint:
     step: int
     content_hash: str
 
-    def load(self) -> dict[str, torch.Tensor]:
+    def load(self) -> "dict[str, torch.Tensor]":
         """Tensors by name, on the CPU. Raises InputError if the content is not what its name says."""
+        from safetensors.torch import load as load_tensors  # with torch, which a plan or a status does without
+
         try:
             content = self.path.read_bytes()
         except FileNotFoundError:
@@ -39,7 +41,9 @@ class Checkpoint:
         return load_tensors(content)
 
 
-def save(folder: Path, step: int, tensors: dict[str, torch.Tensor], run_id: str) -> Checkpoint:
+def save(folder: Path, step: int, tensors: "dict[str, torch.Tensor]", run_id: str) -> Checkpoint:
+    from safetensors.torch import save as save_tensors
+
     directory = Path(folder) / "checkpoints"
     directory.mkdir(exist_ok=True)
     content = save_tensors(tensors, metadata={"run_id": run_id, "step": str(step)})

@@ -78,6 +78,7 @@ def _is_group(path: Traversable) -> bool:
     return path.is_dir() and any(file.name.endswith(".yaml") for file in path.iterdir())
 
 
+@cache
 def choices(group: str) -> list[str]:
     """The files of a group, sizes by size."""
     files = (resources.files(CONFIG_MODULE) / group).iterdir()

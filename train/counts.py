@@ -3,10 +3,10 @@
 from dataclasses import asdict
 
 from models.accounting import count_parameters, flops_per_token
-from train.batches import order_of
 from train.configuration import RunConfig
 from train.data.corpus import Corpus
 from train.records import Json
+from train.run_order import order_of
 
 
 def counts(config: RunConfig, corpus: Corpus) -> Json:

@@ -7,6 +7,7 @@ value left out (`train.configuration`): equal science gives an equal id in any p
 import hashlib
 import json
 from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import Any
 
 from models.accounting import count_parameters
@@ -17,16 +18,26 @@ HASH_LENGTH = 10  # 40 bits: a million runs collide with probability .05 %, and 
 
 def scientific(node: Any) -> Any:
     """Plain nested data of the fields that decide a run's numbers."""
-    if is_dataclass(node) and not isinstance(node, type):
-        return {
-            f.name: scientific(getattr(node, f.name))
-            for f in fields(node)
-            if f.metadata.get("identity", True)
-            and not ("neutral" in f.metadata and getattr(node, f.name) == f.metadata["neutral"])
-        }
+    kind: Any = type(node)
+    known = _scientific_fields(kind)
+    if known is not None:
+        values = [(name, getattr(node, name), neutral) for name, neutral in known]
+        return {name: scientific(value) for name, value, neutral in values if not neutral or value != neutral[0]}
     if isinstance(node, tuple | list):
         return [scientific(item) for item in node]
     return node
+
+
+@cache  # asking a class for its fields costs more than reading them
+def _scientific_fields(kind: Any) -> tuple[tuple[str, tuple[Any, ...]], ...] | None:
+    """(name, (neutral value,) or ()) of the fields of a dataclass that decide numbers; None for any other type."""
+    if not is_dataclass(kind):
+        return None
+    return tuple(
+        (f.name, (f.metadata["neutral"],) if "neutral" in f.metadata else ())
+        for f in fields(kind)
+        if f.metadata.get("identity", True)
+    )
 
 
 def scientific_hash(config: RunConfig) -> str:

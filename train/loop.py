@@ -18,9 +18,10 @@ import torch.distributed as distributed
 from train import checkpoint
 from train.batches import Batches
 from train.curve import Curve
-from train.evaluation import Evaluation, milestone_steps
+from train.evaluation import Evaluation
 from train.fleet import Fleet
 from train.interruption import Interruption
+from train.milestones import milestone_steps
 from train.progress import Progress
 from train.records import RunRecord
 

@@ -3,14 +3,14 @@ once and exactly.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from models.accounting import count_parameters
 from models.configuration import ModelConfig
 from models.family import Shape, choose_shape, feedforward_width_of
 from train.configuration import DataConfig, OptimizerConfig, RunConfig
-from train.data.manifest import Manifest, load
+from train.data.manifest import load
 from train.data.mixture import PERIOD, apportion
 from train.data.prepare import planned_vocabulary, prepare
 from train.data.specification import DataSpec
@@ -40,25 +40,47 @@ def resolve(
     """The run to train and, for a branch, its parent. Prepares the data unless this is a dry run. Raises InputError."""
     if request.branch_from is not None:
         return _resolve_branch(request, overrides)
-    spec = data_spec(request.data)
-    folder = Path(request.runtime.data_directory) / spec.folder_name
     if not request.dry_run:
-        folder = prepare(spec, Path(request.runtime.data_directory), progress=progress)
+        prepare(data_spec(request.data), Path(request.runtime.data_directory), progress=progress)
+    return configuration(request, find_data(request.data, Path(request.runtime.data_directory))), None
+
+
+@dataclass(frozen=True)
+class FoundData:
+    """The data set that was asked for, as far as it is there."""
+
+    folder_name: str
+    domains: int
+    vocabulary_size: int
+    content_hash: str
+
+
+def find_data(data: DataRequest, data_directory: Path) -> FoundData:
+    """What `configuration` needs to know of the data. Raises InputError where they cannot be prepared or read."""
+    spec = data_spec(data)
+    folder = data_directory / spec.folder_name
     manifest = load(folder) if folder.exists() else None
-    model = _model(request, manifest.vocabulary_size if manifest else planned_vocabulary(spec))
+    return FoundData(
+        folder.name,
+        len(spec.sources),
+        manifest.vocabulary_size if manifest else planned_vocabulary(spec),
+        manifest.content_hash if manifest else UNPREPARED,
+    )
+
+
+def configuration(request: RunRequest, data: FoundData) -> RunConfig:
+    """The run to train, of one that is no branch. Raises InputError."""
+    model = _model(request, data.vocabulary_size)
     schedule = _schedule(request, model)
     _refuse_lost_checkpoints(request.logging.checkpoint_steps, schedule)
-    return (
-        RunConfig(
-            model=model,
-            optimizer=_optimizer(request),
-            schedule=schedule,
-            data=_data(request.data, len(spec.sources), manifest, model.vocabulary_size, folder.name),
-            seed=request.seed,
-            runtime=request.runtime,
-            logging=request.logging,
-        ),
-        None,
+    return RunConfig(
+        model=model,
+        optimizer=_optimizer(request),
+        schedule=schedule,
+        data=_data(request.data, data),
+        seed=request.seed,
+        runtime=request.runtime,
+        logging=request.logging,
     )
 
 
@@ -84,19 +106,19 @@ def _weights(weights: tuple[float, ...] | None, domains: int) -> tuple[float, ..
     return tuple(float(count) / PERIOD for count in shares) if domains > 1 else None
 
 
-def _data(data: DataRequest, domains: int, manifest: Manifest | None, vocabulary_size: int, folder: str) -> DataConfig:
+def _data(data: DataRequest, found: FoundData) -> DataConfig:
     if data.sequence_length < 1:
         raise InputError(f"data.sequence_length={data.sequence_length}: needs at least 1 token")
     return DataConfig(
-        content_hash=manifest.content_hash if manifest else UNPREPARED,
-        vocabulary_size=vocabulary_size,
+        content_hash=found.content_hash,
+        vocabulary_size=found.vocabulary_size,
         sequence_length=data.sequence_length,
-        weights=_weights(data.weights, domains),
+        weights=_weights(data.weights, found.domains),
         unique_tokens=data.unique_tokens,
         max_epochs=data.max_epochs,
         evaluation_tokens=data.evaluation_tokens,
         spec=data.spec,
-        folder=folder,
+        folder=found.folder_name,
     )
 
 

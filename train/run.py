@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from models.accounting import flops_per_token
-from train.batches import Batches, order_of
+from train.batches import Batches
 from train.configuration import RunConfig
 from train.curve import Curve
 from train.data.corpus import Corpus
@@ -28,6 +28,7 @@ from train.loop import Ending, Loop
 from train.peak import gemm_flops_per_second
 from train.progress import Progress
 from train.records import FINAL, Json, RunRecord, Status, now, read_metrics, read_record, read_timings
+from train.run_order import order_of
 from train.start import Start, begin, decide_start, refuse_collision, refuse_untrainable
 from train.wandb_mirror import follow_beside, push
 

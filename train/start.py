@@ -7,19 +7,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from train import checkpoint
-from train.batches import order_of
 from train.configuration import RunConfig
 from train.counts import corpus_summary, counts
 from train.data.corpus import Corpus
 from train.data.evaluation_windows import evaluation_windows
 from train.device import Numerics, Ranks, decide_numerics, device_name, differences
 from train.errors import InputError
-from train.evaluation import milestone_steps
 from train.fleet import refuse_mixed_shapes
 from train.identity import scientific_hash
 from train.lineage import Parent
+from train.milestones import milestone_steps
 from train.provenance import provenance
 from train.records import KINDS, RunRecord, now, read_metrics
+from train.run_order import order_of
 
 
 @dataclass(frozen=True)

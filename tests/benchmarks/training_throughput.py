@@ -16,7 +16,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from models.accounting import count_parameters, flops_per_token
-from train.batches import Batches, order_of
+from train.batches import Batches
 from train.compose import compose
 from train.configuration import RunConfig
 from train.data.corpus import Corpus
@@ -26,6 +26,7 @@ from train.peak import gemm_flops_per_second
 from train.records import read_record
 from train.resolve import resolve
 from train.run import run_folder, train_runs
+from train.run_order import order_of
 
 SIZES = {"12k": 60, "200k": 20, "3m": 3}  # size: steps per turn
 TURNS = 7

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from train import loop as training_loop
-from train.evaluation import milestone_steps
+from train.milestones import milestone_steps
 from train.records import read_metrics, read_record, read_timings
 from train.run import run_folder, train_runs
 
