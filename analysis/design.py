@@ -1,6 +1,7 @@
-"""Whether a table's design can tell a law's parameters apart at all: one size, one budget or one ratio cannot.
+"""Whether a table's design can tell a law's parameters apart at all: one size, one budget or one ratio cannot, nor two
+sizes those of a power law with a constant.
 
-Legend: P points.
+Legend: P points, R places among the parameters, K parameters.
 """
 
 from typing import Literal
@@ -8,11 +9,14 @@ from typing import Literal
 import numpy as np
 
 from analysis.law import Array, Columns, Law
+from analysis.problem import Problem
+from analysis.starts import thinned
 
 DesignStatus = Literal["one_size", "one_budget", "one_ratio", "too_few_points"]
 # A direction in (log N, log D) along which the points spread by less than this does not count as varied.
 SPREAD = 0.03
 SCALE_COLUMNS = ("N", "D", "C", "M")
+RANK = 1e-9  # of the largest singular value of the scaled derivatives: below it they are linearly dependent
 
 
 def design_fault(
@@ -47,6 +51,25 @@ def design_fault(
     if _residual_spread(log_N, log_D) < SPREAD:
         return "one_ratio", f"D follows from N in this table; {law.name} needs them varied apart: {law.grid}"
     return None
+
+
+def rank_fault(problem: Problem, internal_RK: Array) -> tuple[DesignStatus, str] | None:
+    """Why these points cannot determine all parameters whatever their losses are, or None: at none of these places
+    (R, K) are the law's derivatives by its parameters linearly independent.
+    """
+    few, law = thinned(problem), problem.law
+    _, jacobian_RKP = few.coordinates.predict_with_jacobian(internal_RK, few.columns)
+    jacobian_RKP = np.nan_to_num(jacobian_RKP)
+    size_RK1 = np.sqrt(np.sum(jacobian_RKP**2, axis=2, keepdims=True))
+    singular_RK = np.linalg.svd(jacobian_RKP / np.maximum(size_RK1, 1e-300), compute_uv=False)
+    rank = int(np.max(np.sum(singular_RK > RANK * singular_RK[:, :1], axis=1), initial=0))
+    if rank >= law.num_parameters:
+        return None
+    counted = ", ".join(f"{len(np.unique(column))} values of {name}" for name, column in problem.columns.items())
+    return "too_few_points", (
+        f"{counted}: whatever the losses, they determine {rank} of the {law.num_parameters} parameters of {law.name}; "
+        f"it needs {law.grid}"
+    )
 
 
 def _constant(log_P: Array) -> bool:

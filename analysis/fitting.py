@@ -12,12 +12,12 @@ import numpy as np
 from analysis.absolute_deviations import sharpen
 from analysis.bootstrap import bootstrap_replicates, percentile_intervals
 from analysis.coordinates import AT_BOUND
-from analysis.design import SCALE_COLUMNS, design_fault
+from analysis.design import SCALE_COLUMNS, design_fault, rank_fault
 from analysis.fit_document import INTERVAL_LEVEL, REFUSED, Certificate, Fit, Points, Status
 from analysis.law import Array, Columns, Law, require_columns
 from analysis.levenberg_marquardt import Solution
 from analysis.matching_columns import for_table
-from analysis.objective import Kind, Objective, parse_objective
+from analysis.objective import Objective, parse_objective
 from analysis.problem import Problem
 from analysis.profile import open_parameters, profile_parameters
 from analysis.seed_noise import seed_noise
@@ -27,8 +27,10 @@ from train.errors import InputError
 
 __all__ = ["REFUSED", "Fit", "fit", "fit_batch", "global_optimum"]
 
-# Two starts agree when their objectives do to this share; the kinks of absolute deviations are met less sharply.
+# Two starts agree when their objectives do to this share (the kinks of absolute deviations are met less sharply), or to
+# this part of what a standard deviation of one parameter costs: in a flat valley no more can be told.
 AGREEMENT = {"huber": 1e-6, "mse": 1e-6, "lad": 1e-3}
+INVISIBLE = 1e-3
 # Starts this close in every internal coordinate, after the few points of a large table, have met.
 MET = 1e-4
 # Residuals smaller than this, in the objective's unit, are rounding.
@@ -85,7 +87,11 @@ def fit(
     if fault is not None:
         return replace(empty, status=fault[0], reason=fault[1], seconds=time.perf_counter() - began)
     problem = Problem.of(law, points.columns, points.target_P, points.weights_P, aim)
-    internal_K, certificate = global_optimum(problem, seed)
+    starts_RK = choose_starts(problem)
+    fault = rank_fault(problem, starts_RK)
+    if fault is not None:
+        return replace(empty, status=fault[0], reason=fault[1], seconds=time.perf_counter() - began)
+    internal_K, certificate = global_optimum(problem, seed, starts_RK)
     natural_K = problem.coordinates.to_natural(internal_K[None])[0]
     intervals: dict[str, tuple[float, float]] = {}
     method, replicates_KR = "none", None
@@ -127,13 +133,14 @@ def fit_batch(
     return problem.coordinates.to_natural(found.internal_RK), value_R
 
 
-def global_optimum(problem: Problem, seed: int = 0) -> tuple[Array, Certificate]:
-    """The best of the kept starts after two restarts near it, in internal coordinates (K,), with its certificate."""
-    kind = problem.objective.kind
-    rounding = np.shape(problem.target)[-1] * (ROUNDING if kind == "lad" else ROUNDING**2)
-    found = _from_starts(problem, choose_starts(problem))
+def global_optimum(problem: Problem, seed: int = 0, starts_RK: Array | None = None) -> tuple[Array, Certificate]:
+    """The best of the starts after two restarts near it, in internal coordinates (K,), with its certificate."""
+    kind, num_points = problem.objective.kind, np.shape(problem.target)[-1]
+    rounding = num_points * (ROUNDING if kind == "lad" else ROUNDING**2)
+    found = _from_starts(problem, choose_starts(problem) if starts_RK is None else starts_RK)
     independent_RK, decrement_R, value_R = found.internal_RK, found.decrement_R, problem.value(found.internal_RK)
-    if _agreeing(value_R, float(value_R.min()), kind, rounding) < 2:
+    share = max(AGREEMENT[kind], INVISIBLE / max(num_points - problem.law.num_parameters, 1))
+    if _agreeing(value_R, float(value_R.min()), share, rounding) < 2:
         more = _from_starts(problem, choose_starts(problem, 5 * KEPT)[KEPT:])
         independent_RK = np.concatenate([independent_RK, more.internal_RK])
         decrement_R = np.concatenate([decrement_R, more.decrement_R])
@@ -154,7 +161,7 @@ def global_optimum(problem: Problem, seed: int = 0) -> tuple[Array, Certificate]
     at_bound_K = (best_K <= coordinates.lower_K + AT_BOUND) | (best_K >= coordinates.upper_K - AT_BOUND)
     return best_K, Certificate(
         starts=len(value_R),
-        starts_agreeing=_agreeing(value_R, best_value, kind, rounding),
+        starts_agreeing=_agreeing(value_R, best_value, share, rounding),
         newton_decrement=decrement / max(best_value, rounding),
         at_bound=tuple(name for name, bound in zip(problem.law.names, at_bound_K, strict=True) if bound),
     )
@@ -180,8 +187,8 @@ def _from_starts(problem: Problem, start_RK: Array) -> Solution:
     )
 
 
-def _agreeing(value_R: Array, best: float, kind: Kind, rounding: float) -> int:
-    return int(np.sum(value_R <= best * (1 + AGREEMENT[kind]) + rounding))
+def _agreeing(value_R: Array, best: float, share: float, rounding: float) -> int:
+    return int(np.sum(value_R <= best * (1 + share) + rounding))
 
 
 def _verdict(certificate: Certificate, not_identified: tuple[str, ...]) -> tuple[Status, str]:

@@ -19,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.law import Array
+from analysis.levenberg_marquardt import Solution
 from analysis.problem import Problem
+from analysis.starts import choose_starts
 
 EFFICIENT_DELTA = 1.345
 # Declared thresholds below this share of a standard deviation are taken as this: absolute deviations all the same.
@@ -89,7 +91,7 @@ def _noise_at(problem: Problem, internal_RK: Array, delta_R1: Array, width_R1: A
     num_points = np.shape(problem.target)[-1]
     degrees = num_points - problem.law.num_parameters
     root_RP = np.sqrt(problem.rows(problem.weights, everyone))
-    found = problem.solve(internal_RK, [delta_R1], tolerance=1e-12)
+    found = _lowest(problem, internal_RK, delta_R1)
     residual_RP, jacobian_RKP = problem.residual(found.internal_RK, everyone)
     clipped_RP = np.clip(residual_RP, -delta_R1, delta_R1)
     with np.errstate(invalid="ignore"):  # squares: both are infinite
@@ -113,6 +115,18 @@ def _noise_at(problem: Problem, internal_RK: Array, delta_R1: Array, width_R1: A
         pseudo_RP=pseudo_RP,
         jacobian_RKP=jacobian_RKP,
     )
+
+
+def _lowest(problem: Problem, internal_RK: Array, delta_R1: Array) -> Solution:
+    """The optimum at that threshold. One fit is sought from its starts too: it may lie in another valley than the
+    optimum at the declared one. Replicates are near their own.
+    """
+    if len(internal_RK) > 1:
+        return problem.solve(internal_RK, [delta_R1], tolerance=1e-12)
+    start_RK = np.concatenate([internal_RK, choose_starts(problem)])
+    every = problem.solve(start_RK, [np.broadcast_to(delta_R1, (len(start_RK), 1))], tolerance=1e-12)
+    best = [int(np.argmin(every.value_R))]
+    return Solution(every.internal_RK[best], every.value_R[best], every.decrement_R[best], every.iterations)
 
 
 def is_noiseless(noise: ResidualNoise) -> bool:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from sweeps.cells import Settings
-from sweeps.study_file import Place, StudyFile
+from sweeps.study_file import StudyFile
+from sweeps.yaml_document import Place
 from train.errors import InputError
 
 Value = TypeVar("Value")

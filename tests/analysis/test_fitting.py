@@ -212,3 +212,27 @@ def test_a_fit_is_repeatable() -> None:
     first, second = (fit(table, law("chinchilla"), bootstrap=5) for _ in range(2))
     assert first.parameters == second.parameters
     assert first.intervals == second.intervals
+
+
+@pytest.mark.parametrize(("sizes", "tokens"), [(2, 5), (5, 2), (2, 2)])
+def test_two_sizes_or_two_horizons_are_refused_though_the_points_are_enough(sizes: int, tokens: int) -> None:
+    """E, A and alpha make the losses of two sizes in many ways, and every start agrees on one of them."""
+    size, token = np.meshgrid(np.geomspace(1e5, 1e7, sizes), np.geomspace(1e7, 1e9, tokens))
+    columns = {"N": np.tile(size.ravel(), 3), "D": np.tile(token.ravel(), 3)}
+    noise = 1 + 1e-3 * np.random.default_rng(0).standard_normal(len(columns["N"]))
+    loss = (1.2 + 400 / columns["N"] ** 0.35 + 400 / columns["D"] ** 0.35) * noise
+    found = fit(Table.of({**columns, "loss": loss}), law("chinchilla"))
+    assert found.status == "too_few_points"
+    assert found.parameters == {}
+    assert f"{sizes} values of N, {tokens} values of D" in found.reason
+
+
+def test_starts_in_one_flat_valley_agree() -> None:
+    """Where E runs towards zero the objective hardly moves: that is not identified, not a failure to converge."""
+    rng = np.random.default_rng(5)
+    size, token = (grid.ravel() for grid in np.meshgrid(np.geomspace(2e4, 8e4, 4), np.geomspace(4e4, 1.2e5, 3)))
+    columns = {"N": np.tile(size, 2), "D": np.tile(token, 2)}
+    loss = (1.8 / columns["N"] ** 0.03 + 25 / columns["D"] ** 0.28) * (1 + 0.006 * rng.standard_normal(24))
+    found = fit(Table.of({**columns, "loss": loss}), law("chinchilla"))
+    assert found.status == "not_identified"
+    assert "E" in found.not_identified
