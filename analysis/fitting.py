@@ -77,6 +77,7 @@ def fit(
         seconds=0.0,
         table_digest=table.digest,
         source=table.source,
+        named=table.named,
         seed_noise=noise,
         certificate=None,
         points=points,

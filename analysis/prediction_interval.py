@@ -39,7 +39,7 @@ def predict_interval(
     from analysis.chain import Chain
 
     if isinstance(fit, Chain):
-        return fit.interval(columns_at, level)
+        return fit.interval(columns_at, level, new_run=new_run)
     require_columns(fit.law, columns_at)
     at = {name: np.atleast_1d(np.asarray(columns_at[name], dtype=np.float64)) for name in fit.law.columns}
     for name, values_Q in at.items():

@@ -357,6 +357,21 @@ def test_a_run_that_was_fitted_is_no_held_out_run(tmp_path: Path) -> None:
 # --- the commands
 
 
+def test_the_source_of_a_fit_is_read_as_the_fit_read_it(tmp_path: Path) -> None:
+    """Its columns have other names: neither the seal nor the score is told again which is N."""
+    rows = [(n, d / 1e6, y) for n, d, y in zip(SIZES, TOKENS, losses(SIZES, TOKENS, 0.003), strict=True)]
+    source, output = write_csv(tmp_path / "runs.csv", rows, "params,millions,val"), str(tmp_path / "fit.json")
+    naming = ("--columns", "N=params,D=millions*1e6,loss=val")
+    assert command(fit_command, source, "--law", "chinchilla", *naming, "--output", output) == 0
+    sealing = ("--seal", "--no-rivals", "--output", str(tmp_path))
+    fitted = Fit.from_json(Path(output))
+    path = seal(predict(fitted, AT, rivals=False), fitted, tmp_path / "sealed", results=[source])
+    write_csv(tmp_path / "runs.csv", [*rows, (AT["N"], AT["D"] / 1e6, 2.0)], "params,millions,val")
+    with pytest.raises(InputError, match=r"row 26 .* already has results"):
+        command(predict_command, output, "--at", "N=1.2e7,D=2e8", *sealing)
+    assert command(score_command, str(path), source) == 0
+
+
 def test_fit_predict_and_score_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [*zip(SIZES, TOKENS, losses(SIZES, TOKENS, 0.003), strict=True)]
     source, output = write_csv(tmp_path / "runs.csv", rows), str(tmp_path / "fit.json")
