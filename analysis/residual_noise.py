@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from analysis.coordinates import AT_BOUND
 from analysis.law import Array
+from analysis.objective import EFFICIENT_DELTA
 from analysis.problem import Problem
 
-EFFICIENT_DELTA = 1.345
 # Declared thresholds below this share of a standard deviation are taken as this: absolute deviations all the same.
 FINEST = 0.05
 LARGEST_SPLIT = 1500  # runs: beyond this many the split's matrices grow and a sandwich is as good

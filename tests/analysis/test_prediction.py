@@ -301,6 +301,19 @@ def test_a_score_in_per_cent_widths_and_seed_noise(tmp_path: Path) -> None:
     assert result.document()["error_percent"] == pytest.approx(-0.01, abs=1e-3)
 
 
+def test_a_threshold_from_the_seeds_is_recorded_in_the_fit(tmp_path: Path) -> None:
+    found = fit(table(seeds=3), law("chinchilla"), "log-huber:seed-noise", profile=False)
+    assert found.seed_noise is not None
+    kind, _, delta = found.objective.partition("=")
+    assert kind == "log-huber:seed-noise"
+    assert float(delta) == pytest.approx(1.345 * found.seed_noise, rel=1e-3)
+    found.to_json(tmp_path / "fit.json")
+    again = Fit.from_json(tmp_path / "fit.json")
+    assert predict(again, AT, rivals=False).interval_90 == predict(found, AT, rivals=False).interval_90
+    with pytest.raises(InputError, match="no repeated seeds"):
+        fit(table(), law("chinchilla"), "log-huber:seed-noise")
+
+
 def test_inside_is_decided_by_the_sealed_interval(fitted: Fit, tmp_path: Path) -> None:
     path = sealed_file(fitted, tmp_path)
     low, high = read_sealed(path).interval_90
