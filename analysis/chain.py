@@ -27,14 +27,16 @@ class Chain(Fit):
 
     steps: tuple[Fit, ...] = ()
 
-    def interval(self, columns_at: Mapping[str, ArrayLike], level: float = 0.9) -> tuple[Array, Array, Array]:
-        """Value, low and high of a new run at each query, (Q,) each."""
+    def interval(
+        self, columns_at: Mapping[str, ArrayLike], level: float = 0.9, *, new_run: bool = True
+    ) -> tuple[Array, Array, Array]:
+        """Value, low and high at each query, (Q,) each: of a new run, or of the law alone where not `new_run`."""
         from analysis.prediction_interval import predict_interval
 
         first, second = self.steps
-        loss_Q, low_loss_Q, high_loss_Q = predict_interval(first, columns_at, level)
+        loss_Q, low_loss_Q, high_loss_Q = predict_interval(first, columns_at, level, new_run=new_run)
         name = first.law.target
-        value_Q, low_Q, high_Q = predict_interval(second, {name: loss_Q}, level)
+        value_Q, low_Q, high_Q = predict_interval(second, {name: loss_Q}, level, new_run=new_run)
         moved_2Q = np.stack([second.predict({name: ends_Q}) for ends_Q in (low_loss_Q, high_loss_Q)])
         down_Q = np.hypot(value_Q - low_Q, np.maximum(value_Q - moved_2Q.min(axis=0), 0.0))
         up_Q = np.hypot(high_Q - value_Q, np.maximum(moved_2Q.max(axis=0) - value_Q, 0.0))
@@ -109,6 +111,7 @@ def chain_of(law: Law, first: Fit, second: Fit, digest: str) -> Chain:
         seconds=first.seconds + second.seconds,
         table_digest=digest,
         source=first.source,
+        named=first.named,
         seed_noise=second.seed_noise,
         certificate=None,
         points=first.points,

@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--objective",
         metavar="O",
-        help="log-huber:DELTA, log-lad, log-mse, huber:DELTA, lad or mse; @COLUMN weights by 1/COLUMN^2",
+        help="log-huber:DELTA, log-lad, log-mse, huber:DELTA, lad or mse; @COLUMN weights by 1/COLUMN^2; "
+        "log-huber:seed-noise takes DELTA from repeated seeds, 1.345 of their s.d. and 1e-3 at least",
     )
     parser.add_argument("--bootstrap", type=int, default=0, metavar="B", help="replicates over runs; default none")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap; default 0")

@@ -76,6 +76,7 @@ class Fit:
     points: Points
     replicates: Array | None = field(default=None)  # bootstrap: natural parameters (K, R)
     source: str = ""  # of the table: where a prediction looks for results before it is sealed
+    named: str = ""  # what N, D, ... stand for in that source, as `--columns` takes it
 
     def predict(self, columns: Columns) -> Array:
         """The law at the fitted parameters: (P,). Raises InputError where the fit was refused."""
@@ -103,6 +104,7 @@ class Fit:
             "seconds": self.seconds,
             "table_digest": self.table_digest,
             "source": self.source,
+            "columns": self.named,
             "seed_noise": self.seed_noise,
             "certificate": None if self.certificate is None else vars(self.certificate),
         }
@@ -170,6 +172,7 @@ class Fit:
             seconds=float(content["seconds"]),
             table_digest=content["table_digest"],
             source=content["source"],
+            named=content["columns"],
             seed_noise=content["seed_noise"],
             certificate=None
             if certificate is None

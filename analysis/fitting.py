@@ -59,8 +59,8 @@ def fit(
             raise InputError(f"law {law.name} is two steps, each with its own objective: leave --objective out")
         return fit_chain(table, law, bootstrap=bootstrap, seed=seed, profile=profile, few_points=few_points)
     law = for_table(law, table.columns)
-    aim = parse_objective(objective or law.objective)
     noise = seed_noise(table, law.target)
+    aim = parse_objective(objective or law.objective, noise)
     if law.rows is not None:
         table.require(*law.columns, law.target)
         table = table.take(law.rows(table.columns))
@@ -79,6 +79,7 @@ def fit(
         seconds=0.0,
         table_digest=table.digest,
         source=table.source,
+        named=table.named,
         seed_noise=noise,
         certificate=None,
         points=points,

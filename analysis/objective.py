@@ -1,7 +1,9 @@
 """The objective of a fit, as named data: `log-huber:1e-3`, `log-lad`, `log-mse`, `huber:D`, `lad`, `mse`.
 
-`log-` takes residuals of the logarithm. Values are sums over points, not means. A name may end in `@COLUMN`: points are
-then weighted by 1/COLUMN**2, COLUMN being the standard deviation of each point's residual (its seed noise).
+`log-huber:seed-noise` has the threshold that the table's seed noise asks for, and is named with it once that is known:
+`log-huber:seed-noise=0.0054`. `log-` takes residuals of the logarithm. Values are sums over points, not means. A name
+may end in `@COLUMN`: points are then weighted by 1/COLUMN**2, COLUMN being the standard deviation of each point's
+residual (its seed noise).
 
 Legend: P points, R replicates.
 """
@@ -18,6 +20,9 @@ from train.errors import InputError
 
 Kind = Literal["huber", "lad", "mse"]
 DEFAULT_DELTA = 1e-3
+# In standard deviations: 95 % efficient for normal noise.
+EFFICIENT_DELTA = 1.345
+SEED_NOISE = "seed-noise"
 # Least absolute deviations are approached as a Huber objective of this delta, relative to the residuals' unit.
 LAD_DELTA = 1e-6
 
@@ -30,10 +35,12 @@ class Objective:
     log: bool
     delta: float
     noise_column: str | None = None
+    from_seeds: bool = False  # the threshold follows from the seed noise of a table
 
     @property
     def name(self) -> str:
-        kind = f"huber:{self.delta:g}" if self.kind == "huber" else self.kind
+        delta = f"{SEED_NOISE}={self.delta:g}" if self.from_seeds else f"{self.delta:g}"
+        kind = f"huber:{delta}" if self.kind == "huber" else self.kind
         return ("log-" if self.log else "") + kind + (f"@{self.noise_column}" if self.noise_column else "")
 
     def residual(self, prediction_RP: NDArray[Any], target_RP: Array) -> NDArray[Any]:
@@ -77,24 +84,35 @@ class Objective:
         return np.asarray(weights_P / weights_P.mean())
 
 
-def parse_objective(text: "str | Objective") -> Objective:
-    """The objective of that name. Raises InputError naming those there are."""
+def parse_objective(text: "str | Objective", seed_noise: float | None = None) -> Objective:
+    """The objective of that name. `seed_noise` is that of the table to fit, for an objective that asks for it. Raises
+    InputError naming those there are.
+    """
     if isinstance(text, Objective):
         return text
     body, _, noise_column = text.partition("@")
     log = body.startswith("log-")
     kind, _, number = body.removeprefix("log-").partition(":")
-    known = "log-huber:DELTA, log-lad, log-mse, huber:DELTA, lad, mse, each also with @COLUMN for weights"
+    known = "log-huber:DELTA (a number or seed-noise), log-lad, log-mse, huber:DELTA, lad, mse, each also with @COLUMN"
     if kind not in ("huber", "lad", "mse") or (number and kind != "huber"):
         raise InputError(f"no objective named {text!r}; there are {known}")
     delta = math.inf if kind == "mse" else LAD_DELTA
-    if kind == "huber":
+    seeds, _, resolved = number.partition("=")
+    from_seeds = log and seeds == SEED_NOISE
+    if from_seeds and not resolved:
+        if seed_noise is None:
+            raise InputError(
+                f"objective {text!r}: there are no repeated seeds to take the noise from; "
+                "run some, or name a number such as log-huber:1e-3"
+            )
+        delta = float(f"{max(DEFAULT_DELTA, EFFICIENT_DELTA * seed_noise):.4g}")
+    elif kind == "huber":
+        number = resolved if from_seeds else number
         try:
             delta = float(number) if number else DEFAULT_DELTA
         except ValueError:
             delta = math.nan
         if not 0 < delta < math.inf:
             raise InputError(f"objective {text!r}: the Huber delta must be a number above 0, such as log-huber:1e-3")
-    return Objective(
-        "huber" if kind == "huber" else "lad" if kind == "lad" else "mse", log, delta, noise_column or None
-    )
+    named: Kind = "huber" if kind == "huber" else "lad" if kind == "lad" else "mse"
+    return Objective(named, log, delta, noise_column or None, from_seeds)

@@ -5,11 +5,12 @@ worse the fit of the points becomes as the prediction moves. Values it may have,
 make the interval; in a linear law this is exactly the textbook prediction interval with Student's t, and, unlike
 percentiles of resampled fits, it is right when the constant term runs into zero.
 
-Legend: P points, R replicates (studies), K parameters, G grid values, Q queries.
+Legend: P points, K parameters, Q queries, S queries of studies, each of them refitted at G values; R
+replicates: the studies, or both sides of every S, T of which are still under way.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,14 @@ from analysis.fit_document import Fit
 from analysis.law import Array, Columns, require_columns
 from analysis.objective import parse_objective
 from analysis.problem import Problem
-from analysis.residual_noise import NOISELESS, ResidualNoise, quantity_noise, residual_noise
+from analysis.pull import Pull
+from analysis.residual_noise import NOISELESS, ResidualNoise, quantity_noise, residual_noise, within_bounds
 from train.errors import InputError
 
 # Distances of the pull, in half-widths of the interval a linear law would have.
 DISTANCES = np.array([0.3, 0.6, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0, 5.0, 9.0])
 PULL = 9.0  # weight of the pull relative to the points'
+STRAIGHT = 2.0  # in internal coordinates: a straight line is followed no farther
 
 
 def predict_interval(
@@ -36,7 +39,7 @@ def predict_interval(
     from analysis.chain import Chain
 
     if isinstance(fit, Chain):
-        return fit.interval(columns_at, level)
+        return fit.interval(columns_at, level, new_run=new_run)
     require_columns(fit.law, columns_at)
     at = {name: np.atleast_1d(np.asarray(columns_at[name], dtype=np.float64)) for name in fit.law.columns}
     for name, values_Q in at.items():
@@ -46,15 +49,10 @@ def predict_interval(
     points = fit.points
     problem = Problem.of(fit.law, points.columns, points.target_P, points.weights_P, parse_objective(fit.objective))
     noise = residual_noise(problem, problem.coordinates.to_internal(fit.natural_row()))
-    low_Q, high_Q = np.empty_like(loss_Q), np.empty_like(loss_Q)
-    for query in range(len(loss_Q)):
-        one = {name: values_Q[query : query + 1] for name, values_Q in at.items()}
-        low_R, high_R = interval_batch(
-            problem, noise, one, points.run_P, level, new_run=new_run, seed_noise=fit.seed_noise
-        )
-        low_Q[query] = min(low_R[0], loss_Q[query])
-        high_Q[query] = max(high_R[0], loss_Q[query])
-    return loss_Q, low_Q, high_Q
+    low_RQ, high_RQ = interval_batch(
+        problem, noise, at, points.run_P, level, new_run=new_run, seed_noise=fit.seed_noise
+    )
+    return loss_Q, np.minimum(low_RQ[0], loss_Q), np.maximum(high_RQ[0], loss_Q)
 
 
 def interval_batch(
@@ -67,94 +65,138 @@ def interval_batch(
     new_run: bool = True,
     seed_noise: float | None = None,
 ) -> tuple[Array, Array]:
-    """Low and high at one query for every replicate of a batch of studies: (R,) each."""
+    """Low and high at every query for every replicate of a batch of studies: (R, Q) each."""
     from scipy.special import stdtrit
 
     log = problem.objective.log
-    prediction_R1, jacobian_RK1 = problem.coordinates.predict_with_jacobian(noise.internal_RK, at)
-    centre_R = np.log(prediction_R1[:, 0]) if log else prediction_R1[:, 0]
-    gradient_RK = jacobian_RK1[:, :, 0] / (prediction_R1 if log else 1.0)
-    unit_R, variance_R, run_variance_R, degrees_R = quantity_noise(noise, gradient_RK, run_P)
+    noise = within_bounds(problem, noise)
+    num_studies, num_queries = len(noise.internal_RK), len(next(iter(at.values())))
+    study_S, query_S = (index.ravel() for index in np.indices((num_studies, num_queries)))
+    asked = Pull(at, query_S, np.zeros(len(study_S)), np.zeros(len(study_S)), log)
+    centre_S, gradient_SK = asked.predict(problem.coordinates, noise.internal_RK[study_S], np.arange(len(study_S)))
+    unit_S, variance_S, run_variance_S, degrees_S = quantity_noise(noise, gradient_SK, run_P, study_S)
     if seed_noise is not None and noise.degrees < 3:
-        seed_variance_R = (seed_noise * (1.0 if log else prediction_R1[:, 0])) ** 2
-        run_variance_R = np.maximum(run_variance_R, seed_variance_R)
+        seed_variance_S = (seed_noise * (1.0 if log else centre_S)) ** 2
+        run_variance_S = np.maximum(run_variance_S, seed_variance_S)
     if noise.degrees < 1:
-        return np.full(len(centre_R), 0.0 if log else -np.inf), np.full(len(centre_R), np.inf)
-    quantile_R = stdtrit(degrees_R, 0.5 + level / 2)
-    deviation_R = np.sqrt(variance_R)
-    value_RG, root_RG = _trace(problem, noise, at, centre_R, gradient_RK, unit_R, quantile_R * deviation_R)
-    root_RG = root_RG * np.sqrt(unit_R / np.maximum(variance_R, 1e-300))[:, None]
-    spread_R = np.sqrt(run_variance_R) if new_run else np.zeros_like(centre_R)
-    low_R, high_R = np.empty_like(centre_R), np.empty_like(centre_R)
-    for replicate in range(len(centre_R)):
-        if noise.variance_R[replicate] < NOISELESS**2:
-            low_R[replicate] = high_R[replicate] = centre_R[replicate]
+        ends = np.full((num_studies, num_queries), 0.0 if log else -np.inf)
+        return ends, np.full_like(ends, np.inf)
+    quantile_S = stdtrit(degrees_S, 0.5 + level / 2)
+    deviation_S = np.sqrt(variance_S)
+    # From the root that `_trace` gives to standard deviations of the law's value.
+    scale_S = np.sqrt(unit_S / np.maximum(variance_S, 1e-300))
+    query = _Queries(study_S, query_S, centre_S, gradient_SK, unit_S, quantile_S * deviation_S, quantile_S / scale_S)
+    value_SG, root_SG = _trace(problem, noise, at, query)
+    root_SG = root_SG * scale_S[:, None]
+    spread_S = np.sqrt(run_variance_S) if new_run else np.zeros_like(centre_S)
+    low_S, high_S = np.empty_like(centre_S), np.empty_like(centre_S)
+    for number, study in enumerate(study_S):
+        if noise.variance_R[study] < NOISELESS**2:
+            low_S[number] = high_S[number] = centre_S[number]
             continue
-        low_R[replicate], high_R[replicate] = _ends(
-            value_RG[replicate], root_RG[replicate], float(quantile_R[replicate]), float(spread_R[replicate])
+        low_S[number], high_S[number] = _ends(
+            value_SG[number], root_SG[number], float(quantile_S[number]), float(spread_S[number])
         )
-    return (np.exp(low_R), np.exp(high_R)) if log else (low_R, high_R)
+    if log:
+        low_S, high_S = np.exp(low_S), np.exp(high_S)
+    return low_S.reshape(num_studies, num_queries), high_S.reshape(num_studies, num_queries)
 
 
-def _trace(
+@dataclass(frozen=True)
+class _Queries:
+    """One query of one study each: the prediction, its gradient, its variance as if points had unit variance, the
+    half-width that an interval of a linear law would have, and the root (as `_trace` has it) at its end.
+    """
+
+    study_S: NDArray[np.intp]
+    query_S: NDArray[np.intp]
+    centre_S: Array
+    gradient_SK: Array
+    unit_S: Array
+    half_width_S: Array
+    enough_S: Array
+
+
+def _trace(problem: Problem, noise: ResidualNoise, at: Columns, query: _Queries) -> tuple[Array, Array]:
+    """The prediction (S, G), increasing along G, and the signed root of how much worse the fit is there, scaled to be
+    (prediction - centre) / sqrt(unit) in a linear law; as far out as the root that is enough.
+
+    Both sides of every query are pulled outward together, step by step, each refit from where the last one led: one
+    that is pulled far at once may end in another valley.
+    """
+    num_queries, num_steps = len(query.study_S), len(DISTANCES)
+    sign_R = np.repeat([-1.0, 1.0], num_queries)
+    of_R = np.tile(np.arange(num_queries), 2)
+    direction_SK = np.matmul(noise.inverse_RKK[query.study_S], query.gradient_SK[:, :, None])[:, :, 0]
+    # Where each side is after the last step and the one before, and the parameters a unit of offset moves.
+    value_RG = np.repeat(query.centre_S[of_R, None], num_steps + 1, axis=1)
+    root_RG = np.zeros_like(value_RG)
+    here_RK = noise.internal_RK[query.study_S[of_R]]
+    slope_RK = (direction_SK / query.unit_S[:, None])[of_R]
+    active, reached = np.arange(2 * num_queries), 0.0
+    for step, distance in enumerate(DISTANCES, start=1):
+        of_T = of_R[active]
+        ahead_T = sign_R[active] * (distance - reached) * query.half_width_S[of_T]
+        offset_T = sign_R[active] * distance * query.half_width_S[of_T]
+        moved_TK = np.clip(slope_RK[active] * ahead_T[:, None], -STRAIGHT, STRAIGHT)
+        found_TK, value_T, root_T = _refit(problem, noise, at, query, of_T, offset_T, here_RK[active], moved_TK)
+        outward_T = (sign_R[active] * (value_T - value_RG[active, step - 1]) >= 0) & (
+            root_T >= root_RG[active, step - 1]
+        )
+        # What does not lie outward of the last is in another valley after all.
+        value_RG[active, step:] = np.where(outward_T, value_T, value_RG[active, step - 1])[:, None]
+        root_RG[active, step:] = np.where(outward_T, root_T, root_RG[active, step - 1])[:, None]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slope_TK = np.nan_to_num((found_TK - here_RK[active]) / ahead_T[:, None], posinf=0.0, neginf=0.0)
+        slope_RK[active] = np.where(outward_T[:, None], slope_TK, slope_RK[active])
+        here_RK[active] = np.where(outward_T[:, None], found_TK, here_RK[active])
+        active, reached = active[root_RG[active, step] < query.enough_S[of_T]], distance
+        if not len(active):
+            break
+    below, above = slice(0, num_queries), slice(num_queries, None)
+    value_SG = np.concatenate([value_RG[below, :0:-1], value_RG[above]], axis=1)
+    return value_SG, np.concatenate([-root_RG[below, :0:-1], root_RG[above]], axis=1)
+
+
+def _refit(
     problem: Problem,
     noise: ResidualNoise,
     at: Columns,
-    centre_R: Array,
-    gradient_RK: Array,
-    unit_R: Array,
-    half_width_R: Array,
-) -> tuple[Array, Array]:
-    """The prediction (R, G), increasing along G, and the signed root of how much worse the fit is there, scaled to be
-    (prediction - centre) / sqrt(unit) in a linear law.
+    query: _Queries,
+    of_T: NDArray[np.intp],
+    offset_T: Array,
+    here_TK: Array,
+    moved_TK: Array,
+) -> tuple[Array, Array, Array]:
+    """The parameters under a pull that would move a linear law's prediction by `offset_T` (T, K), from where they were
+    or as moved, whichever is the better start; the prediction (T,), and the root of how much worse the fit is (T,).
     """
-    num_replicates = len(centre_R)
-    offset_G = np.concatenate([-DISTANCES[::-1], DISTANCES])
-    offset_RG = half_width_R[:, None] * offset_G
-    study_S = np.repeat(np.arange(num_replicates), len(offset_G))
-    offset_S = offset_RG.ravel()
-    wanted_S = centre_R[study_S] + offset_S * (1 + PULL) / PULL
-    everyone = np.arange(num_replicates)
-    target_RP = np.broadcast_to(problem.rows(problem.target, everyone), (num_replicates, _num_points(problem)))
-    weights_RP = np.broadcast_to(problem.rows(problem.weights, everyone), target_RP.shape)
-    goal_S = np.exp(wanted_S) if problem.objective.log else wanted_S
-    pull_S = (PULL * noise.inside_R / unit_R)[study_S]
-    pulled = replace(
-        problem,
-        columns={name: np.concatenate([problem.columns[name], at[name]]) for name in problem.columns},
-        target=np.concatenate([target_RP[study_S], goal_S[:, None]], axis=1),
-        weights=np.concatenate([weights_RP[study_S], pull_S[:, None]], axis=1),
+    study_T = query.study_S[of_T]
+    pull = Pull(
+        at,
+        query.query_S[of_T],
+        query.centre_S[of_T] + offset_T * (1 + PULL) / PULL,
+        PULL * noise.inside_R[study_T] / query.unit_S[of_T],
+        problem.objective.log,
     )
-    # The pull is quadratic at any distance, also where the points are under a Huber loss.
-    delta_SP = np.broadcast_to(noise.delta_R1[study_S], pulled.target.shape).copy()
-    delta_SP[:, -1] = np.inf
-    direction_RK = np.einsum("rkj,rj->rk", noise.inverse_RKK, gradient_RK) / unit_R[:, None]
-    step_SK = direction_RK[study_S] * offset_S[:, None]
-    largest_S1 = np.abs(step_SK).max(axis=1, keepdims=True)
-    start_SK = noise.internal_RK[study_S] + step_SK * np.minimum(1.0, 2.0 / np.maximum(largest_S1, 1e-300))
-    found = pulled.solve(start_SK, [delta_SP], max_iterations=80, tolerance=1e-9)
-    prediction_S = pulled.coordinates.predict(found.internal_RK, at)[:, 0]
-    value_S = np.log(prediction_S) if problem.objective.log else prediction_S
-    rise_S = found.value_R - 0.5 * pull_S * (wanted_S - value_S) ** 2 - noise.value_R[study_S]
-    root_S = np.sign(offset_S) * np.sqrt(np.maximum(2 * rise_S / noise.inside_R[study_S], 0.0))
-    shape = (num_replicates, len(offset_G))
-    middle = len(DISTANCES)
-    value_RG = np.insert(value_S.reshape(shape), middle, centre_R, axis=1)
-    root_RG = np.insert(root_S.reshape(shape), middle, 0.0, axis=1)
-    for side in (range(middle - 1, -1, -1), range(middle + 1, len(offset_G) + 1)):
-        sign = 1 if side.step > 0 else -1
-        for here in side:
-            # A refit pulled far may end in another valley: what does not lie outward of its neighbour is dropped.
-            astray_R = (sign * (value_RG[:, here] - value_RG[:, here - sign]) < 0) | (
-                sign * (root_RG[:, here] - root_RG[:, here - sign]) < 0
-            )
-            value_RG[:, here] = np.where(astray_R, value_RG[:, here - sign], value_RG[:, here])
-            root_RG[:, here] = np.where(astray_R, root_RG[:, here - sign], root_RG[:, here])
-    return value_RG, root_RG
-
-
-def _num_points(problem: Problem) -> int:
-    return int(np.shape(problem.target)[-1])
+    own = replace(
+        problem,
+        target=problem.target if problem.target.ndim == 1 else problem.target[study_T],
+        weights=problem.weights if problem.weights.ndim == 1 else problem.weights[study_T],
+    )
+    delta_T1, everyone = noise.delta_R1[study_T], np.arange(len(of_T))
+    starts_2TK = np.clip(np.stack([here_TK, here_TK + moved_TK]), own.coordinates.lower_K, own.coordinates.upper_K)
+    cost_2T = np.stack(
+        [
+            own.huber(start_TK, delta_T1) + pull.cost(pull.predict(own.coordinates, start_TK, everyone)[0])
+            for start_TK in starts_2TK
+        ]
+    )
+    start_TK = starts_2TK[np.argmin(np.nan_to_num(cost_2T, nan=np.inf), axis=0), everyone]
+    found = own.solve(start_TK, [delta_T1], max_iterations=80, tolerance=1e-9, pull=pull)
+    value_T, _ = pull.predict(own.coordinates, found.internal_RK, everyone)
+    rise_T = found.value_R - pull.cost(value_T) - noise.value_R[study_T]
+    return found.internal_RK, value_T, np.sqrt(np.maximum(2 * rise_T / noise.inside_R[study_T], 0.0))
 
 
 def _ends(value_G: Array, root_G: Array, quantile: float, spread: float) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from analysis.coordinates import Coordinates
 from analysis.law import Array, Columns, Law
 from analysis.levenberg_marquardt import NormalEquations, Solution, huber_sum, minimise
 from analysis.objective import Objective
+from analysis.pull import Pull
 
 # A Jacobian has at most about this many numbers, so that it stays in the cache, and is of so many replicates.
 CHUNK = 100_000
@@ -93,10 +94,11 @@ class Problem:
         max_iterations: int = 200,
         tolerance: float | Array = 1e-13,
         damping: float = 1e-2,
+        pull: Pull | None = None,
     ) -> Solution:
         """Each replicate from its start (internal coordinates) through the thresholds. The value is the Huber sum at
         the last one (half the sum of squares where it is infinite). A threshold may be an array, (R, 1) or (R, P), and
-        the tolerance (R,).
+        the tolerance (R,). A pull adds to the value.
         """
         num_replicates = len(start_RK)
         internal_RK = np.array(start_RK)
@@ -109,7 +111,7 @@ class Problem:
                 last = number == len(deltas) - 1
                 delta_R1 = delta[chunk] if isinstance(delta, np.ndarray) else np.full((len(chunk), 1), delta)
                 found = minimise(
-                    partial(self._normal_equations, chunk, delta_R1),
+                    partial(self._normal_equations, chunk, delta_R1, pull),
                     internal_RK[chunk],
                     coordinates.lower_K,
                     coordinates.upper_K,
@@ -140,11 +142,16 @@ class Problem:
         return replace(self, columns=columns, target=self.target[..., block], weights=self.weights[..., block])
 
     def _normal_equations(
-        self, chunk: NDArray[np.intp], delta_RP: Array, internal_RK: Array, replicates: NDArray[np.intp]
+        self,
+        chunk: NDArray[np.intp],
+        delta_RP: Array,
+        pull: Pull | None,
+        internal_RK: Array,
+        replicates: NDArray[np.intp],
     ) -> NormalEquations:
         """Of some replicates of a chunk, whose thresholds are (R, 1) or (R, P)."""
         delta_RP, of_all = delta_RP[replicates], chunk[replicates]
-        parts = []
+        parts = [] if pull is None else [pull.normal_equations(self.coordinates.rows(of_all), internal_RK, of_all)]
         for block in self._blocks(len(replicates)):
             part = self._part(block)
             residual_RP, jacobian_RKP = part.residual(internal_RK, of_all)

@@ -7,7 +7,6 @@ Legend: R replicates, K parameters.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from analysis.fit_document import Fit
 from analysis.law import Array
 from analysis.objective import parse_objective
 from analysis.problem import Problem
-from analysis.residual_noise import ResidualNoise, quantity_noise, residual_noise
+from analysis.residual_noise import quantity_noise, residual_noise, within_bounds
 
 STEP = 1e-4  # in internal coordinates: a ten-thousandth of a positive parameter
 
@@ -40,22 +39,8 @@ def quantity_interval(fit: Fit, quantity: Callable[[Array], Array], level: float
     gradient_RK = ((above_K - below_K) / (2 * STEP))[None]
     if not np.isfinite(value_R).all():
         return -np.inf, np.inf
-    _, variance_R, _, degrees_R = quantity_noise(_within_bounds(problem, noise), gradient_RK, points.run_P)
+    _, variance_R, _, degrees_R = quantity_noise(within_bounds(problem, noise), gradient_RK, points.run_P)
     half_width = float(stdtrit(degrees_R[0], 0.5 + level / 2) * np.sqrt(variance_R[0]))
     # About the value at the matched threshold, stretched to hold the fitted one.
     centre, fitted = float(np.mean(np.concatenate([above_K, below_K]))), float(value_R[-1])
     return min(centre - half_width, fitted), max(centre + half_width, fitted)
-
-
-def _within_bounds(problem: Problem, noise: ResidualNoise) -> ResidualNoise:
-    """The noise with parameters that ended at a bound held there: no first-order interval leaves a bound."""
-    coordinates, internal_K = problem.coordinates, noise.internal_RK[0]
-    free = np.flatnonzero((internal_K > coordinates.lower_K + 1e-6) & (internal_K < coordinates.upper_K - 1e-6))
-    if len(free) == len(internal_K):
-        return noise
-    jacobian_KP = noise.jacobian_RKP[0][free]
-    scale_K = np.maximum(np.sqrt(np.sum(jacobian_KP**2, axis=1)), 1e-100)
-    scaled_KP = jacobian_KP / scale_K[:, None]
-    inverse_KK = np.zeros_like(noise.inverse_RKK[0])
-    inverse_KK[np.ix_(free, free)] = np.linalg.pinv(scaled_KP @ scaled_KP.T) / np.outer(scale_K, scale_K)
-    return replace(noise, inverse_RKK=inverse_KK[None])

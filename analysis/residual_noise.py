@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.coordinates import AT_BOUND
 from analysis.law import Array
 from analysis.levenberg_marquardt import Solution
+from analysis.objective import EFFICIENT_DELTA
 from analysis.problem import Problem
 from analysis.starts import choose_starts
 
-EFFICIENT_DELTA = 1.345
 # Declared thresholds below this share of a standard deviation are taken as this: absolute deviations all the same.
 FINEST = 0.05
 LARGEST_SPLIT = 1500  # runs: beyond this many the split's matrices grow and a sandwich is as good
@@ -131,6 +132,22 @@ def _lowest(problem: Problem, internal_RK: Array, delta_R1: Array) -> Solution:
 
 def is_noiseless(noise: ResidualNoise) -> bool:
     return bool(np.all(noise.variance_R < NOISELESS**2))
+
+
+def within_bounds(problem: Problem, noise: ResidualNoise) -> ResidualNoise:
+    """The noise with parameters that ended at a bound held there: no first-order interval leaves a bound."""
+    coordinates = problem.coordinates
+    below_RK = noise.internal_RK <= coordinates.lower_K + AT_BOUND
+    free_RK = ~(below_RK | (noise.internal_RK >= coordinates.upper_K - AT_BOUND))
+    inverse_RKK = noise.inverse_RKK.copy()
+    for study in np.flatnonzero(~free_RK.all(axis=1)):
+        free = np.flatnonzero(free_RK[study])
+        jacobian_KP = noise.jacobian_RKP[study, free]
+        scale_K = np.maximum(np.sqrt(np.sum(jacobian_KP**2, axis=1)), 1e-100)
+        scaled_KP = jacobian_KP / scale_K[:, None]
+        inverse_RKK[study] = 0.0
+        inverse_RKK[study][np.ix_(free, free)] = np.linalg.pinv(scaled_KP @ scaled_KP.T) / np.outer(scale_K, scale_K)
+    return replace(noise, inverse_RKK=inverse_RKK)
 
 
 def quantity_noise(

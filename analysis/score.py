@@ -66,13 +66,16 @@ class Score:
 def score(
     path: Path, source: Source, *, columns: str | None = None, where: str | None = None, mixed: bool = False
 ) -> Score:
-    """Scores the sealed prediction in the file `path` against the finished runs of `source` at its target.
+    """Scores the sealed prediction in the file `path` against the finished runs of `source` at its target. `columns`
+    are by default those of the fit, where `source` is the one it was made from.
 
     Raises InputError where the prediction is not sealed or was changed, the target has no finished run, was fitted, or
     was begun before the prediction was sealed.
     """
     prediction = read_sealed(path)
     at = prediction.at
+    if columns is None and source == prediction.fit.get("source"):
+        columns = prediction.fit.get("columns") or None
     known = {each.run: each for each in runs_at(source, at, columns)}
     wanted = replace(source, with_held_out=True) if isinstance(source, RunSet) else source
     table = load_table(wanted, columns=columns, where=where, mixed=mixed)

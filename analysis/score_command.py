@@ -17,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLE
     parser.add_argument("prediction", type=Path, metavar="PREDICTION", help="a file of `windtunnel predict --seal`")
     parser.add_argument("source", metavar="SOURCE", help="where the target's runs are")
-    parser.add_argument("--columns", metavar="N=a,D=b,loss=c", help="columns of the source by the names laws use")
+    parser.add_argument(
+        "--columns", metavar="N=a,D=b,loss=c", help="columns of the source; default, if it was fitted, as then"
+    )
     parser.add_argument("--where", metavar="EXPR", help="score only these rows")
     parser.add_argument("--mixed", action="store_true", help="take together what cannot be compared")
     parser.add_argument("--json", metavar="PATH", help="the score for programs; - is standard output")

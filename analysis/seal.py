@@ -44,7 +44,8 @@ def seal(
     commit: str | None = None,
 ) -> Path:
     """Writes the sealed prediction into `folder` and returns its path. `results` are the sources that must not hold the
-    target: the one that was fitted, and folders where the target may have been trained; `columns` name theirs.
+    target: the one that was fitted, and folders where the target may have been trained; `columns` name theirs, where
+    the fit does not.
 
     Raises InputError where the fit is not fit for it or the target has results already.
     """
@@ -61,7 +62,8 @@ def seal(
             f"{describe(prediction.at)} is among the points that were fitted: leave them out of the fit to predict them"
         )
     for source in results:
-        known = runs_at(source, prediction.at, columns)
+        named = fit.named or columns if source == fit.source else columns
+        known = runs_at(source, prediction.at, named)
         if known:
             state = known[0].fault or "finished"
             raise InputError(

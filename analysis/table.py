@@ -85,6 +85,7 @@ class Table:
     label: (P,) what an error message calls the row: a run's id, or "row 7".
     excluded: what the source held beside these rows, each with its reason.
     notes: what a reader of a fit must know: mid-run evaluations, schedules mixed on request.
+    named: the `columns` of `load_table`: what the names laws use stand for in the source; "" where it has them itself.
     """
 
     columns: Mapping[str, NDArray[Any]]
@@ -95,6 +96,7 @@ class Table:
     source: str
     excluded: tuple[Exclusion, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    named: str = ""
 
     def __post_init__(self) -> None:
         lengths = {len(values) for values in (*self.columns.values(), self.run, self.cell, self.label)}

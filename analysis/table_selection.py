@@ -57,6 +57,7 @@ def finish(rows: Rows, selection: Selection) -> Table:
     """The rows to be fitted. Raises InputError for what does not fit together, one line."""
     mapping = parse_columns(selection.columns)
     rows = _derive(_name_columns(rows, mapping))
+    rows = replace(rows, table=replace(rows.table, named=selection.columns or ""))
     if selection.where is not None:
         mask = rows.table.choose(selection.where)
         left_out = int(len(mask) - mask.sum())

@@ -31,7 +31,22 @@ def test_names_round_trip() -> None:
     assert parse_objective("log-huber:1e-3").name == "log-huber:0.001"
 
 
-@pytest.mark.parametrize("name", ["", "huge", "log-huber:-1", "log-huber:x", "lad:3", "log-huber:inf"])
+def test_a_threshold_from_the_seed_noise() -> None:
+    found = parse_objective("log-huber:seed-noise", 0.004)
+    assert found.delta == pytest.approx(1.345 * 0.004)
+    assert found.name == "log-huber:seed-noise=0.00538"
+    assert parse_objective(found.name) == found
+    assert parse_objective("log-huber:seed-noise", 1e-5).delta == 1e-3
+    weighted = parse_objective("log-huber:seed-noise@sigma", 0.004)
+    assert (weighted.noise_column, weighted.name) == ("sigma", "log-huber:seed-noise=0.00538@sigma")
+    with pytest.raises(InputError, match="no repeated seeds to take the noise from"):
+        parse_objective("log-huber:seed-noise")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "huge", "log-huber:-1", "log-huber:x", "lad:3", "log-huber:inf", "huber:seed-noise", "log-lad:seed-noise"],
+)
 def test_what_is_no_objective(name: str) -> None:
     with pytest.raises(InputError, match="objective"):
         parse_objective(name)

@@ -301,6 +301,19 @@ def test_a_score_in_per_cent_widths_and_seed_noise(tmp_path: Path) -> None:
     assert result.document()["error_percent"] == pytest.approx(-0.01, abs=1e-3)
 
 
+def test_a_threshold_from_the_seeds_is_recorded_in_the_fit(tmp_path: Path) -> None:
+    found = fit(table(seeds=3), law("chinchilla"), "log-huber:seed-noise", profile=False)
+    assert found.seed_noise is not None
+    kind, _, delta = found.objective.partition("=")
+    assert kind == "log-huber:seed-noise"
+    assert float(delta) == pytest.approx(1.345 * found.seed_noise, rel=1e-3)
+    found.to_json(tmp_path / "fit.json")
+    again = Fit.from_json(tmp_path / "fit.json")
+    assert predict(again, AT, rivals=False).interval_90 == predict(found, AT, rivals=False).interval_90
+    with pytest.raises(InputError, match="no repeated seeds"):
+        fit(table(), law("chinchilla"), "log-huber:seed-noise")
+
+
 def test_inside_is_decided_by_the_sealed_interval(fitted: Fit, tmp_path: Path) -> None:
     path = sealed_file(fitted, tmp_path)
     low, high = read_sealed(path).interval_90
@@ -355,6 +368,21 @@ def test_a_run_that_was_fitted_is_no_held_out_run(tmp_path: Path) -> None:
 
 
 # --- the commands
+
+
+def test_the_source_of_a_fit_is_read_as_the_fit_read_it(tmp_path: Path) -> None:
+    """Its columns have other names: neither the seal nor the score is told again which is N."""
+    rows = [(n, d / 1e6, y) for n, d, y in zip(SIZES, TOKENS, losses(SIZES, TOKENS, 0.003), strict=True)]
+    source, output = write_csv(tmp_path / "runs.csv", rows, "params,millions,val"), str(tmp_path / "fit.json")
+    naming = ("--columns", "N=params,D=millions*1e6,loss=val")
+    assert command(fit_command, source, "--law", "chinchilla", *naming, "--output", output) == 0
+    sealing = ("--seal", "--no-rivals", "--output", str(tmp_path))
+    fitted = Fit.from_json(Path(output))
+    path = seal(predict(fitted, AT, rivals=False), fitted, tmp_path / "sealed", results=[source])
+    write_csv(tmp_path / "runs.csv", [*rows, (AT["N"], AT["D"] / 1e6, 2.0)], "params,millions,val")
+    with pytest.raises(InputError, match=r"row 26 .* already has results"):
+        command(predict_command, output, "--at", "N=1.2e7,D=2e8", *sealing)
+    assert command(score_command, str(path), source) == 0
 
 
 def test_fit_predict_and_score_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

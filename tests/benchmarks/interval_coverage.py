@@ -62,9 +62,10 @@ def coverage(studies: Studies, level: float = 0.9) -> tuple[float, float]:
     holds the truth.
     """
     noise = residual_noise(studies.problem, studies.internal_RK)
-    low_R, high_R = interval_batch(studies.problem, noise, studies.at, studies.run_P, level)
+    asked = (studies.problem, noise, studies.at, studies.run_P, level)
+    low_R, high_R = (ends_RQ[:, 0] for ends_RQ in interval_batch(*asked))
     of_run = float(np.mean((low_R <= studies.new_R) & (studies.new_R <= high_R)))
-    low_R, high_R = interval_batch(studies.problem, noise, studies.at, studies.run_P, level, new_run=False)
+    low_R, high_R = (ends_RQ[:, 0] for ends_RQ in interval_batch(*asked, new_run=False))
     return of_run, float(np.mean((low_R <= studies.truth) & (studies.truth <= high_R)))
 
 

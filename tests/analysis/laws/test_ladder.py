@@ -46,6 +46,8 @@ def test_an_interval_holds_both_steps() -> None:
     assert value == pytest.approx(float(found.predict(TARGET)[0]))
     _, narrow_low, narrow_high = found.interval(TARGET, 0.5)
     assert narrow_high[0] - narrow_low[0] < high - low
+    _, value_low, value_high = predict_interval(found, TARGET, new_run=False)
+    assert low < value_low[0] < value < value_high[0] < high
     # The loss is known here: what is left is the second step's own interval.
     loss = found.steps[0].predict(TARGET)
     _, own_low, own_high = predict_interval(found.steps[1], {"loss": loss})
