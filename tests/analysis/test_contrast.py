@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import stdtr, stdtrit
 
 from analysis import contrast_command
 from analysis.contrast import Contrast, contrast
 from analysis.fitting import fit
+from analysis.hold import hold
 from analysis.laws import law
 from analysis.paired_noise import ArmNoise, arm_noise, correlation, draw_noise
 from analysis.pairing import paired_units
@@ -19,6 +21,7 @@ from analysis.problem import Problem
 from analysis.residual_noise import residual_noise
 from analysis.table import Table
 from analysis.tied_floor import tie_floor
+from tests.benchmarks.contrast_coverage import coverage
 from train.errors import InputError
 
 BUDGETS, SEEDS = 7, 3
@@ -207,6 +210,43 @@ def test_swapping_the_arms_swaps_the_answer() -> None:
 
 
 # --- how sure it is
+
+
+def test_a_linear_law_has_the_textbook_interval() -> None:
+    """With the exponent known and losses as they are, the difference is a linear estimate of paired normal noise."""
+    linear = hold(law("power:C"), {"alpha": 0.12})
+    first, second = noises(0.004, 7)
+    arms = arm(1.2, 60.0, 0.12, first), arm(1.2, 64.0, 0.12, second)
+    design_PK = np.stack([np.ones_like(COMPUTE), COMPUTE**-0.12], axis=1)
+    inverse_KP = np.linalg.pinv(design_PK)
+    influence_P = np.array([1.0, TARGET**-0.12]) @ inverse_KP
+    losses = [each.columns["loss"] for each in arms]
+    residual_P = (losses[0] - losses[1]) - design_PK @ (inverse_KP @ (losses[0] - losses[1]))
+    degrees = len(COMPUTE) - 2
+    deviation = np.sqrt(residual_P @ residual_P / degrees * (influence_P @ influence_P))
+    centre = float(influence_P @ (losses[0] - losses[1]))
+    reach = float(stdtrit(degrees, 0.95)) * deviation
+    verdict = contrast(*arms, TARGET, law=linear, objective="mse", replicates=100).verdicts[0]
+    assert verdict.difference == pytest.approx(centre, rel=1e-6)
+    assert verdict.difference_interval_90 == pytest.approx((centre - reach, centre + reach), rel=1e-3)
+    assert verdict.probability_a_better == pytest.approx(float(stdtr(degrees, -centre / deviation)), abs=1e-4)
+
+
+def test_few_budgets_hold_the_truth_as_often_as_an_exact_interval_would() -> None:
+    """On the same draws; `python -m tests.benchmarks contrast_coverage` has the whole grid."""
+    for covered in coverage(5, 1, 0.005, 30, replicates=0).values():
+        assert abs(np.mean(covered.difference) - np.mean(covered.linear)) <= 0.07
+        assert abs(np.mean(covered.multiplier) - np.mean(covered.linear)) <= 0.1
+
+
+def test_the_multiplier_may_be_one_exactly_where_the_difference_may_be_zero() -> None:
+    for seed in range(2):
+        first, second = noises(0.004, seed)
+        found = contrast(arm(1.2, 60.0, 0.12, first), arm(1.2, 61.5, 0.12, second), TARGET, replicates=100)
+        for verdict in found.verdicts:
+            low, high = verdict.difference_interval_90
+            few, many = verdict.compute_multiplier_interval_90
+            assert (low <= 0 <= high) == (few <= 1 <= many)
 
 
 @pytest.mark.slow

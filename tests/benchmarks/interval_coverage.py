@@ -36,7 +36,13 @@ class Studies:
 
 
 def make_studies(
-    sizes: int, budgets: int, noise: float, num_studies: int, seed: int = 0, objective: str = "log-huber:1e-3"
+    sizes: int,
+    budgets: int,
+    noise: float,
+    num_studies: int,
+    seed: int = 0,
+    objective: str = "log-huber:1e-3",
+    parameters: dict[str, float] = TRUTH,
 ) -> Studies:
     """A ladder of sizes up to 10M parameters, each at several token budgets of 5 to 160 tokens per parameter."""
     size_P = np.repeat(np.geomspace(3e5, 1e7, sizes), budgets)
@@ -44,10 +50,10 @@ def make_studies(
     at = {name: np.array([8 * column.max()]) for name, column in columns.items()}
     found = law("chinchilla")
     generator = np.random.default_rng(seed)
-    target_RP = found.predict_one(TRUTH, columns) * np.exp(
+    target_RP = found.predict_one(parameters, columns) * np.exp(
         noise * generator.standard_normal((num_studies, len(size_P)))
     )
-    truth = float(found.predict_one(TRUTH, at)[0])
+    truth = float(found.predict_one(parameters, at)[0])
     new_R = truth * np.exp(noise * generator.standard_normal(num_studies))
     problem = Problem.of(found, columns, target_RP, np.ones(len(size_P)), parse_objective(objective))
     start_RSK = np.stack([choose_starts(replace(problem, target=target_P), STARTS) for target_P in target_RP])

@@ -1,0 +1,186 @@
+"""How often the 90 % intervals of a contrast hold the truth, over 500 noisy studies of two arms: the difference of
+their losses, and the compute multiplier, at the largest budget, 8x and 30x beyond it.
+
+An interval holds the truth where the points are fitted no worse with it held than Student's t allows: the truth is
+asked for directly, which spares the search for the ends. Beside it, on the same draws: what an exact interval has where
+the law is linear (the luck of the draws), and percentiles of refits to simulated noise (the peer). Four budgets with
+one seed are fewer points than a law of three parameters is fitted to, and refused.
+"""
+
+import argparse
+import math
+import time
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from analysis.contrast_profile import Joint, Profile
+from analysis.law import Array
+from analysis.laws import law
+from analysis.objective import parse_objective
+from analysis.paired_noise import arm_noise, draw_noise, row_covariance
+from analysis.pairing import paired_units
+from analysis.problem import Problem
+from analysis.residual_noise import ResidualNoise, residual_noise
+from analysis.starts import choose_starts
+from analysis.table import Table
+
+# E, A and alpha of each arm; half of a run's noise is common to its pair.
+TRUTHS = ((1.2, 60.0, 0.12), (1.2, 63.0, 0.12))
+SHARED = 0.5
+DECADES = 3.6  # of compute that every design spans
+DESIGNS = ((4, 3), (5, 1), (5, 3), (6, 1), (6, 3), (10, 1), (10, 3))  # budgets, seeds
+NOISES = (0.002, 0.005, 0.01)
+FACTORS = (1.0, 8.0, 30.0)
+STARTS = 3
+LAW = law("power:C")
+
+
+@dataclass(frozen=True)
+class Covered:
+    """Whether each study's interval holds the truth."""
+
+    difference: list[bool]
+    multiplier: list[bool]
+    linear: list[bool]
+    percentiles: list[bool]
+
+
+def truth(arm: int, C: Any) -> Any:
+    floor, amplitude, exponent = TRUTHS[arm]
+    return floor + amplitude * C**-exponent
+
+
+def log_multiplier(C: float) -> float:
+    floor, amplitude, exponent = TRUTHS[1]
+    return math.log((amplitude / (truth(0, C) - floor)) ** (1 / exponent) / C)
+
+
+def studies(budgets: int, seeds: int, noise: float, num_studies: int) -> tuple[Table, Array]:
+    """The design, and the noise of both arms in every study: (studies, arms, P)."""
+    C = np.repeat(np.geomspace(1e13, 1e13 * 10**DECADES, budgets), seeds)
+    generator = np.random.default_rng((budgets, seeds, round(1e6 * noise)))
+    common, *own = generator.standard_normal((3, num_studies, len(C)))
+    drawn = [noise * (math.sqrt(SHARED) * common + math.sqrt(1 - SHARED) * each) for each in own]
+    return Table.of({"C": C, "loss": C, "seed": np.tile(np.arange(float(seeds)), budgets)}), np.stack(drawn, axis=1)
+
+
+def fit_arm(C: Array, target_RP: Array) -> tuple[Problem, ResidualNoise]:
+    """Every study of one arm, fitted as one batch."""
+    problem = Problem.of(LAW, {"C": C}, target_RP, np.ones(len(C)), parse_objective(LAW.objective))
+    start_RSK = np.stack([choose_starts(replace(problem, target=target_P), STARTS) for target_P in target_RP])
+    solved = [problem.solve(start_RSK[:, start], problem.deltas()) for start in range(STARTS)]
+    best_R = np.argmin(np.stack([each.value_R for each in solved]), axis=0)
+    internal_RK = np.stack([each.internal_RK for each in solved])[best_R, np.arange(len(target_RP))]
+    return problem, residual_noise(problem, internal_RK)
+
+
+def one(noise: ResidualNoise, study: int) -> ResidualNoise:
+    values = {each.name: getattr(noise, each.name) for each in fields(noise)}
+    return replace(
+        noise,
+        **{name: value[study : study + 1] for name, value in values.items() if isinstance(value, np.ndarray)},
+    )
+
+
+def coverage(
+    budgets: int, seeds: int, noise: float, num_studies: int, *, replicates: int = 200
+) -> dict[float, Covered]:
+    """By how far the target is beyond the data. Without `replicates` there is no peer."""
+    from scipy.special import stdtrit
+
+    table, drawn = studies(budgets, seeds, noise, num_studies)
+    C = table.columns["C"]
+    first, second, pairs = paired_units(table, table)
+    fits = [fit_arm(C, truth(arm, C) * np.exp(drawn[:, arm])) for arm in (0, 1)]
+    degrees = len(C) - LAW.num_parameters
+    quantile = float(stdtrit(degrees, 0.95))
+    found = {factor: Covered([], [], [], []) for factor in FACTORS}
+    for study in range(num_studies):
+        problems = tuple(replace(problem, target=problem.target[study]) for problem, _ in fits)
+        matched = tuple(one(every, study) for _, every in fits)
+        noises = [arm_noise(each, np.ones(len(C)), table.run) for each in matched]
+        covariance_PP = row_covariance(noises, pairs, (first, second))
+        profile = Profile(Joint(problems, matched, covariance_PP, lambda natural: (natural[0], natural[1])))
+        refits: list[Array] = []
+        if replicates:
+            noise_RP = draw_noise(noises, pairs, (first, second), replicates, study)
+            for problem, each, added_RP in zip(problems, matched, noise_RP, strict=True):
+                target_RP = problem.predict(each.internal_RK) * np.exp(added_RP)
+                again = replace(problem, target=target_RP).solve(
+                    np.tile(each.internal_RK, (replicates, 1)), [np.tile(each.delta_R1, (replicates, 1))]
+                )
+                refits.append(problem.coordinates.to_natural(again.internal_RK))
+        for factor, covered in found.items():
+            at = factor * float(C.max())
+            difference = float(truth(0, at) - truth(1, at))
+
+            def loss(natural_SK: Array, log_C: Any) -> Array:
+                values = [natural_SK[:, number] for number in range(3)]
+                return np.asarray(values[0] + values[1] * np.exp(-values[2] * log_C))
+
+            def difference_gap(one_SK: Array, other_SK: Array, value_S: Array, at: float = at) -> Array:
+                return loss(one_SK, math.log(at)) - loss(other_SK, math.log(at)) - value_S
+
+            def multiplier_gap(one_SK: Array, other_SK: Array, value_S: Array, at: float = at) -> Array:
+                return loss(one_SK, math.log(at)) - loss(other_SK, math.log(at) + value_S)
+
+            gaps = ((difference_gap, difference), (multiplier_gap, log_multiplier(at)))
+            held = [float(profile.root(gap, np.array([value]), 0.0)[0]) <= quantile for gap, value in gaps]
+            covered.difference.append(held[0])
+            covered.multiplier.append(held[1])
+            covered.linear.append(holds_linear(C, at, drawn[study], quantile))
+            if replicates:
+                low, high = np.quantile(difference_gap(*refits, np.zeros(1)), [0.05, 0.95])
+                covered.percentiles.append(bool(low <= difference <= high))
+    return found
+
+
+def holds_linear(C: Array, at: float, noise_2P: Array, quantile: float) -> bool:
+    """Whether the textbook interval of the difference holds it, were the law its own first-order expansion."""
+    errors, residuals, influences = [], [], []
+    for (_, amplitude, exponent), noise_P in zip(TRUTHS, noise_2P, strict=True):
+
+        def gradient(at_P: Array, amplitude: float = amplitude, exponent: float = exponent) -> Array:
+            term_P = at_P**-exponent
+            return np.stack([np.ones_like(at_P), term_P, -amplitude * term_P * np.log(at_P)], axis=1)
+
+        design_PK = gradient(C) / truth(len(errors), C)[:, None]
+        inverse_KP = np.linalg.pinv(design_PK)
+        influence_P = (gradient(np.array([at])) @ inverse_KP)[0]
+        errors.append(float(influence_P @ noise_P))
+        residuals.append(noise_P - design_PK @ (inverse_KP @ noise_P))
+        influences.append(influence_P)
+    covariance_22 = np.array(residuals) @ np.array(residuals).T / (len(C) - 3)
+    signed = np.array([influences[0], -influences[1]])
+    variance = float(np.sum(covariance_22 * (signed @ signed.T)))
+    return abs(errors[0] - errors[1]) <= quantile * math.sqrt(variance)
+
+
+def main(num_studies: int = 500, designs: tuple[tuple[int, int], ...] = DESIGNS) -> None:
+    print("budgets x seeds  noise  target   difference   multiplier   linear law   percentiles (peer)   seconds")
+    for budgets, seeds in designs:
+        for noise in NOISES:
+            began = time.perf_counter()
+            found = coverage(budgets, seeds, noise, num_studies)
+            took = time.perf_counter() - began
+            for factor, covered in found.items():
+                shown = [100 * float(np.mean(getattr(covered, each.name))) for each in fields(covered)]
+                print(
+                    f"{budgets:>7} x {seeds}      {100 * noise:.1f} %  {factor:>4.0f} x   {shown[0]:8.1f} %   "
+                    f"{shown[1]:8.1f} %   {shown[2]:8.1f} %   {shown[3]:16.1f} %   {took:7.1f}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--studies", type=int, default=500)
+    parser.add_argument("--design", metavar="BUDGETSxSEEDS", help="one of the designs; default all")
+    chosen = parser.parse_args()
+    if chosen.design:
+        budgets_text, _, seeds_text = chosen.design.partition("x")
+        main(chosen.studies, ((int(budgets_text), int(seeds_text)),))
+    else:
+        main(chosen.studies)
