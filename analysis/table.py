@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.text_numbers import is_number
 from analysis.where import choose_rows
 from train.errors import InputError
 
@@ -170,8 +171,11 @@ class Table:
                 )
             values = self.columns[name]
             if values.dtype.kind != "f":
-                row = next((place for place, value in enumerate(values.tolist()) if not _is_number(value)), 0)
-                raise InputError(f"{self.source}: {self.label[row]}, column {name}: {values[row]!r} is not a number")
+                row = next((place for place, value in enumerate(values.tolist()) if not is_number(value)), 0)
+                raise InputError(
+                    f"{self.source}: {self.label[row]}, column {name}: {str(values[row])!r} is not a number; "
+                    f"mend the source, or leave it out with --exclude '{self.label[row]}=REASON'"
+                )
             self._check(name, values)
             found[name] = values
         return found
@@ -197,14 +201,6 @@ class Table:
                 rows.setdefault(cell, []).append(position)
         groups = [np.array(group) for group in rows.values()]
         return [group for group in groups if len(set(self.run[group].tolist())) == len(group) > 1]
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def load_table(
