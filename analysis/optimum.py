@@ -102,8 +102,10 @@ def optimum(
             f"({', '.join(fit.not_identified) or 'an amplitude or exponent'} is too close to zero)"
         )
     columns = _columns(law, flops, log_N, others)
-    ratios = extrapolation(fit.points.columns, {"N": math.exp(log_N), "C": flops})
-    notes = refuse_far(ratios, far)
+    best_at = {"N": math.exp(log_N), "C": flops}
+    ratios = extrapolation(fit.points.columns, best_at)
+    # The budget is what was asked for; where its best size lies is the answer, and told of.
+    notes = refuse_far(fit.points.columns, {"C": flops}, far) or refuse_far(fit.points.columns, best_at, True)
     if fit.status != "converged":
         notes.append(f"the fit is {fit.status}: {fit.reason}")
     ends = quantity_interval(fit, lambda rows_RK: frontier(law, rows_RK, log_C, others).log_N, LEVEL)

@@ -21,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("fit", type=Path, metavar="FIT", help="a file written by `windtunnel fit --output`")
     parser.add_argument("--flops", type=float, required=True, metavar="C", help="the budget, C = 6 N D")
     parser.add_argument("--at", metavar="U=1e9", help="values of the law's other columns")
-    parser.add_argument("--far", action="store_true", help="allow a budget more than 30 times beyond the data")
+    parser.add_argument(
+        "--far", action="store_true", help="allow a budget more than 30 times beyond the data, or below it"
+    )
     parser.add_argument("--json", metavar="PATH", help="the result for programs; - is standard output")
 
 

@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLE
     parser.add_argument("fit", type=Path, metavar="FIT", help="a file written by `windtunnel fit --output`")
     parser.add_argument("--at", required=True, metavar="N=1e9,D=2e10", help="the target, in the columns of the fit")
-    parser.add_argument("--far", action="store_true", help="allow a target more than 30 times beyond the data in C")
+    parser.add_argument(
+        "--far", action="store_true", help="allow a target more than 30 times beyond the data in N, D or C, or below it"
+    )
     parser.add_argument("--seal", action="store_true", help="write it down so that it cannot be changed afterwards")
     parser.add_argument(
         "--output", type=Path, default=None, metavar="FOLDER", help="of the sealed file; default beside the fit"
