@@ -7,6 +7,7 @@ from analysis.json_output import write_document
 from analysis.law import Law
 from analysis.laws import all_laws
 from analysis.laws import law as law_named
+from analysis.output_arguments import json_output
 
 EXAMPLE = """examples:
   windtunnel laws
@@ -18,7 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLE
     parser.add_argument("name", nargs="?", metavar="NAME", help="one law in full; default all, a line each")
-    parser.add_argument("--json", metavar="PATH", help="the catalogue for programs; - is standard output")
+    parser.add_argument(
+        "--json", type=json_output, metavar="PATH", help="the catalogue for programs; - is standard output"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

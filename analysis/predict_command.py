@@ -7,6 +7,7 @@ from pathlib import Path
 
 from analysis.fit_document import Fit
 from analysis.json_output import write_document
+from analysis.output_arguments import json_output, output_folder, refuse_one_file
 from analysis.prediction import Prediction, describe, predict
 from analysis.seal import read_sealed, seal
 from analysis.target import AXES, parse_at
@@ -30,7 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seal", action="store_true", help="write it down so that it cannot be changed afterwards")
     parser.add_argument(
-        "--output", type=Path, default=None, metavar="FOLDER", help="of the sealed file; default beside the fit"
+        "--output",
+        type=output_folder,
+        default=None,
+        metavar="FOLDER",
+        help="of the sealed file; default beside the fit",
     )
     parser.add_argument(
         "--results",
@@ -41,11 +46,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--columns", metavar="N=a,D=b", help="columns of those sources by the names laws use")
     parser.add_argument("--no-rivals", action="store_true", help="skip the comparison with plain forms")
-    parser.add_argument("--json", metavar="PATH", help="the prediction for programs; - is standard output")
+    parser.add_argument(
+        "--json", type=json_output, metavar="PATH", help="the prediction for programs; - is standard output"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the prediction. Raises InputError for bad input."""
+    refuse_one_file(source=arguments.fit, json=arguments.json)
     fit = Fit.from_json(arguments.fit)
     found = predict(fit, parse_at(arguments.at), far=arguments.far, rivals=not arguments.no_rivals)
     path = None

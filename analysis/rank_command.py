@@ -6,6 +6,7 @@ from analysis.backtest import Ranking, rank
 from analysis.json_output import write_document
 from analysis.laws import law as law_named
 from analysis.matching_columns import for_table
+from analysis.output_arguments import json_output
 from analysis.table_arguments import add_table_arguments, table_of_arguments
 from train.errors import InputError
 
@@ -24,11 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--objective", metavar="O", help="one objective for every law; default each law's own")
     parser.add_argument("--allow-few-points", action="store_true", help="fit as many points as parameters")
-    parser.add_argument("--json", metavar="PATH", help="the result for programs; - is standard output")
+    parser.add_argument(
+        "--json", type=json_output, metavar="PATH", help="the result for programs; - is standard output"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the ranking. Raises InputError for bad input."""
+    """Prints the ranking. Raises InputError for bad input, and where none of the laws could be fitted."""
     names = [name.strip() for name in arguments.laws.split(",") if name.strip()]
     if not names or len(set(names)) < len(names):
         raise InputError(f"--laws {arguments.laws!r}: name each law once, for example --laws chinchilla,general")
@@ -39,6 +42,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(describe(found))
         for note in table.notes:
             print(f"note: {note}")
+    if all(each.held_out_mean_abs_relative_error is None for each in found.laws if not each.rival):
+        reasons = [f"{each.law} ({each.status}): {each.reason}" for each in found.laws if not each.rival]
+        raise InputError(f"refused: no law could be fitted: {'; '.join(reasons)}")
     return 0
 
 

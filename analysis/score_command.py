@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from analysis.json_output import write_document
+from analysis.output_arguments import json_output
 from analysis.prediction import describe
 from analysis.score import Outcome, Score, score
 
@@ -20,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--columns", metavar="N=a,D=b,loss=c", help="columns of the source by the names laws use")
     parser.add_argument("--where", metavar="EXPR", help="score only these rows")
     parser.add_argument("--mixed", action="store_true", help="take together what cannot be compared")
-    parser.add_argument("--json", metavar="PATH", help="the score for programs; - is standard output")
+    parser.add_argument("--json", type=json_output, metavar="PATH", help="the score for programs; - is standard output")
 
 
 def run(arguments: argparse.Namespace) -> int:

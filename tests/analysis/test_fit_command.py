@@ -41,7 +41,7 @@ COLUMNS = ("--columns", "N=params,D=tokens,loss=val")
 
 def test_a_fit_for_programs(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "fit.json"
-    words = ("--law", "chinchilla", "--objective", "log-lad", "--bootstrap", "10", "--output", str(output))
+    words = ("--law", "chinchilla", "--objective", "log-lad", "--bootstrap", "100", "--output", str(output))
     assert fit_with(str(source), *words, *COLUMNS, "--json", "-") == 0
     document = json.loads(capsys.readouterr().out)
     assert document["law"] == "chinchilla"
@@ -63,11 +63,12 @@ def test_a_fit_for_people(source: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 def test_a_refused_design_says_why(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "out.json"
-    assert fit_with(str(source), "--law", "chinchilla", *COLUMNS, "--where", "N < 1.1e6", "--json", str(path)) == 2
+    words = (str(source), "--law", "chinchilla", *COLUMNS, "--where", "N < 1.1e6", "--json", str(path))
+    with pytest.raises(InputError, match=r"refused \(one_size\): every point has N = 1e\+06"):
+        fit_with(*words, "--output", str(tmp_path / "fit.json"))
     assert json.loads(path.read_text())["status"] == "one_size"
-    captured = capsys.readouterr()
-    assert "refused (one_size): every point has N = 1e+06" in captured.err
-    assert captured.err.count("\n") == 1
+    assert Fit.from_json(tmp_path / "fit.json").status == "one_size"
+    assert "every point" not in capsys.readouterr().out
 
 
 def test_bad_requests(source: Path) -> None:
@@ -75,8 +76,12 @@ def test_bad_requests(source: Path) -> None:
         fit_with(str(source), "--law", "gravity", *COLUMNS)
     with pytest.raises(InputError, match="no objective named"):
         fit_with(str(source), "--law", "chinchilla", "--objective", "luck", *COLUMNS)
-    with pytest.raises(InputError, match="--bootstrap -1"):
-        fit_with(str(source), "--law", "chinchilla", "--bootstrap", "-1", *COLUMNS)
+    for name in ("--output", "--json"):
+        with pytest.raises(InputError, match="that is the source too"):
+            fit_with(str(source), "--law", "chinchilla", *COLUMNS, name, str(source))
+    one = str(source.with_name("one.json"))
+    with pytest.raises(InputError, match="that is --output too"):
+        fit_with(str(source), "--law", "chinchilla", *COLUMNS, "--output", one, "--json", one)
 
 
 def test_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None:
