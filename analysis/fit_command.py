@@ -14,7 +14,12 @@ from train.errors import InputError
 EXAMPLE = """examples:
   windtunnel fit runs --law chinchilla --output fit.json
   windtunnel fit points.csv --law chinchilla --columns N=params,D=tokens,loss=val_loss --bootstrap 4000
-  windtunnel fit points.csv --law power:D --where 'N > 1e6' --objective log-lad --json -"""
+  windtunnel fit points.csv --law power:D --where 'N > 1e6' --objective log-lad --json -
+  windtunnel fit points.csv --law chinchilla@alpha=0.35@beta=0.4
+
+A CSV file needs a header and a row for each run. chinchilla reads N (parameters), D (training tokens) and loss (nats
+per token); M is D / N and C is 6 N D unless the file has them; rows that differ by `seed` alone say what the noise is,
+and rows of one `run` share theirs. `windtunnel laws NAME` says what a law reads."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

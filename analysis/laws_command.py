@@ -12,7 +12,10 @@ from analysis.output_arguments import json_output
 EXAMPLE = """examples:
   windtunnel laws
   windtunnel laws chinchilla
-  windtunnel laws power:D --json -"""
+  windtunnel laws power:D --json -
+
+A law in one column takes another one after a colon (power:D). Parameters are held or tied after an @, each after
+its own: chinchilla@alpha=0.35@beta=0.4, chinchilla@beta=alpha. A / makes one of two steps: overtraining/error-loss."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

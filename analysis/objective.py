@@ -8,15 +8,17 @@ Legend: P points, R replicates.
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.law import Array, Columns
+from analysis.nearest_name import did_you_mean
 from train.errors import InputError
 
 Kind = Literal["huber", "lad", "mse"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 DEFAULT_DELTA = 1e-3
 # Least absolute deviations are approached as a Huber objective of this delta, relative to the residuals' unit.
 LAD_DELTA = 1e-6
@@ -81,12 +83,15 @@ def parse_objective(text: "str | Objective") -> Objective:
     """The objective of that name. Raises InputError naming those there are."""
     if isinstance(text, Objective):
         return text
-    body, _, noise_column = text.partition("@")
+    body, at, noise_column = text.partition("@")
     log = body.startswith("log-")
-    kind, _, number = body.removeprefix("log-").partition(":")
+    kind, colon, number = body.removeprefix("log-").partition(":")
     known = "log-huber:DELTA, log-lad, log-mse, huber:DELTA, lad, mse, each also with @COLUMN for weights"
-    if kind not in ("huber", "lad", "mse") or (number and kind != "huber"):
-        raise InputError(f"no objective named {text!r}; there are {known}")
+    if kind not in KINDS or (number and kind != "huber"):
+        names = [prefix + each for prefix in ("log-", "") for each in KINDS]
+        raise InputError(f"no objective named {text!r}; there are {known}{did_you_mean(body.partition(':')[0], names)}")
+    if (at and not noise_column) or (colon and not number):
+        raise InputError(f"objective {text!r}: say what follows its {'@' if at else ':'}; there are {known}")
     delta = math.inf if kind == "mse" else LAD_DELTA
     if kind == "huber":
         try:

@@ -18,6 +18,8 @@ from analysis.objective import Objective
 
 # Replicates are solved in chunks of about this many numbers, so that a chunk's Jacobian stays in the cache.
 CHUNK = 300_000
+# Derivatives beyond this are those of a law that overflows; their squares still have a value.
+LARGEST_DERIVATIVE = 1e100
 CONTINUATION = (0.1, 0.01)
 
 
@@ -123,4 +125,6 @@ class Problem:
             with np.errstate(divide="ignore", invalid="ignore"):
                 jacobian_RKP = jacobian_RKP / prediction_RP[:, None, :]
         # Where the law overflows the value is infinite and the step refused; only the solves must not see it.
-        return residual_RP, jacobian_RKP if np.isfinite(jacobian_RKP).all() else np.nan_to_num(jacobian_RKP)
+        if not (jacobian_RKP.min() > -LARGEST_DERIVATIVE and jacobian_RKP.max() < LARGEST_DERIVATIVE):
+            jacobian_RKP = np.clip(np.nan_to_num(jacobian_RKP), -LARGEST_DERIVATIVE, LARGEST_DERIVATIVE)
+        return residual_RP, jacobian_RKP

@@ -12,7 +12,11 @@ from train.errors import InputError
 
 EXAMPLE = """examples:
   windtunnel rank runs --laws chinchilla,general,kaplan
-  windtunnel rank points.csv --laws chinchilla,overtraining --hold 'N > 1e9' --json -"""
+  windtunnel rank points.csv --laws chinchilla,overtraining --hold 'N > 1e9' --json -
+
+Beside the laws stand plain rivals: constant, a power law without a floor (floorless) and one with it. "in 90 %" is the
+share of held-out outcomes inside the 90 % intervals; "score" is the width of the interval plus 20 times the distance of
+the outcome outside it, in log loss: less is better."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,6 +14,8 @@ def group_rows(columns: Sequence[NDArray[Any]]) -> tuple[NDArray[np.intp], NDArr
     """The first row (G,) of each group of rows that agree in all columns, (P,) each, and the group (P,) of each row."""
     first, group_P = _codes(columns[0])
     for column in columns[1:]:
+        if len(first) == len(group_P):  # no two agree in the columns before
+            break
         values, code_P = _codes(column)
         first, group_P = _codes(group_P * len(values) + code_P)
     return first, group_P

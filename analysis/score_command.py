@@ -10,7 +10,10 @@ from analysis.score import Outcome, Score, score
 
 EXAMPLE = """examples:
   windtunnel score predictions/prediction-chinchilla-0123456789abcdef.json runs
-  windtunnel score prediction-chinchilla-0123456789abcdef.json points.csv --columns N=params,D=tokens,loss=val_loss"""
+  windtunnel score prediction-chinchilla-0123456789abcdef.json points.csv --columns N=params,D=tokens,loss=val_loss
+
+The error is predicted / measured - 1: above 0 where the prediction was too high. "interval widths" is predicted -
+measured in widths of the 90 % interval, "seed noise" the error in standard deviations between seeds."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def describe_score(found: Score) -> str:
-    """The score for people. Errors are prediction - outcome."""
+    """The score for people."""
     sealed = found.prediction
     low, high = sealed.interval_90
     lines = [
@@ -48,7 +51,8 @@ def describe_score(found: Score) -> str:
         f"{'run':<44}{'loss':>9}{'error':>10}{'interval widths':>17}{'seed noise':>12}  in interval",
     ]
     each_run = [*found.runs, found.mean] if len(found.runs) > 1 else [*found.runs]
-    return "\n".join([*lines, *map(_line, each_run), *(f"note: {note}" for note in found.notes)])
+    sign = "error: predicted / measured - 1"
+    return "\n".join([*lines, *map(_line, each_run), sign, *(f"note: {note}" for note in found.notes)])
 
 
 def _line(each: Outcome) -> str:

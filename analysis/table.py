@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.nearest_name import did_you_mean
 from analysis.text_numbers import is_number
 from analysis.where import choose_rows
 from train.errors import InputError
@@ -44,6 +45,7 @@ UNITS = {
 }
 # These are magnitudes: zero or below is an error wherever they stand.
 POSITIVE = frozenset(UNITS) - {"loss_standard_error"}
+LARGEST = 1e100  # no count is larger, and products of three still have a value
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ class Table:
             if name not in self.columns:
                 raise InputError(
                     f"{self.source}: no column {name}; there are {', '.join(self.columns)}: "
-                    f"name it with --columns {name}=COLUMN"
+                    f"name it with --columns {name}=COLUMN{did_you_mean(name, self.columns)}"
                 )
             values = self.columns[name]
             if values.dtype.kind != "f":
@@ -184,12 +186,12 @@ class Table:
         """Raises InputError naming the first row whose value is not finite, or not above zero where it must be."""
         bad = ~np.isfinite(values)
         if name in POSITIVE:
-            bad |= ~(values > 0)
+            bad |= ~((values > 0) & (values < LARGEST))
         if bad.any():
             row = int(np.argmax(bad))
             value = float(values[row])
             fault = "is missing or not a number" if math.isnan(value) else f"is {value:g}: it must be finite"
-            fault += " and above zero" if name in POSITIVE and not math.isnan(value) else ""
+            fault += f", above zero and below {LARGEST:g}" if name in POSITIVE and not math.isnan(value) else ""
             mend = "mend the source, or leave it out with --where or --exclude"
             raise InputError(f"{self.source}: {self.label[row]}, column {name} {fault}; {mend}")
 

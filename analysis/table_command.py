@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     for path, write in ((arguments.csv, write_csv), (arguments.parquet, write_parquet)):
         if path is not None:
             _write(path, table, write)
-    if write_document(document(table), arguments.json):
+    if arguments.json is not None and write_document(document(table), arguments.json):
         return 0
     print(describe(table))
     return 0
@@ -100,6 +100,12 @@ def describe(table: Table) -> str:
         lines.append(f"{sum(map(len, groups))} rows in {len(groups)} settings differ by their seed alone")
     lines += [f"left out: {each.run}: {each.reason}" for each in table.excluded]
     lines += [f"note: {note}" for note in table.notes]
+    counts = [name for name in columns if name.startswith("N_") and not np.array_equal(columns[name], columns["N"])]
+    if counts and "decayed" in columns:  # of our records: anybody else's N may be any count
+        lines.append(
+            f"N counts all parameters, embeddings and head included; others are {', '.join(counts)}: "
+            f"choose with --columns N={counts[0]}"
+        )
     return "\n".join([*lines, f"digest {table.digest[:16]}"])
 
 

@@ -197,19 +197,20 @@ def _exclude(rows: Rows, selection: Selection) -> Table:
     names = table.columns["run"].astype(np.str_) if "run" in table.columns else table.label
     asked = _reasons(table, names, selection.exclude, "--exclude")
     wanted = _reasons(table, names, selection.include, "--include")
-    excluded, notes, kept = [], [], []
-    for row, fault in enumerate(rows.fault.tolist()):
-        label = str(table.label[row])
+    excluded, notes = [], []
+    kept = rows.fault == ""
+    kept[list(asked)] = False
+    losses = table.columns.get("loss", np.full(len(table), np.nan))
+    for row in np.flatnonzero(~kept).tolist():
+        label, fault = str(table.label[row]), str(rows.fault[row])
         if row in asked:
             excluded.append(Exclusion(label, asked[row]))
-        elif fault and row in wanted and np.isfinite(table.columns.get("loss", np.full(len(table), np.nan))[row]):
+        elif row in wanted and losses.dtype.kind == "f" and np.isfinite(losses[row]):
             notes.append(f"{label} is in on request ({wanted[row]}) although {fault}")
-            kept.append(row)
-        elif fault:
-            excluded.append(Exclusion(label, fault))
+            kept[row] = True
         else:
-            kept.append(row)
-    chosen = table.take(np.array(kept, dtype=np.intp))
+            excluded.append(Exclusion(label, fault))
+    chosen = table.take(kept)
     return replace(chosen, excluded=(*table.excluded, *excluded), notes=(*table.notes, *notes))
 
 

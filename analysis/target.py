@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.law import Array, Law
-from analysis.table import POSITIVE
+from analysis.table import LARGEST, POSITIVE
 from train.errors import InputError
 
 FLOPS_PER_PARAMETER_TOKEN = 6.0
@@ -36,9 +36,11 @@ def parse_at(text: str) -> dict[str, float]:
             value = float(number)
         except ValueError:
             value = math.nan
-        in_range = 0 < value < math.inf or (value == 0 and name not in POSITIVE)
+        in_range = 0 < value < LARGEST or (value == 0 and name not in POSITIVE)
         if not equals or not name.isidentifier() or not in_range:
-            raise InputError(f"--at {part.strip()!r}: write COLUMN=NUMBER above 0, for example --at N=1e9,D=2e10")
+            raise InputError(
+                f"--at {part.strip()!r}: write COLUMN=NUMBER, above 0 and below {LARGEST:g}: --at N=1e9,D=2e10"
+            )
         if name in found:
             raise InputError(f"--at names {name} twice; keep one")
         found[name] = value

@@ -31,10 +31,19 @@ def test_names_round_trip() -> None:
     assert parse_objective("log-huber:1e-3").name == "log-huber:0.001"
 
 
-@pytest.mark.parametrize("name", ["", "huge", "log-huber:-1", "log-huber:x", "lad:3", "log-huber:inf"])
+@pytest.mark.parametrize(
+    "name", ["", "huge", "log-huber:-1", "log-huber:x", "lad:3", "log-huber:inf", "log-mse@", "huber:"]
+)
 def test_what_is_no_objective(name: str) -> None:
     with pytest.raises(InputError, match="objective"):
         parse_objective(name)
+
+
+def test_an_objective_that_is_nearly_one_says_what_was_meant() -> None:
+    with pytest.raises(InputError, match=r"did you mean log-huber\?$"):
+        parse_objective("log-hubr:1e-3")
+    with pytest.raises(InputError, match="'log-mse@': say what follows its @"):
+        parse_objective("log-mse@")
 
 
 def test_weights_from_a_noise_column() -> None:

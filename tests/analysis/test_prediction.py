@@ -463,6 +463,7 @@ def test_fit_predict_and_score_from_the_command_line(tmp_path: Path, capsys: pyt
     shown = capsys.readouterr().out
     assert "predicted" in shown
     assert "yes" in shown
+    assert "predicted / measured - 1" in shown
     assert command(predict_command, output, "--at", "N=1.2e7,D=2e8") == 0
     shown = capsys.readouterr().out
     assert "held-out error on this table: chinchilla" in shown

@@ -3,6 +3,7 @@
 import gzip
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
+from analysis.law import require_columns
+from analysis.laws import law
 from analysis.seed_noise import seed_noise
 from analysis.table import load_table
 from train.errors import InputError
@@ -85,8 +88,13 @@ def test_a_status_that_is_no_end_is_left_out(tmp_path: Path) -> None:
             MAP,
             r"row 2, column N is -2e\+06: it must be finite",
         ),
-        ("params,tokens,val\n0,2e7,3.5\n", MAP, r"row 1, column N is 0: it must be finite and above zero"),
+        (
+            "params,tokens,val\n0,2e7,3.5\n",
+            MAP,
+            r"row 1, column N is 0: it must be finite, above zero and below 1e\+100",
+        ),
         ("params,tokens,val\n1e6,2e7,3.5\n2e6,3e7,nan\n", MAP, r"row 2, column loss is missing or not a number"),
+        ("params,tokens,val\n1e6,1e308,3.5\n", MAP, r"row 1, column D is 1e\+308: it must be finite, above zero and"),
         ("params,tokens,val\n1e6,2e7,inf\n", MAP, r"row 1, column loss is inf: it must be finite"),
         ("params,tokens,val\n1e6,2e7,3.5\n2e6,2e7,oops\n", MAP, r"row 2, column loss: .*'oops'.* is not a number"),
         ("params,tokens,val\n1e6,2e7,3.5\n1e6,2e7,3.5\n", MAP, r"row 2 repeats row 1 in every column"),
@@ -256,3 +264,16 @@ def test_a_public_column_that_overflowed_is_found_when_a_law_asks_for_it() -> No
     table = load_table(PUBLIC / "gadre_overtrain/flat_104_models.csv", columns="loss=loss_c4_val")
     with pytest.raises(InputError, match=r"row 1, column C is -8\.6"):
         table.require("C")
+
+
+@pytest.mark.parametrize(
+    ("header", "name", "meant"),
+    [("n,d,Loss", "N", "n"), (" Params,tokens,loss", "params", "Params"), ("x,y,z", "N", "")],
+)
+def test_a_missing_column_names_the_one_that_was_meant(tmp_path: Path, header: str, name: str, meant: str) -> None:
+    table = load_table(csv(tmp_path, f"{header}\n1e6,2e7,3.5\n"), where=None)
+    said = rf"name it with --columns {name}=COLUMN" + (rf"; did you mean {meant}\?" if meant else "$")
+    with pytest.raises(InputError, match=said):
+        table.require(name)
+    with pytest.raises(InputError, match=said):
+        require_columns(replace(law("chinchilla"), columns=(name,)), table.columns)
