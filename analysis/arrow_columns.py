@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 
 def numpy_column(column: Any) -> NDArray[Any]:
-    """A column of an Arrow table as (P,) float64 with NaN for what is missing, or str with ""."""
+    """A column of an Arrow table as (P,) float64 with NaN for what is missing, or str with "". True and false
+    are no numbers."""
     from pyarrow import types
 
     kind = column.type
@@ -16,8 +17,12 @@ def numpy_column(column: Any) -> NDArray[Any]:
     if types.is_floating(kind) or types.is_integer(kind):
         parts = [_numbers(chunk) for chunk in column.chunks]
         return np.concatenate(parts) if parts else np.zeros(0)
-    if types.is_boolean(kind) or types.is_decimal(kind):
+    if types.is_decimal(kind):
         return _from_list(column.to_pylist())
+    if types.is_boolean(kind):  # as a CSV file writes them
+        return np.array(
+            [{None: "", True: "true", False: "false"}[value] for value in column.to_pylist()], dtype=np.str_
+        )
     return np.array(["" if value is None else str(value) for value in column.to_pylist()], dtype=np.str_)
 
 

@@ -8,6 +8,8 @@ from analysis.audit import Audited, audit, spread
 from analysis.json_output import write_document
 from analysis.laws import law as law_named
 from analysis.noisy_line import LEVEL
+from analysis.output_arguments import json_output
+from analysis.replicate_arguments import add_replicate_arguments
 from analysis.table_arguments import add_table_arguments, table_of_arguments
 from train.errors import InputError
 
@@ -25,25 +27,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_table_arguments(parser)
     parser.add_argument("--law", default="chinchilla", metavar="NAME", help="default chinchilla")
     parser.add_argument("--objective", metavar="O", help="as `windtunnel fit` takes it")
-    parser.add_argument("--bootstrap", type=int, default=400, metavar="B", help="replicates over runs; default 400")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap; default 0")
-    parser.add_argument("--json", metavar="PATH", help="the result for programs; - is standard output")
+    add_replicate_arguments(parser, 400, "replicates over runs")
+    parser.add_argument(
+        "--json", type=json_output, metavar="PATH", help="the result for programs; - is standard output"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Refits and prints. Raises InputError for bad input; exit status 2 where no convention could be fitted."""
-    if arguments.bootstrap < 2:
-        raise InputError(f"--bootstrap {arguments.bootstrap}: give at least 2 replicates")
+    """Refits and prints. Raises InputError for bad input, and where no convention could be fitted."""
     law = law_named(arguments.law)
     table = table_of_arguments(arguments)
     found = audit(table, law, arguments.objective, replicates=arguments.bootstrap, seed=arguments.seed)
+    fitted = any(each.exponents for each in found)
     if not write_document(document(arguments.law, found), arguments.json):
-        print(describe(found))
+        if fitted:
+            print(describe(found))
         for exclusion in table.excluded:
             print(f"left out: {exclusion.run}: {exclusion.reason}")
         for note in table.notes:
             print(f"note: {note}")
-    return 0 if any(each.exponents for each in found) else 2
+    if not fitted:
+        reasons = dict.fromkeys(f"refused ({each.status}): {each.reason}" for each in found)
+        raise InputError(f"no convention could be fitted: {'; '.join(reasons)}")
+    return 0
 
 
 def document(law: str, found: list[Audited]) -> dict[str, Any]:
@@ -73,9 +79,6 @@ def document(law: str, found: list[Audited]) -> dict[str, Any]:
 def describe(found: list[Audited]) -> str:
     """A row for each convention, a column for each exponent, and how far apart they are."""
     names = list(dict.fromkeys(name for each in found for name in each.exponents))
-    if not names:
-        reasons = dict.fromkeys(f"refused ({each.status}): {each.reason}" for each in found)
-        return "\n".join(["no convention could be fitted", *reasons])
     cells = [["from", "N", "C", *(f"{name} ({100 * LEVEL:.0f} %)" for name in names), "status"]]
     for each in found:
         shown = []
@@ -89,6 +92,8 @@ def describe(found: list[Audited]) -> str:
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
     for name, (low, high) in spread(found).items():
         lines.append(f"{name} moves from {low:.4f} to {high:.4f} with the convention")
+    if len({(each.N, each.C) for each in found}) == 1:
+        lines.append(f"only one convention in the table, N = {found[0].N}: name others with --columns N_other=COLUMN")
     return "\n".join(lines)
 
 

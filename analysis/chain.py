@@ -42,6 +42,9 @@ class Chain(Fit):
         up_Q = np.hypot(high_Q - value_Q, np.maximum(moved_2Q.max(axis=0) - value_Q, 0.0))
         return value_Q, value_Q - down_Q, value_Q + up_Q
 
+    def parts(self) -> tuple[Fit, ...]:
+        return self.steps
+
     def document(self) -> dict[str, Any]:
         """As of any fit, with the document of each step."""
         return {**super().document(), "steps": [step.document() for step in self.steps]}

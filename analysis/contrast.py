@@ -98,7 +98,7 @@ def contrast(
     fits = (_fit(arms[0], chosen, objective, "A"), _fit(arms[1], chosen, objective, "B"))
     costs = [np.asarray(complete(dict(arm.columns))["C"], dtype=np.float64) for arm in arms]
     smallest, largest = max(float(cost.min()) for cost in costs), min(float(cost.max()) for cost in costs)
-    warnings = refuse_far({"C": flops / largest}, far)
+    warnings = refuse_far({"C": np.array([smallest, largest])}, {"C": flops}, far)
     if smallest > largest:
         raise InputError("the arms have no compute in common: train both over one range of budgets")
     units_A, units_B, pairs = paired_units(*arms)

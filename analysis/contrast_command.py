@@ -8,6 +8,8 @@ from analysis.contrast import REPLICATES, Contrast, contrast
 from analysis.crossing import Interval, Verdict
 from analysis.json_output import write_document
 from analysis.laws import law as law_named
+from analysis.output_arguments import json_output
+from analysis.replicate_arguments import add_replicate_arguments
 from analysis.table import load_table
 from analysis.target import parse_at
 from train.errors import InputError
@@ -34,11 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--where", metavar="EXPR", help="use only these rows of both")
     parser.add_argument("--where-a", metavar="EXPR", help="use only these rows of A")
     parser.add_argument("--where-b", metavar="EXPR", help="use only these rows of B")
-    parser.add_argument("--bootstrap", type=int, default=REPLICATES, metavar="B", help="replicates; default 1000")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap; default 0")
+    add_replicate_arguments(parser, REPLICATES, "replicates")
     parser.add_argument("--far", action="store_true", help="allow a target more than 30 times beyond the data")
     parser.add_argument("--mixed", action="store_true", help="take together what cannot be compared")
-    parser.add_argument("--json", metavar="PATH", help="the result for programs; - is standard output")
+    parser.add_argument(
+        "--json", type=json_output, metavar="PATH", help="the result for programs; - is standard output"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -46,8 +49,6 @@ def run(arguments: argparse.Namespace) -> int:
     at = parse_at(arguments.at)
     if "C" not in at or {"N", "D", "M"} & at.keys():
         raise InputError(f"--at {arguments.at}: arms are contrasted at a budget; write --at C=1e20")
-    if arguments.bootstrap < 100:
-        raise InputError(f"--bootstrap {arguments.bootstrap}: probabilities need 100 replicates or more")
     tables = [
         load_table(
             source,

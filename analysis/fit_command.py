@@ -1,20 +1,25 @@
 """`windtunnel fit`: a law, a table and an objective to parameters, intervals and a status."""
 
 import argparse
-import sys
-from pathlib import Path
 
 from analysis.fit_document import REFUSED, Fit
 from analysis.fitting import fit
 from analysis.json_output import write_document
 from analysis.laws import law as law_named
+from analysis.output_arguments import json_output, output_file, refuse_one_file
+from analysis.replicate_arguments import add_replicate_arguments
 from analysis.table_arguments import add_table_arguments, table_of_arguments
 from train.errors import InputError
 
 EXAMPLE = """examples:
   windtunnel fit runs --law chinchilla --output fit.json
   windtunnel fit points.csv --law chinchilla --columns N=params,D=tokens,loss=val_loss --bootstrap 4000
-  windtunnel fit points.csv --law power:D --where 'N > 1e6' --objective log-lad --json -"""
+  windtunnel fit points.csv --law power:D --where 'N > 1e6' --objective log-lad --json -
+  windtunnel fit points.csv --law chinchilla@alpha=0.35@beta=0.4
+
+A CSV file needs a header and a row for each run. chinchilla reads N (parameters), D (training tokens) and loss (nats
+per token); M is D / N and C is 6 N D unless the file has them; rows that differ by `seed` alone say what the noise is,
+and rows of one `run` share theirs. `windtunnel laws NAME` says what a law reads."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,18 +33,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="log-huber:DELTA, log-lad, log-mse, huber:DELTA, lad or mse; @COLUMN weights by 1/COLUMN^2; "
         "log-huber:seed-noise takes DELTA from repeated seeds, 1.345 of their s.d. and 1e-3 at least",
     )
-    parser.add_argument("--bootstrap", type=int, default=0, metavar="B", help="replicates over runs; default none")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap; default 0")
+    add_replicate_arguments(parser, 0, "replicates over runs")
     parser.add_argument("--allow-few-points", action="store_true", help="fit as many points as parameters")
     parser.add_argument("--no-profile", action="store_true", help="skip the profile of every parameter")
-    parser.add_argument("--output", type=Path, metavar="FIT.json", help="the fit, for predict, optimum and contrast")
-    parser.add_argument("--json", metavar="PATH", help="the result for programs; - is standard output")
+    parser.add_argument(
+        "--output",
+        type=output_file,
+        metavar="FIT.json",
+        help="the fit, for predict and optimum; a refused one too, which says why",
+    )
+    parser.add_argument(
+        "--json", type=json_output, metavar="PATH", help="the result for programs; - is standard output"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Fits and prints. Raises InputError for bad input; a refused design is written out too and is exit status 2."""
-    if arguments.bootstrap < 0:
-        raise InputError(f"--bootstrap {arguments.bootstrap}: it must be 0 or more")
+    """Fits and prints. Raises InputError for bad input, and for a refused design once that is written out."""
+    refuse_one_file(source=arguments.source, output=arguments.output, json=arguments.json)
     law = law_named(arguments.law)
     table = table_of_arguments(arguments)
     found = fit(
@@ -54,14 +64,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output is not None:
         found.to_json(arguments.output)
     if not write_document(found.document(), arguments.json):
-        print(describe(found))
+        if found.status not in REFUSED:
+            print(describe(found))
         for exclusion in table.excluded:
             print(f"left out: {exclusion.run}: {exclusion.reason}")
         for note in table.notes:
             print(f"note: {note}")
     if found.status in REFUSED:
-        print(f"refused ({found.status}): {found.reason}", file=sys.stderr)
-        return 2
+        raise InputError(f"refused ({found.status}): {found.reason}")
     return 0
 
 
@@ -72,8 +82,6 @@ def describe(found: Fit) -> str:
         f"status {found.status}{': ' + found.reason if found.reason else ''}",
         f"{found.num_points} points, {found.objective} = {found.value:.8g}, {found.seconds:.2f} s",
     ]
-    if not found.parameters:
-        return "\n".join(lines[:2])
     meanings = {parameter.name: parameter.meaning for parameter in found.law.parameters}
     lines.append(f"{'parameter':<10} {'value':>14}  {'95 % interval (' + found.interval_method + ')':<34} meaning")
     for name, value in found.parameters.items():

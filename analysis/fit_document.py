@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from analysis.law import Array, Columns, Law
 from analysis.laws import law as law_named
+from analysis.objective import parse_objective
+from analysis.signed_json import digest_of, read_json
 from train.errors import InputError
 from train.records import write_atomically
 
@@ -30,6 +32,9 @@ Status = Literal[
     "one_ratio",
 ]
 REFUSED: tuple[Status, ...] = ("too_few_points", "one_size", "one_budget", "one_ratio")
+MADE_BY = "windtunnel fit SOURCE --output FIT.json"
+# A recomputed objective agrees with the recorded one to this share, and to this much a point.
+SAME_OBJECTIVE, ROUNDING = 1e-6, 1e-9
 INTERVAL_LEVEL = 0.95  # of parameters; predictions have 90 % unless asked otherwise
 
 
@@ -123,26 +128,47 @@ class Fit:
         }
 
     def to_json(self, path: Path) -> None:
-        """Writes `content`."""
-        write_atomically(Path(path), (json.dumps(self.content(), indent=1, allow_nan=False) + "\n").encode())
+        """Writes `content` with the digest of itself."""
+        content = self.content()
+        signed = {**content, "digest": digest_of(content, "digest")}
+        write_atomically(Path(path), (json.dumps(signed, indent=1, allow_nan=False) + "\n").encode())
 
     @classmethod
     def from_json(cls, path: Path) -> "Fit":
-        """Reads what `to_json` wrote. Raises InputError where the file is missing or no fit."""
+        """Reads what `to_json` wrote. Raises InputError where the file is missing, no fit, or was changed, and where
+        its law does not give the recorded objective any more.
+        """
+        content = read_json(path, MADE_BY)
         try:
-            content = json.loads(Path(path).read_text())
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such file; write it with: windtunnel fit SOURCE --output {path}") from None
-        except (json.JSONDecodeError, UnicodeDecodeError):
-            raise InputError(f"{path}: not JSON; name a file written by windtunnel fit --output") from None
-        try:
-            return cls.of_content(content)
+            if digest_of(content, "digest") != content["digest"]:
+                raise InputError(f"{path}: changed after it was fitted (its content has another digest); fit again")
+            found = cls.of_content(content)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             if isinstance(error, InputError):
                 raise
+            raise InputError(f"{path}: not a fit ({error!s:.80}); name a file written by {MADE_BY}") from None
+        for step in found.parts():
+            step.check_objective(path)
+        return found
+
+    def parts(self) -> "tuple[Fit, ...]":
+        """The fits that this one is made of: itself."""
+        return (self,)
+
+    def check_objective(self, path: Path) -> None:
+        """Raises InputError where the parameters do not have the recorded objective at the points: other code made it,
+        or another hand.
+        """
+        if not self.parameters or not math.isfinite(self.value):
+            return
+        points = self.points
+        prediction_RP = self.predict(points.columns)[None]
+        value = float(parse_objective(self.objective).value(prediction_RP, points.target_P, points.weights_P)[0])
+        if not abs(value - self.value) <= SAME_OBJECTIVE * self.value + ROUNDING * len(points.target_P):
             raise InputError(
-                f"{path}: not a fit ({error!s:.80}); name a file written by windtunnel fit --output"
-            ) from None
+                f"{path}: {self.law.name} has {self.objective} = {value:.6g} at its parameters where {self.value:.6g} "
+                "is recorded: the code of the law has changed since, or it was not made by this law; fit again"
+            )
 
     @classmethod
     def of_content(cls, content: Mapping[str, Any]) -> "Fit":

@@ -20,6 +20,8 @@ def parse_held(assignments: Sequence[str]) -> dict[str, float | str]:
         name, equals, text = (part.strip() for part in assignment.partition("="))
         if not (name and equals and text):
             raise InputError(f"{assignment!r}: write a held parameter as NAME=VALUE or NAME=OTHER, such as beta=alpha")
+        if "," in text:
+            raise InputError(f"{assignment!r}: hold one parameter at a time, as in LAW@{assignment.replace(',', '@')}")
         try:
             found[name] = float(text)
         except ValueError:

@@ -27,6 +27,7 @@ Array = NDArray[np.float64]
 SAME_BUDGET = 0.05
 LEAST_MINIMA = 3
 NoiseFrom = Literal["seeds", "residuals", "given"]
+WANTED = f"5 sizes or more at each of {LEAST_MINIMA} budgets C or more"
 IsoflopStatus = Literal["converged", "one_budget", "too_few_points"]
 
 
@@ -188,9 +189,9 @@ def shared_noise(run: NDArray[np.str_], noise: float, replicates: int, seed: int
 def _status(minima: Sequence[Minimum]) -> tuple[IsoflopStatus, str]:
     usable = sum(each.refusal is None for each in minima)
     if len(minima) == 1:
-        return "one_budget", f"every run has C = {minima[0].C:.3g}; an exponent needs {LEAST_MINIMA} budgets"
+        return "one_budget", f"every run has C = {minima[0].C:.3g}; an exponent needs {WANTED}"
     if usable < LEAST_MINIMA:
         refused = [f"{each.C:.3g}: {each.refusal}" for each in minima if each.refusal is not None]
         why = f" (refused: {', '.join(refused[:4])})" if refused else ""
-        return "too_few_points", f"{usable} budgets with a minimum{why}; an exponent needs {LEAST_MINIMA}"
+        return "too_few_points", f"{usable} budgets with a minimum{why}; an exponent needs {WANTED}"
     return "converged", ""

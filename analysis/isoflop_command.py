@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from analysis.isoflop import Exponent, Isoflop, Minimum, fit_isoflop, fit_pairs
+from analysis.isoflop import Exponent, Isoflop, Minimum, fit_isoflop, fit_pairs, split_budgets
 from analysis.json_output import write_document
 from analysis.noisy_line import LEVEL
+from analysis.output_arguments import json_output
+from analysis.replicate_arguments import add_replicate_arguments
 from analysis.table_arguments import add_table_arguments, table_of_arguments
 from train.errors import InputError
 
@@ -28,23 +30,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--noise", type=float, metavar="SD", help="standard deviation of log loss; default from seeds, else residuals"
     )
-    parser.add_argument(
-        "--bootstrap", type=int, default=2000, metavar="B", help="replicates of the noise; default 2000"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap; default 0")
+    add_replicate_arguments(parser, 2000, "replicates of the noise")
     parser.add_argument(
         "--pairs", action="store_true", help="each row is a budget C and its optimal N (and log_sd) already"
     )
-    parser.add_argument("--json", metavar="PATH", help="the result for programs; - is standard output")
+    parser.add_argument(
+        "--json", type=json_output, metavar="PATH", help="the result for programs; - is standard output"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Fits and prints. Raises InputError for bad input; too few budgets with a minimum are exit status 2."""
-    if arguments.bootstrap < 2:
-        raise InputError(f"--bootstrap {arguments.bootstrap}: give at least 2 replicates")
+    """Fits and prints. Raises InputError for bad input, and where too few budgets have a minimum."""
     table = table_of_arguments(arguments)
     if arguments.pairs:
         columns = table.require("C", "N")
+        for rows in split_budgets(np.log(columns["C"])):
+            if len(rows) > 1:
+                raise InputError(
+                    f"{table.source}: {table.label[rows[0]]} and {table.label[rows[1]]} have one C: --pairs takes one "
+                    "optimum a budget; for runs leave --pairs out"
+                )
         spread = table.require("log_sd")["log_sd"] if "log_sd" in table.columns else None
         found = fit_pairs(columns["C"], columns["N"], spread)
         content: dict[str, Any] = {"exponent_N": _exponent(found), "num_points": len(table), "status": "converged"}
@@ -60,7 +65,9 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"left out: {exclusion.run}: {exclusion.reason}")
         for note in table.notes:
             print(f"note: {note}")
-    return 0 if fitted.status == "converged" else 2
+    if fitted.status != "converged":
+        raise InputError(f"refused ({fitted.status}): {fitted.reason}")
+    return 0
 
 
 def document(fitted: Isoflop) -> dict[str, Any]:
@@ -114,8 +121,6 @@ def describe(fitted: Isoflop) -> str:
     for name, found in (("N", fitted.size), ("D", fitted.tokens)):
         if found is not None:
             lines.append(_sentence(name, found))
-    if fitted.status != "converged":
-        lines.append(f"refused ({fitted.status}): {fitted.reason}")
     return "\n".join(lines)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from train.errors import InputError
 from train.records import write_atomically
 
 
@@ -16,5 +17,8 @@ def write_document(document: Mapping[str, Any], path: str | None) -> bool:
     if path == "-":
         print(text, end="")
         return True
-    write_atomically(Path(path), text.encode())
+    try:
+        write_atomically(Path(path), text.encode())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
     return False

@@ -17,6 +17,9 @@ from train.records import Json, find_runs, read_record
 # A run folder's N may be counted in any of these ways, its C too; a target is known if it is a run's in any of them.
 SIZES = ("total", "non_embedding", "active")
 
+# What a file calls a run that is only meant to be trained.
+NOT_BEGUN = ("", "planned", "pending")
+
 
 @dataclass(frozen=True)
 class Known:
@@ -30,7 +33,7 @@ class Known:
 
 
 def runs_at(source: Source, at: Mapping[str, float], columns: str | None = None) -> list[Known]:
-    """Runs of a source that are at the target and have metrics, finished or not, whatever may be fitted to them.
+    """Runs of a source that are at the target and have begun, finished or not, whatever may be fitted to them.
     `columns` as `load_table` takes them. Raises InputError where the source cannot be read or lacks a column of the
     target.
     """
@@ -67,8 +70,10 @@ def _rows_at(source: str, at: Mapping[str, float], columns: str | None) -> list[
                 f"{source}: no column {name} to look for the target in; name it with --columns {name}=COLUMN"
             )
     same_P = matches(numbers, at, len(rows.table))
-    if "loss" in numbers:
-        same_P &= np.isfinite(numbers["loss"])
+    status = found.get("status", np.full(len(rows.table), ""))
+    if "loss" in numbers:  # a row without a loss has begun, too, if it says so: a diverged run is a result
+        begun = ~np.isin(status, NOT_BEGUN) if status.dtype.kind != "f" else np.zeros(len(rows.table), dtype=np.bool_)
+        same_P &= np.isfinite(numbers["loss"]) | begun
     return [Known(str(rows.table.label[row]), str(rows.fault[row]), None) for row in np.flatnonzero(same_P)]
 
 

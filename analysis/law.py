@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.nearest_name import did_you_mean
 from train.errors import InputError
 
 Array = NDArray[np.float64]
@@ -114,4 +115,7 @@ def require_columns(law: Law, columns: Mapping[str, Any]) -> None:
     """Raises InputError where the law reads a column that is not there."""
     for name in law.columns:
         if name not in columns:
-            raise InputError(f"law {law.name} needs the column {name}; the table has {', '.join(sorted(columns))}")
+            raise InputError(
+                f"law {law.name} needs the column {name}; the table has {', '.join(columns)}: "
+                f"name it with --columns {name}=COLUMN{did_you_mean(name, columns)}"
+            )

@@ -7,18 +7,24 @@ from analysis.json_output import write_document
 from analysis.law import Law
 from analysis.laws import all_laws
 from analysis.laws import law as law_named
+from analysis.output_arguments import json_output
 
 EXAMPLE = """examples:
   windtunnel laws
   windtunnel laws chinchilla
-  windtunnel laws power:D --json -"""
+  windtunnel laws power:D --json -
+
+A law in one column takes another one after a colon (power:D). Parameters are held or tied after an @, each after
+its own: chinchilla@alpha=0.35@beta=0.4, chinchilla@beta=alpha. A / makes one of two steps: overtraining/error-loss."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLE
     parser.add_argument("name", nargs="?", metavar="NAME", help="one law in full; default all, a line each")
-    parser.add_argument("--json", metavar="PATH", help="the catalogue for programs; - is standard output")
+    parser.add_argument(
+        "--json", type=json_output, metavar="PATH", help="the catalogue for programs; - is standard output"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

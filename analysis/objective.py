@@ -10,15 +10,17 @@ Legend: P points, R replicates.
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.law import Array, Columns
+from analysis.nearest_name import did_you_mean
 from train.errors import InputError
 
 Kind = Literal["huber", "lad", "mse"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 DEFAULT_DELTA = 1e-3
 # In standard deviations: 95 % efficient for normal noise.
 EFFICIENT_DELTA = 1.345
@@ -90,12 +92,15 @@ def parse_objective(text: "str | Objective", seed_noise: float | None = None) ->
     """
     if isinstance(text, Objective):
         return text
-    body, _, noise_column = text.partition("@")
+    body, at, noise_column = text.partition("@")
     log = body.startswith("log-")
-    kind, _, number = body.removeprefix("log-").partition(":")
+    kind, colon, number = body.removeprefix("log-").partition(":")
     known = "log-huber:DELTA (a number or seed-noise), log-lad, log-mse, huber:DELTA, lad, mse, each also with @COLUMN"
-    if kind not in ("huber", "lad", "mse") or (number and kind != "huber"):
-        raise InputError(f"no objective named {text!r}; there are {known}")
+    if kind not in KINDS or (number and kind != "huber"):
+        names = [prefix + each for prefix in ("log-", "") for each in KINDS]
+        raise InputError(f"no objective named {text!r}; there are {known}{did_you_mean(body.partition(':')[0], names)}")
+    if (at and not noise_column) or (colon and not number):
+        raise InputError(f"objective {text!r}: say what follows its {'@' if at else ':'}; there are {known}")
     delta = math.inf if kind == "mse" else LAD_DELTA
     seeds, _, resolved = number.partition("=")
     from_seeds = log and seeds == SEED_NOISE

@@ -19,6 +19,7 @@ from analysis.frontier import SIZE_COLUMNS, frontier
 from analysis.law import Array, Law
 from analysis.prediction_interval import predict_interval
 from analysis.quantity_interval import quantity_interval
+from analysis.table import LARGEST
 from analysis.target import FLOPS_PER_PARAMETER_TOKEN, complete, extrapolation, refuse_far
 from train.errors import InputError
 
@@ -89,8 +90,8 @@ def optimum(
     law = fit.law
     if fit.status in REFUSED:
         raise InputError(f"the fit of {law.name} was refused ({fit.status}): {fit.reason}")
-    if not 0 < flops < math.inf:
-        raise InputError(f"a budget of {flops:g} FLOPs; give a number above 0, such as --flops 1e20")
+    if not 0 < flops < LARGEST:
+        raise InputError(f"a budget of {flops:g} FLOPs; give a number above 0 and below {LARGEST:g}, such as 1e20")
     if not SIZE_COLUMNS & set(law.columns):
         raise InputError(f"law {law.name} reads {', '.join(law.columns)}: no size to choose; fit one of N and D")
     log_C, natural_RK, others = math.log(flops), fit.natural_row(), dict(fixed or {})
@@ -102,8 +103,10 @@ def optimum(
             f"({', '.join(fit.not_identified) or 'an amplitude or exponent'} is too close to zero)"
         )
     columns = _columns(law, flops, log_N, others)
-    ratios = extrapolation(fit.points.columns, {"N": math.exp(log_N), "C": flops})
-    notes = refuse_far(ratios, far)
+    best_at = {"N": math.exp(log_N), "C": flops}
+    ratios = extrapolation(fit.points.columns, best_at)
+    # The budget is what was asked for; where its best size lies is the answer, and told of.
+    notes = refuse_far(fit.points.columns, {"C": flops}, far) or refuse_far(fit.points.columns, best_at, True)
     if fit.status != "converged":
         notes.append(f"the fit is {fit.status}: {fit.reason}")
     ends = quantity_interval(fit, lambda rows_RK: frontier(law, rows_RK, log_C, others).log_N, LEVEL)

@@ -7,6 +7,7 @@ from pathlib import Path
 from analysis.fit_document import Fit
 from analysis.json_output import write_document
 from analysis.optimum import Interval, Optimum, optimum
+from analysis.output_arguments import json_output
 from analysis.target import parse_at
 from train.errors import InputError
 
@@ -21,8 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("fit", type=Path, metavar="FIT", help="a file written by `windtunnel fit --output`")
     parser.add_argument("--flops", type=float, required=True, metavar="C", help="the budget, C = 6 N D")
     parser.add_argument("--at", metavar="U=1e9", help="values of the law's other columns")
-    parser.add_argument("--far", action="store_true", help="allow a budget more than 30 times beyond the data")
-    parser.add_argument("--json", metavar="PATH", help="the result for programs; - is standard output")
+    parser.add_argument(
+        "--far", action="store_true", help="allow a budget more than 30 times beyond the data, or below it"
+    )
+    parser.add_argument(
+        "--json", type=json_output, metavar="PATH", help="the result for programs; - is standard output"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

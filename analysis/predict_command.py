@@ -7,6 +7,7 @@ from pathlib import Path
 
 from analysis.fit_document import Fit
 from analysis.json_output import write_document
+from analysis.output_arguments import json_output, output_folder, refuse_one_file
 from analysis.prediction import Prediction, describe, predict
 from analysis.seal import read_sealed, seal
 from analysis.target import AXES, parse_at
@@ -25,10 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLE
     parser.add_argument("fit", type=Path, metavar="FIT", help="a file written by `windtunnel fit --output`")
     parser.add_argument("--at", required=True, metavar="N=1e9,D=2e10", help="the target, in the columns of the fit")
-    parser.add_argument("--far", action="store_true", help="allow a target more than 30 times beyond the data in C")
+    parser.add_argument(
+        "--far", action="store_true", help="allow a target more than 30 times beyond the data in N, D or C, or below it"
+    )
     parser.add_argument("--seal", action="store_true", help="write it down so that it cannot be changed afterwards")
     parser.add_argument(
-        "--output", type=Path, default=None, metavar="FOLDER", help="of the sealed file; default beside the fit"
+        "--output",
+        type=output_folder,
+        default=None,
+        metavar="FOLDER",
+        help="of the sealed file; default beside the fit",
     )
     parser.add_argument(
         "--results",
@@ -39,11 +46,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--columns", metavar="N=a,D=b", help="columns of those sources by the names laws use")
     parser.add_argument("--no-rivals", action="store_true", help="skip the comparison with plain forms")
-    parser.add_argument("--json", metavar="PATH", help="the prediction for programs; - is standard output")
+    parser.add_argument(
+        "--json", type=json_output, metavar="PATH", help="the prediction for programs; - is standard output"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the prediction. Raises InputError for bad input."""
+    refuse_one_file(source=arguments.fit, json=arguments.json)
     fit = Fit.from_json(arguments.fit)
     found = predict(fit, parse_at(arguments.at), far=arguments.far, rivals=not arguments.no_rivals)
     path = None

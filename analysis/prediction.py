@@ -92,8 +92,8 @@ class Prediction:
 def predict(fit: Fit, at: Mapping[str, float], *, far: bool = False, rivals: bool = True) -> Prediction:
     """The fit's prediction at a target, `{"N": 1e9, "D": 2e10}`; missing ones of N, D, C, M follow from the others.
 
-    far: allow a target more than 30 times beyond the data in compute. rivals: hold out the largest runs of the fitted
-    table and compare the law with plain forms.
+    far: allow a target more than 30 times beyond the data in N, D or C, or below it. rivals: hold out the largest runs
+    of the fitted table and compare the law with plain forms.
 
     Raises InputError where the fit was refused, a column is missing, or the target is too far.
     """
@@ -101,7 +101,7 @@ def predict(fit: Fit, at: Mapping[str, float], *, far: bool = False, rivals: boo
         raise InputError(f"the fit of {fit.law.name} was refused ({fit.status}): {fit.reason}")
     columns = columns_at(fit.law, at)
     ratios = extrapolation(fit.points.columns, at)
-    notes = refuse_far(ratios, far)
+    notes = refuse_far(fit.points.columns, at, far)
     loss_Q, low_Q, high_Q = predict_interval(fit, columns, LEVEL)
     loss, low, high = float(loss_Q[0]), float(low_Q[0]), float(high_Q[0])
     if not math.isfinite(loss):

@@ -20,6 +20,8 @@ from analysis.pull import Pull
 # A Jacobian has at most about this many numbers, so that it stays in the cache, and is of so many replicates.
 CHUNK = 100_000
 TOGETHER = 8
+# Derivatives beyond this are those of a law that overflows; their squares still have a value.
+LARGEST_DERIVATIVE = 1e100
 CONTINUATION = (0.1, 0.01)
 
 
@@ -169,4 +171,6 @@ class Problem:
             with np.errstate(divide="ignore", invalid="ignore"):
                 jacobian_RKP /= prediction_RP[:, None, :]
         # Where the law overflows the value is infinite and the step refused; only the solves must not see it.
-        return residual_RP, jacobian_RKP if np.isfinite(jacobian_RKP).all() else np.nan_to_num(jacobian_RKP)
+        if not (jacobian_RKP.min() > -LARGEST_DERIVATIVE and jacobian_RKP.max() < LARGEST_DERIVATIVE):
+            jacobian_RKP = np.clip(np.nan_to_num(jacobian_RKP), -LARGEST_DERIVATIVE, LARGEST_DERIVATIVE)
+        return residual_RP, jacobian_RKP

@@ -20,6 +20,9 @@ from analysis.table import RunSet, Source, Table, load_table
 from analysis.target import columns_at, matches
 from train.errors import InputError
 
+# Why a run that is known at the target is in no row there.
+BY_WHERE, OTHERWISE = "left out by --where", "it is the target in another count of parameters or FLOPs"
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -81,11 +84,16 @@ def score(
     table = load_table(wanted, columns=columns, where=where, mixed=mixed)
     rows = np.flatnonzero(matches(table.columns, at, len(table))) if len(table) else np.zeros(0, dtype=np.intp)
     if not len(rows):
-        raise InputError(_nothing_to_score(source, at, table, list(known.values())))
+        raise InputError(_nothing_to_score(source, at, table, list(known.values()), where))
     target = table.take(rows)
     law = law_named(prediction.law)
     loss_P = target.require(law.target)[law.target]
     notes = _refuse_hindsight(prediction, target, known, source)
+    notes += [
+        f"{run} is at the target and not in this score: {reason}"
+        for run, each in known.items()
+        if run not in set(target.label.tolist()) and (reason := _left_out(each, table, where)) != OTHERWISE
+    ]
     sigma = prediction.fit.get("seed_noise")
     if sigma is None:
         sigma = seed_noise(target, law.target)
@@ -111,11 +119,21 @@ def _outcome(prediction: Prediction, run: str, loss: float, sigma: float | None)
     )
 
 
-def _nothing_to_score(source: Source, at: Mapping[str, float], table: Table, known: Sequence[Known]) -> str:
+def _left_out(known: Known, table: Table, where: str | None) -> str:
+    """Why a run at the target is not among the rows that are scored."""
+    reason = {each.run: each.reason for each in table.excluded}.get(known.run) or known.fault
+    return reason or (OTHERWISE if where is None else BY_WHERE)
+
+
+def _nothing_to_score(
+    source: Source, at: Mapping[str, float], table: Table, known: Sequence[Known], where: str | None
+) -> str:
     if known:
-        left_out = {each.run: each.reason for each in table.excluded}
-        reason = left_out.get(known[0].run) or known[0].fault or "left out by --where"
-        return f"{source}: the target {known[0].run} cannot be scored: {reason}; finish it first"
+        reason = _left_out(known[0], table, where)
+        mend = {BY_WHERE: "widen the condition", OTHERWISE: "name the column of the fit with --columns"}.get(
+            reason, "it has no loss to compare" if "diverged" in reason else "finish it first"
+        )
+        return f"{source}: the target {known[0].run} cannot be scored: {reason}; {mend}"
     return f"{source}: no run at {describe(at)}; train the target, or name its columns with --columns"
 
 

@@ -4,12 +4,16 @@ import argparse
 from pathlib import Path
 
 from analysis.json_output import write_document
+from analysis.output_arguments import json_output
 from analysis.prediction import describe
 from analysis.score import Outcome, Score, score
 
 EXAMPLE = """examples:
   windtunnel score predictions/prediction-chinchilla-0123456789abcdef.json runs
-  windtunnel score prediction-chinchilla-0123456789abcdef.json points.csv --columns N=params,D=tokens,loss=val_loss"""
+  windtunnel score prediction-chinchilla-0123456789abcdef.json points.csv --columns N=params,D=tokens,loss=val_loss
+
+The error is predicted / measured - 1: above 0 where the prediction was too high. "interval widths" is predicted -
+measured in widths of the 90 % interval, "seed noise" the error in standard deviations between seeds."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--where", metavar="EXPR", help="score only these rows")
     parser.add_argument("--mixed", action="store_true", help="take together what cannot be compared")
-    parser.add_argument("--json", metavar="PATH", help="the score for programs; - is standard output")
+    parser.add_argument("--json", type=json_output, metavar="PATH", help="the score for programs; - is standard output")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -40,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def describe_score(found: Score) -> str:
-    """The score for people. Errors are prediction - outcome."""
+    """The score for people."""
     sealed = found.prediction
     low, high = sealed.interval_90
     lines = [
@@ -49,7 +53,8 @@ def describe_score(found: Score) -> str:
         f"{'run':<44}{'loss':>9}{'error':>10}{'interval widths':>17}{'seed noise':>12}  in interval",
     ]
     each_run = [*found.runs, found.mean] if len(found.runs) > 1 else [*found.runs]
-    return "\n".join([*lines, *map(_line, each_run), *(f"note: {note}" for note in found.notes)])
+    sign = "error: predicted / measured - 1"
+    return "\n".join([*lines, *map(_line, each_run), sign, *(f"note: {note}" for note in found.notes)])
 
 
 def _line(each: Outcome) -> str:

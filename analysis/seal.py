@@ -1,37 +1,31 @@
 """Sealed predictions: written once, before the target is trained, under the hash of their own content.
 
-The seal is sha256 over the canonical JSON of everything else in the file (sorted keys, no spaces), and the file is
-named after it. Whoever changes a digit must change the name too: publish the hash, or commit the file, when it is made.
+The seal is the hash of everything else in the file (`analysis.signed_json`), and the file is named after it. Whoever
+changes a digit must change the name too: publish the hash, or commit the file, when it is made.
 """
 
-import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from analysis.fit_document import Fit
 from analysis.known_results import runs_at
 from analysis.laws import law as law_named
 from analysis.prediction import SEALABLE, Prediction, describe, is_fitted, law_digest
+from analysis.signed_json import digest_of, read_json
 from analysis.table import Source
-from analysis.target import columns_at
+from analysis.target import columns_at, same_target
 from train.errors import InputError
 from train.records import now, write_atomically
 
+MADE_BY = "windtunnel predict FIT --at ... --seal"
 NAME_DIGITS = 16
 READ_ONLY = 0o444
 # A recomputed loss agrees with the sealed one to this share on any machine.
 ROUNDING = 1e-9
-
-
-def canonical(content: Mapping[str, Any]) -> bytes:
-    """The bytes that are hashed: the document without its seal."""
-    body = {name: value for name, value in content.items() if name != "sealed"}
-    return json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def seal(
@@ -70,8 +64,9 @@ def seal(
                 f"{source}: {known[0].run} ({state}) already has results at {describe(prediction.at)}: "
                 "a prediction is sealed before its target is trained"
             )
-    unsealed = replace(prediction, commit=commit, time=now(), sealed=None)
-    digest = hashlib.sha256(canonical(unsealed.document())).hexdigest()
+    notes = (*prediction.notes, *_sealed_before(prediction, folder))
+    unsealed = replace(prediction, notes=notes, commit=commit, time=now(), sealed=None)
+    digest = digest_of(unsealed.document(), "sealed")
     document = replace(unsealed, sealed=digest).document()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{_stem(prediction.law)}-{digest[:NAME_DIGITS]}.json"
@@ -82,22 +77,33 @@ def seal(
     return path
 
 
+def _sealed_before(prediction: Prediction, folder: Path) -> list[str]:
+    """A note, sealed with the rest, where the folder has predictions of this law at this target already: whoever
+    chooses among them once the outcome is known must be seen to.
+    """
+    found = []
+    for path in sorted(folder.glob(f"{_stem(prediction.law)}-*.json")):
+        try:
+            earlier = read_sealed(path)
+        except InputError:
+            continue
+        if earlier.law == prediction.law and same_target(earlier.at, prediction.at):
+            found.append(f"{path.name} ({earlier.loss:.5g}, {earlier.time})")
+    return [f"sealed before at this target by this law: {', '.join(found)}"] if found else []
+
+
 def read_sealed(path: Path) -> Prediction:
     """A sealed prediction, checked: its content has the hash it was sealed under, its file the name, and its law gives
     the loss. Raises InputError where it is not sealed or was changed.
     """
+    content = read_json(path, MADE_BY)
     try:
-        content = json.loads(Path(path).read_text())
         prediction = Prediction.of(content)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; write it with: windtunnel predict FIT --at ... --seal") from None
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        raise InputError(f"{path}: not JSON; name a file written by windtunnel predict --seal") from None
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise InputError(f"{path}: not a prediction; name a file written by windtunnel predict --seal") from None
+        raise InputError(f"{path}: not a prediction; name a file written by {MADE_BY}") from None
     if prediction.sealed is None:
         raise InputError(f"{path}: this prediction was never sealed and cannot be scored; seal one with --seal")
-    if hashlib.sha256(canonical(content)).hexdigest() != prediction.sealed:
+    if digest_of(content, "sealed") != prediction.sealed:
         raise InputError(f"{path}: changed after it was sealed (its content has another hash); restore the original")
     if prediction.sealed[:NAME_DIGITS] not in Path(path).name:
         raise InputError(

@@ -18,6 +18,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.nearest_name import did_you_mean
+from analysis.text_numbers import is_number
 from analysis.where import choose_rows
 from train.errors import InputError
 
@@ -45,6 +47,7 @@ OUTCOME = "table.csv"  # the table in a study's folder of results
 HELD_OUT = "a target of the study, held out"
 # These are magnitudes: zero or below is an error wherever they stand.
 POSITIVE = frozenset(UNITS) - {"loss_standard_error"}
+LARGEST = 1e100  # no count is larger, and products of three still have a value
 
 
 @dataclass(frozen=True)
@@ -171,12 +174,15 @@ class Table:
             if name not in self.columns:
                 raise InputError(
                     f"{self.source}: no column {name}; there are {', '.join(self.columns)}: "
-                    f"name it with --columns {name}=COLUMN"
+                    f"name it with --columns {name}=COLUMN{did_you_mean(name, self.columns)}"
                 )
             values = self.columns[name]
             if values.dtype.kind != "f":
-                row = next((place for place, value in enumerate(values.tolist()) if not _is_number(value)), 0)
-                raise InputError(f"{self.source}: {self.label[row]}, column {name}: {values[row]!r} is not a number")
+                row = next((place for place, value in enumerate(values.tolist()) if not is_number(value)), 0)
+                raise InputError(
+                    f"{self.source}: {self.label[row]}, column {name}: {str(values[row])!r} is not a number; "
+                    f"mend the source, or leave it out with --exclude '{self.label[row]}=REASON'"
+                )
             self._check(name, values)
             found[name] = values
         return found
@@ -185,12 +191,12 @@ class Table:
         """Raises InputError naming the first row whose value is not finite, or not above zero where it must be."""
         bad = ~np.isfinite(values)
         if name in POSITIVE:
-            bad |= ~(values > 0)
+            bad |= ~((values > 0) & (values < LARGEST))
         if bad.any():
             row = int(np.argmax(bad))
             value = float(values[row])
             fault = "is missing or not a number" if math.isnan(value) else f"is {value:g}: it must be finite"
-            fault += " and above zero" if name in POSITIVE and not math.isnan(value) else ""
+            fault += f", above zero and below {LARGEST:g}" if name in POSITIVE and not math.isnan(value) else ""
             mend = "mend the source, or leave it out with --where or --exclude"
             raise InputError(f"{self.source}: {self.label[row]}, column {name} {fault}; {mend}")
 
@@ -202,14 +208,6 @@ class Table:
                 rows.setdefault(cell, []).append(position)
         groups = [np.array(group) for group in rows.values()]
         return [group for group in groups if len(set(self.run[group].tolist())) == len(group) > 1]
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def load_table(

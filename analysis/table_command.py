@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.json_output import write_document
+from analysis.output_arguments import json_output, output_file, refuse_one_file
 from analysis.table import Table
 from analysis.table_arguments import add_table_arguments, table_of_arguments
 from train.errors import InputError
@@ -26,18 +27,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLE
     add_table_arguments(parser)
-    parser.add_argument("--json", metavar="PATH", help="the table for programs; - is standard output")
-    parser.add_argument("--csv", type=Path, metavar="PATH", help="write it as a CSV file, which is a SOURCE again")
-    parser.add_argument("--parquet", type=Path, metavar="PATH", help="write it as a Parquet file")
+    parser.add_argument("--json", type=json_output, metavar="PATH", help="the table for programs; - is standard output")
+    parser.add_argument(
+        "--csv", type=output_file, metavar="PATH", help="write it as a CSV file, which is a SOURCE again"
+    )
+    parser.add_argument("--parquet", type=output_file, metavar="PATH", help="write it as a Parquet file")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Reads, prints and writes the table. Raises InputError for bad input."""
+    refuse_one_file(source=arguments.source, csv=arguments.csv, parquet=arguments.parquet, json=arguments.json)
     table = table_of_arguments(arguments)
     for path, write in ((arguments.csv, write_csv), (arguments.parquet, write_parquet)):
         if path is not None:
             _write(path, table, write)
-    if write_document(document(table), arguments.json):
+    if arguments.json is not None and write_document(document(table), arguments.json):
         return 0
     print(describe(table))
     return 0
@@ -96,6 +100,12 @@ def describe(table: Table) -> str:
         lines.append(f"{sum(map(len, groups))} rows in {len(groups)} settings differ by their seed alone")
     lines += [f"left out: {each.run}: {each.reason}" for each in table.excluded]
     lines += [f"note: {note}" for note in table.notes]
+    counts = [name for name in columns if name.startswith("N_") and not np.array_equal(columns[name], columns["N"])]
+    if counts and "decayed" in columns:  # of our records: anybody else's N may be any count
+        lines.append(
+            f"N counts all parameters, embeddings and head included; others are {', '.join(counts)}: "
+            f"choose with --columns N={counts[0]}"
+        )
     return "\n".join([*lines, f"digest {table.digest[:16]}"])
 
 
@@ -150,5 +160,5 @@ def _shown(name: str, value: Any) -> str:
     if math.isnan(value):
         return "-"
     if name.startswith("loss") or name == "bits_per_byte":
-        return f"{value:.4f}"
+        return f"{value:.4f}" if abs(value) < 1e5 else f"{value:.4g}"
     return f"{value:.0f}" if float(value).is_integer() and abs(value) < 1e5 else f"{value:.4g}"

@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.arrow_columns import numpy_column
+from analysis.csv_columns import read_csv
 from analysis.table import HELD_OUT, UNITS, Table
 from analysis.table_row import TEXT
 from analysis.table_selection import Rows
+from analysis.text_numbers import column_of_text
 from train.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,9 +31,13 @@ def read_file(path: Path) -> Rows:
     try:
         table = _read(path)
         names = table.column_names
-        columns = {name: numpy_column(table[place]) for place, name in enumerate(names)}
+        # A digest of digits alone is no number: the text columns of our own tables stay text.
+        text = TEXT if set(names) >= OURS else frozenset()
+        columns = {name: numpy_column(_typed(table[place], name in text)) for place, name in enumerate(names)}
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        first = str(error).splitlines()[0].replace("CSV parse error: ", "")
+        first = (
+            "not UTF-8 text: save it as UTF-8" if isinstance(error, UnicodeDecodeError) else str(error).splitlines()[0]
+        )
         raise InputError(f"{path}: cannot be read as {_kind(path)}: {first}") from None
     if len(columns) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -59,20 +65,17 @@ def rows_of_arrays(columns: dict[str, NDArray[Any]], label: NDArray[np.str_], so
         columns=columns,
         units={name: unit for name, unit in UNITS.items() if name in columns},
         run=cluster.astype(np.str_),
-        cell=columns["cell"].astype(np.str_) if ours else _cells(columns, num_rows),
+        cell=columns["cell"].astype(np.str_) if ours else np.full(num_rows, ""),
         label=label,
         source=source,
     )
     return Rows(table, fault, from_records=ours)
 
 
-def _cells(columns: dict[str, NDArray[Any]], num_rows: int) -> NDArray[np.str_]:
-    """With a column `seed`: rows that agree in every column of scale and rate."""
-    if "seed" not in columns:
-        return np.full(num_rows, "")
-    names = [name for name in (*UNITS, "epochs", "rate", "schedule") if name in columns and not name.startswith("loss")]
-    keys = [columns[name].tolist() for name in names if name != "bits_per_byte"]
-    return np.array(["|".join(map(repr, key)) for key in zip(*keys, strict=True)] if keys else [""] * num_rows)
+def _typed(column: "pa.ChunkedArray", text: bool) -> "pa.ChunkedArray":
+    import pyarrow as pa
+
+    return column_of_text(column) if pa.types.is_string(column.type) and not text else column
 
 
 def _kind(path: Path) -> str:
@@ -84,11 +87,4 @@ def _read(path: Path) -> "pa.Table":
         import pyarrow.parquet as parquet
 
         return parquet.ParquetFile(path).read()
-    import pyarrow as pa
-    import pyarrow.csv as csv
-
-    table = csv.read_csv(path, convert_options=csv.ConvertOptions(strings_can_be_null=False))
-    if set(table.column_names) >= OURS:  # a digest of digits alone is no number
-        types = dict.fromkeys(TEXT, pa.string())
-        table = csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=types, strings_can_be_null=False))
-    return table
+    return read_csv(path)

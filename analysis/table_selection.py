@@ -12,8 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.row_groups import group_rows
+from analysis.seed_cells import is_measured, seed_cells, seed_notes, settings
 from analysis.table import UNITS, Exclusion, Table
-from analysis.where import compute_column
+from analysis.text_numbers import is_number, numbers_of_text
+from analysis.unit_notes import unit_notes
+from analysis.where import compute_column, names_in
 from train.errors import InputError
 
 # Losses of runs that differ in one of these are not points of one law.
@@ -56,7 +60,11 @@ class Rows:
 def finish(rows: Rows, selection: Selection) -> Table:
     """The rows to be fitted. Raises InputError for what does not fit together, one line."""
     mapping = parse_columns(selection.columns)
-    rows = _derive(_name_columns(rows, mapping))
+    rows = _name_columns(_without_bad_text(rows, selection, mapping), mapping)
+    if not rows.from_records:  # only now have the columns the names by which a setting is known
+        cells = seed_cells(rows.table.columns, len(rows.table))
+        rows = replace(rows, table=replace(rows.table, cell=cells))
+    rows = _derive(rows)
     rows = replace(rows, table=replace(rows.table, named=selection.columns or ""))
     if selection.where is not None:
         mask = rows.table.choose(selection.where)
@@ -67,18 +75,25 @@ def finish(rows: Rows, selection: Selection) -> Table:
     table = _exclude(rows, selection)
     if len(table) == 0:
         return table
+    if not rows.from_records:
+        table = _numbers(table, np.ones(len(table), dtype=np.bool_))
     # Without --columns these are what every law reads. A law asks for the others itself (`Table.require`).
     for name in mapping or ("N", "D", "loss"):
         if name in UNITS and name in table.columns:
             table.require(name)
-    _refuse_copies(table)
+    outcomes = [expression for name, expression in mapping.items() if is_measured(name)]
+    measured = set().union(*(names_in(expression, table.columns) for expression in outcomes))
+    _refuse_copies(table, settings(table, measured))
     faults = list(_mixtures(table, COMPARABLE if rows.from_records else CONVENTIONS))
     if not mapping or "C" in mapping:
         faults += _flop_mixture(table)
     if faults and not selection.mixed:
         raise InputError(faults[0])
     told = (fault.split(MIXED)[0].removeprefix(f"{table.source}: ") for fault in faults)
-    return replace(table, notes=(*table.notes, *(f"{fault}; taken together on request" for fault in told)))
+    notes = [f"{fault}; taken together on request" for fault in told]
+    if not rows.from_records:
+        notes += seed_notes(table) + unit_notes(table)
+    return replace(table, notes=(*table.notes, *notes))
 
 
 def parse_columns(text: str | None) -> dict[str, str]:
@@ -99,6 +114,30 @@ def parse_columns(text: str | None) -> dict[str, str]:
     return found
 
 
+def _without_bad_text(rows: Rows, selection: Selection, mapping: Mapping[str, str]) -> Rows:
+    """Columns that are text only because of rows that will be left out become numbers, so that expressions can read
+    them; those rows have NaN there.
+    """
+    if rows.from_records:
+        return rows
+    names = rows.table.columns.get(mapping.get("run", "run"), rows.table.label).astype(np.str_)
+    kept = rows.fault == ""
+    kept[list(_reasons(rows.table, names, selection.exclude, "--exclude"))] = False
+    return replace(rows, table=_numbers(rows.table, kept)) if not kept.all() and kept.any() else rows
+
+
+def _numbers(table: Table, kept_P: NDArray[np.bool_]) -> Table:
+    """The table with text columns as numbers where all kept cells are."""
+    columns = dict(table.columns)
+    for name, values in table.columns.items():
+        if values.dtype.kind != "f" and name not in ("run", "trunk", "cell", "status"):
+            found = numbers_of_text(values[kept_P])
+            if found is not None:
+                columns[name] = np.full(len(table), np.nan)
+                columns[name][kept_P] = found
+    return replace(table, columns=columns)
+
+
 def _name_columns(rows: Rows, mapping: Mapping[str, str]) -> Rows:
     if not mapping:
         return rows
@@ -108,7 +147,9 @@ def _name_columns(rows: Rows, mapping: Mapping[str, str]) -> Rows:
         try:
             named[name] = compute_column(expression, table.columns, len(table))
         except InputError as error:
-            raise InputError(f"{table.source}: --columns {name}={expression}: {error}") from None
+            raise InputError(
+                f"{table.source}: --columns {name}={expression}: {error}{_text_in(expression, table)}"
+            ) from None
     units = {name: UNITS[name] for name in named if name in UNITS}
     run = named["run"].astype(np.str_) if "run" in named else table.run
     return replace(
@@ -120,6 +161,16 @@ def _name_columns(rows: Rows, mapping: Mapping[str, str]) -> Rows:
             run=run,
         ),
     )
+
+
+def _text_in(expression: str, table: Table) -> str:
+    """The first cell that keeps a column of an expression from being numbers."""
+    for name in sorted(names_in(expression, table.columns)):
+        values = table.columns[name]
+        if values.dtype.kind != "f":
+            row = next(place for place, value in enumerate(values.tolist()) if not is_number(value))
+            return f" ({table.label[row]}, column {name}: {str(values[row])!r} is not a number)"
+    return ""
 
 
 def _derive(rows: Rows) -> Rows:
@@ -144,28 +195,28 @@ def _derive(rows: Rows) -> Rows:
 def _exclude(rows: Rows, selection: Selection) -> Table:
     """Leave out what was asked for and what cannot be fitted silently, each with its reason."""
     table = rows.table
-    asked = _reasons(rows, selection.exclude, "--exclude")
-    wanted = _reasons(rows, selection.include, "--include")
-    excluded, notes, kept = [], [], []
-    for row, fault in enumerate(rows.fault.tolist()):
-        label = str(table.label[row])
+    names = table.columns["run"].astype(np.str_) if "run" in table.columns else table.label
+    asked = _reasons(table, names, selection.exclude, "--exclude")
+    wanted = _reasons(table, names, selection.include, "--include")
+    excluded, notes = [], []
+    kept = rows.fault == ""
+    kept[list(asked)] = False
+    losses = table.columns.get("loss", np.full(len(table), np.nan))
+    for row in np.flatnonzero(~kept).tolist():
+        label, fault = str(table.label[row]), str(rows.fault[row])
         if row in asked:
             excluded.append(Exclusion(label, asked[row]))
-        elif fault and row in wanted and np.isfinite(table.columns.get("loss", np.full(len(table), np.nan))[row]):
+        elif row in wanted and losses.dtype.kind == "f" and np.isfinite(losses[row]):
             notes.append(f"{label} is in on request ({wanted[row]}) although {fault}")
-            kept.append(row)
-        elif fault:
-            excluded.append(Exclusion(label, fault))
+            kept[row] = True
         else:
-            kept.append(row)
-    chosen = table.take(np.array(kept, dtype=np.intp))
+            excluded.append(Exclusion(label, fault))
+    chosen = table.take(kept)
     return replace(chosen, excluded=(*table.excluded, *excluded), notes=(*table.notes, *notes))
 
 
-def _reasons(rows: Rows, asked: Sequence[str], option: str) -> dict[int, str]:
-    """Row -> reason, of `RUN=REASON` texts."""
-    table = rows.table
-    names = table.columns["run"].astype(np.str_) if "run" in table.columns else table.label
+def _reasons(table: Table, names: NDArray[np.str_], asked: Sequence[str], option: str) -> dict[int, str]:
+    """Row -> reason, of `RUN=REASON` texts; `names` (P,) are the runs', which count as labels do."""
     found: dict[int, str] = {}
     for text in asked:
         pattern, equals, reason = (part.strip() for part in text.partition("="))
@@ -179,24 +230,30 @@ def _reasons(rows: Rows, asked: Sequence[str], option: str) -> dict[int, str]:
     return found
 
 
-def _refuse_copies(table: Table) -> None:
-    """Two rows equal in every column are one run counted twice, and so are two of one run, step and setting whatever
-    their losses.
+def _refuse_copies(table: Table, what_it_was: Sequence[str]) -> None:
+    """Two rows equal in every column are one run counted twice; so are two of one run, step and setting whatever their
+    losses, and two of one seed that agree in all that says what a run was.
     """
     scale = [name for name in (*UNITS, "seed", "rate", "step", "epochs") if name in table.columns]
-    scale = [name for name in scale if not name.startswith(("loss", "bits"))]
-    for names, what in ((list(table.columns), "in every column"), (["run", *scale], "but for its losses")):
-        if "run" not in table.columns and what != "in every column":
-            continue
-        codes = [np.unique(table.columns[name], return_inverse=True)[1].reshape(-1) for name in names]
-        _, first, which = np.unique(np.stack(codes, axis=1), axis=0, return_index=True, return_inverse=True)
-        which = which.reshape(-1)
-        if len(first) < len(table):
-            copy = int(np.flatnonzero(first[which] != np.arange(len(table)))[0])
+    scale = [name for name in scale if not is_measured(name)]
+    seeded = np.ones(len(table), dtype=np.bool_)
+    alike = [(list(table.columns), "in every column", seeded)]
+    if "run" in table.columns:
+        alike.append((["run", *scale], "but for its losses", seeded))
+    if "seed" in table.columns:
+        seed = table.columns["seed"]
+        seeded = ~np.isnan(seed) if seed.dtype.kind == "f" else seed != ""
+        alike.append((list(what_it_was), "but for its losses, seed included", seeded))
+    for names, what, counted in alike:
+        rows = np.flatnonzero(counted)
+        first, group = group_rows([table.columns[name][rows] for name in names])
+        if len(first) < len(rows):
+            copy = int(np.flatnonzero(first[group] != np.arange(len(rows)))[0])
+            label, original = table.label[rows[copy]], table.label[rows[first[group[copy]]]]
             shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
             raise InputError(
-                f"{table.source}: {table.label[copy]} repeats {table.label[first[which[copy]]]} {what} ({shown}): "
-                f"a run counts once; remove it, or --exclude '{table.label[copy]}=duplicate'"
+                f"{table.source}: {label} repeats {original} {what} ({shown}): "
+                f"a run counts once; remove it, or --exclude '{label}=duplicate'"
             )
 
 

@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.law import Array, Law
-from analysis.table import POSITIVE
+from analysis.table import LARGEST, POSITIVE
 from train.errors import InputError
 
 FLOPS_PER_PARAMETER_TOKEN = 6.0
 AXES = ("N", "D", "C")
-# Further than this beyond the data in compute a prediction is refused unless it is asked for.
+SCALE = ("N", "D", "C", "M")
+# Further than this beyond the data, up or down, a prediction is refused unless it is asked for.
 FARTHEST = 30.0
 # Relative difference up to which a run is the target: people round N and D, and the family rule takes whole heads.
 SAME_TARGET = 0.02
@@ -35,9 +36,11 @@ def parse_at(text: str) -> dict[str, float]:
             value = float(number)
         except ValueError:
             value = math.nan
-        in_range = 0 < value < math.inf or (value == 0 and name not in POSITIVE)
+        in_range = 0 < value < LARGEST or (value == 0 and name not in POSITIVE)
         if not equals or not name.isidentifier() or not in_range:
-            raise InputError(f"--at {part.strip()!r}: write COLUMN=NUMBER above 0, for example --at N=1e9,D=2e10")
+            raise InputError(
+                f"--at {part.strip()!r}: write COLUMN=NUMBER, above 0 and below {LARGEST:g}: --at N=1e9,D=2e10"
+            )
         if name in found:
             raise InputError(f"--at names {name} twice; keep one")
         found[name] = value
@@ -69,14 +72,40 @@ def complete(columns: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def columns_at(law: Law, at: Mapping[str, float]) -> dict[str, Array]:
-    """The law's columns at one target, (1,) each. Raises InputError naming what is missing or contradicts itself."""
+    """The law's columns at one target, (1,) each. Raises InputError naming what is missing, unknown or contradicts
+    itself.
+    """
     known = complete(at)
     missing = [name for name in law.columns if name not in known]
     if missing:
         raise InputError(f"law {law.name} needs {', '.join(law.columns)}: add {missing[0]}=NUMBER to --at")
-    if {"N", "D", "M"} <= at.keys() and abs(math.log(at["D"] / at["N"] / at["M"])) > SAME_TARGET:
-        raise InputError("--at: M is not D / N; leave one of the three out")
+    unknown = [name for name in at if name not in law.columns and name not in SCALE]
+    if unknown:
+        raise InputError(
+            f"--at: law {law.name} does not read {unknown[0]}; name its columns, {', '.join(law.columns)}, "
+            f"or others of {', '.join(SCALE)} that they follow from"
+        )
+    scale = {name: at[name] for name in SCALE if name in at}
+    for name, rule in (("M", "D / N"), ("C", "6 N D")):
+        follows = complete({other: scale[other] for other in scale if other in ("N", "D")})
+        if {"N", "D", name} <= scale.keys() and not _is_same(scale[name], follows[name]):
+            raise InputError(f"--at: {name} is not {rule}; leave one of the three out")
+    if {"C", "M"} < scale.keys() and not {"N", "D"} <= scale.keys():
+        (third,) = scale.keys() & {"N", "D"}
+        if not _is_same(scale[third], complete({"C": scale["C"], "M": scale["M"]})[third]):
+            raise InputError(f"--at: {third} does not follow from C = 6 N D and M = D / N; leave one of the three out")
     return {name: np.array([float(known[name])]) for name in law.columns}
+
+
+def _is_same(first: float, second: float) -> bool:
+    """Equal as far as people round."""
+    return first == second or (first > 0 and second > 0 and abs(math.log(first / second)) <= SAME_TARGET)
+
+
+def same_target(first: Mapping[str, float], second: Mapping[str, float]) -> bool:
+    """Whether two targets are one, in every column that either names or that follows."""
+    one, other = complete(first), complete(second)
+    return one.keys() == other.keys() and all(_is_same(one[name], other[name]) for name in one)
 
 
 def extrapolation(columns: Mapping[str, Array], at: Mapping[str, float]) -> dict[str, float | None]:
@@ -87,16 +116,24 @@ def extrapolation(columns: Mapping[str, Array], at: Mapping[str, float]) -> dict
     }
 
 
-def refuse_far(ratios: Mapping[str, float | None], allowed: bool) -> list[str]:
-    """A note where the target is far beyond the data. Raises InputError where that was not allowed."""
-    known = {name: ratio for name, ratio in ratios.items() if ratio is not None}
-    axis = "C" if "C" in known else max(known, key=lambda name: known[name], default=None)
-    if axis is None or known[axis] <= FARTHEST:
+def refuse_far(columns: Mapping[str, Array], at: Mapping[str, float], allowed: bool) -> list[str]:
+    """A note where the target is far beyond the data, above the largest or below the smallest, in C, N or D. Raises
+    InputError where that was not allowed.
+    """
+    data, target = complete(columns), complete(at)
+    far = []
+    for name in ("C", "N", "D"):
+        if name in data and name in target:
+            above, below = float(target[name] / np.max(data[name])), float(np.min(data[name]) / target[name])
+            if max(above, below) > FARTHEST:
+                far.append(f"{max(above, below):.3g} times {'beyond' if above > below else 'below'} the data in {name}")
+    if not far:
         return []
-    far = f"the target is {known[axis]:.3g} times beyond the data in {axis}"
     if not allowed:
-        raise InputError(f"{far}, more than {FARTHEST:g}: train larger runs, or say --far")
-    return [f"{far}, more than the {FARTHEST:g} a prediction is trusted to"]
+        raise InputError(
+            f"the target is {' and '.join(far)}, more than {FARTHEST:g}: train runs nearer to it, or say --far"
+        )
+    return [f"the target is {' and '.join(far)}, more than the {FARTHEST:g} a prediction is trusted to"]
 
 
 def matches(columns: Mapping[str, NDArray[Any]], at: Mapping[str, float], num_rows: int) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ import ast
 import operator
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -65,8 +65,16 @@ def compute_column(expression: str, columns: Mapping[str, NDArray[Any]], num_row
     return np.broadcast_to(value, (num_rows,)).copy()
 
 
-def evaluate(expression: str, columns: Mapping[str, NDArray[Any]]) -> Any:
-    """The value of an expression: an array (P,) or a constant. Raises InputError naming what is wrong in it."""
+def names_in(expression: str, columns: Collection[str]) -> set[str]:
+    """The columns that an expression, or the bare name of one, reads. Raises InputError where it cannot be read."""
+    if expression in columns:
+        return {expression}
+    tree, quoted = _parse(expression)
+    return {quoted.get(node.id, node.id) for node in ast.walk(tree) if isinstance(node, ast.Name)} & set(columns)
+
+
+def _parse(expression: str) -> tuple[ast.Expression, dict[str, str]]:
+    """The tree, and the columns in backquotes by the names that stand for them there."""
     quoted: dict[str, str] = {}
 
     def stand_in(match: re.Match[str]) -> str:
@@ -76,9 +84,14 @@ def evaluate(expression: str, columns: Mapping[str, NDArray[Any]]) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of an odd escape in quoted text
-            tree = ast.parse(re.sub(r"`([^`]+)`", stand_in, expression).strip(), mode="eval")
+            return ast.parse(re.sub(r"`([^`]+)`", stand_in, expression).strip(), mode="eval"), quoted
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise InputError(f"cannot read {expression!r}: write a condition such as {EXAMPLE}") from None
+
+
+def evaluate(expression: str, columns: Mapping[str, NDArray[Any]]) -> Any:
+    """The value of an expression: an array (P,) or a constant. Raises InputError naming what is wrong in it."""
+    tree, quoted = _parse(expression)
     reader = _Reader(expression, columns, quoted)
     with np.errstate(all="ignore"):
         try:
@@ -110,7 +123,10 @@ class _Reader:
             case ast.BoolOp(op=ast.Or(), values=parts):
                 return np.logical_or.reduce(np.broadcast_arrays(*map(self._condition, parts)))
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
-                return _ARITHMETIC[type(op)](self.value(left), self.value(right))
+                by = self.value(right)
+                if isinstance(op, ast.Div | ast.Mod) and np.asarray(by).dtype.kind == "f" and not np.any(by):
+                    raise self._refuse(node, "divides by zero")
+                return _ARITHMETIC[type(op)](self.value(left), by)
             case ast.Compare(left=left, ops=ops, comparators=comparators):
                 return self._compare(left, ops, comparators)
             case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]) if name in _FUNCTIONS:

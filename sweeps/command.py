@@ -3,6 +3,7 @@ shows tracebacks.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -36,6 +37,8 @@ VERBS = {
     "wandb push": ("train.wandb_mirror", "rebuild W&B runs from records"),
     "doctor": ("train.doctor", "what this machine is good for"),
 }
+# What a shell reports of a program that a signal ended: 128 and its number.
+INTERRUPTED, PIPE_CLOSED = 130, 141
 TRAIN_HELP = "one run, or --multirun with any launcher (Hydra overrides)"
 
 
@@ -59,9 +62,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments[:1] == ["--debug"]:
         arguments = [*(word for word in arguments[1:] if word != "--debug"), "--debug"]
     if arguments[:1] == ["train"]:
-        from train.command import main as train
+        try:
+            from train.command import main as train
 
-        return train(arguments[1:])
+            return train(arguments[1:])
+        except KeyboardInterrupt:
+            return INTERRUPTED
+    if arguments[:1] == ["--version"]:
+        from importlib.metadata import version
+
+        print(f"windtunnel {version('windtunnel')}")
+        return 0
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_overview())
         return 0
@@ -74,28 +85,37 @@ def main(argv: Sequence[str] | None = None) -> int:
         asked = " ".join(" ".join(arguments[:2]).split())
         print(f"windtunnel: {asked}: no such verb (there are: train, {', '.join(VERBS)})", file=sys.stderr)
         return 2
+    debug = "--debug" in arguments
+    try:
+        status = _run(verb, arguments[len(verb.split()) :])
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read the output has seen enough: `windtunnel table runs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except Exception as error:
+        if debug:
+            raise
+        bad_input = isinstance(error, InputError)
+        first = (str(error).splitlines() or [""])[0]
+        print(f"windtunnel: {first if bad_input else f'{type(error).__name__}: {first}'}", file=sys.stderr)
+        return 2 if bad_input else 1
+
+
+def _run(verb: str, words: Sequence[str]) -> int:
     module = import_module(VERBS[verb][0])
     parser = _Parser(
         prog=f"windtunnel {verb}", description=VERBS[verb][1], formatter_class=argparse.RawDescriptionHelpFormatter
     )
     module.add_arguments(parser)
     parser.add_argument("--debug", action="store_true", help="show a traceback where there is one")
-    words = arguments[len(verb.split()) :]
     parser.refuse_empty_values(words)
     options = parser.parse_args(words)
-    try:
-        name_studies(options)
-        status: int = module.run(options)
-        return status
-    except KeyboardInterrupt:
-        return 130
-    except Exception as error:
-        if options.debug:
-            raise
-        bad_input = isinstance(error, InputError)
-        first = (str(error).splitlines() or [""])[0]
-        print(f"windtunnel: {first if bad_input else f'{type(error).__name__}: {first}'}", file=sys.stderr)
-        return 2 if bad_input else 1
+    name_studies(options)
+    status: int = module.run(options)
+    return status
 
 
 def _overview() -> str:
@@ -107,7 +127,7 @@ def _overview() -> str:
     lines += [
         "",
         "for example:  windtunnel train experiment=quickstart",
-        "each verb explains itself:  windtunnel VERB --help",
+        "each verb explains itself:  windtunnel VERB --help; windtunnel --version",
     ]
     return "\n".join(lines)
 

@@ -15,7 +15,7 @@ from analysis.prediction import Prediction, describe, predict
 from analysis.seal import read_sealed, seal
 from analysis.table import RunSet, Table
 from analysis.table_selection import parse_columns
-from analysis.target import extrapolation, refuse_far
+from analysis.target import refuse_far
 from analysis.where import compute_column
 from sweeps.outcome import OutcomeFolder
 from sweeps.plan import Plan, PlannedRun, columns_of
@@ -59,7 +59,7 @@ def targets_of(plan: Plan) -> list[Target]:
         for place, name in enumerate(analysis.laws):
             try:
                 at[name] = _asked(law_named(name), known)
-                refuse_far(extrapolation(family, at[name]), allowed=False)
+                refuse_far(family, at[name], allowed=False)
             except InputError as error:
                 fault = str(error).replace(", or say --far", "")
                 raise plan.file.fault(("analysis", "laws", place), f"{name}: {fault}") from None

@@ -4,6 +4,7 @@ from functools import cache
 from importlib import import_module
 
 from analysis.law import Law
+from analysis.nearest_name import did_you_mean
 from train.errors import InputError
 
 NAMES = (
@@ -20,6 +21,8 @@ NAMES = (
     "routed",
     "broken",
 )
+# What every ranking has beside the laws that are asked for (`analysis.rivals`).
+RIVALS = ("constant", "floorless")
 
 
 @cache
@@ -38,15 +41,24 @@ def law(name: str) -> Law:
         from analysis.hold import hold, parse_held
 
         return hold(law(stem), parse_held(held))
-    stem, _, column = name.partition(":")
+    stem, colon, column = name.partition(":")
+    if stem in RIVALS:
+        raise InputError(
+            f"{stem} is a plain rival, which `windtunnel rank` adds to every ranking, and cannot be fitted"
+        )
     if stem not in NAMES:
-        raise InputError(f"no law named {name!r}; there are {', '.join(NAMES)}")
+        raise InputError(f"no law named {name!r}; there are {', '.join(NAMES)}{did_you_mean(stem, NAMES)}")
+    if colon and not all(column.split("+")):
+        raise InputError(f"law {name!r}: name a column after the colon, such as {stem}:D")
     found: Law = import_module(f"analysis.laws.{stem.replace('-', '_')}").LAW
     if not column:
         return found
     if found.specialise is None:
         raise InputError(f"the law {stem} reads {', '.join(found.columns)}: write {stem}, not {name}")
-    return found.specialise(column.split("+"))
+    found = found.specialise(column.split("+"))
+    if found.target in found.columns:
+        raise InputError(f"law {name} reads {found.target}, which is what it predicts: name another column")
+    return found
 
 
 def all_laws() -> tuple[Law, ...]:

@@ -385,5 +385,3 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "compute multiplier" in shown
     with pytest.raises(InputError, match="write --at C=1e20"):
         run_command(*arms, "--at", "N=1e9,D=1e10")
-    with pytest.raises(InputError, match="--bootstrap 10"):
-        run_command(*arms, "--at", "C=1e18", "--bootstrap", "10")

@@ -190,10 +190,13 @@ def test_the_command_shows_budgets_exponents_and_refusals(tmp_path: Path, capsys
     content = json.loads(capsys.readouterr().out)
     assert content["exponent_N"]["value"] == pytest.approx(0.4516, abs=0.05)
     assert len(content["budgets"]) == 7
-    assert command("--where", "flops < 1.5e17") == 2
-    assert "refused (one_budget)" in capsys.readouterr().out
-    with pytest.raises(InputError, match="--bootstrap 0"):
-        command("--bootstrap", "0")
+    with pytest.raises(InputError, match=r"refused \(one_budget\): .* needs 5 sizes or more at each of 3 budgets"):
+        command("--where", "flops < 1.5e17")
+    shown = capsys.readouterr().out
+    assert "1e+17" in shown
+    assert "refused (one_budget)" not in shown
+    with pytest.raises(InputError, match="row 1 and row 2 have one C: --pairs takes one optimum a budget"):
+        command("--pairs")
 
 
 PUBLISHED = {

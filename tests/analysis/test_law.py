@@ -45,6 +45,23 @@ def test_unknown_names_are_refused() -> None:
         law("chinchilla:D")
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("chinchila", "; did you mean chinchilla\\?$"),
+        ("power:", "name a column after the colon, such as power:D"),
+        ("mixture:a+", "name a column after the colon"),
+        ("power:loss", "reads loss, which is what it predicts"),
+        ("broken:loss", "reads loss, which is what it predicts"),
+        ("floorless:C", "floorless is a plain rival"),
+        ("chinchilla@alpha=0.35,beta=0.4", "one parameter at a time, as in LAW@alpha=0.35@beta=0.4"),
+    ],
+)
+def test_a_name_that_is_nearly_one_says_what_was_meant(name: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        law(name)
+
+
 @pytest.mark.parametrize("name", NATURAL)
 def test_the_jacobian_is_the_derivative(name: str) -> None:
     found = law(name)

@@ -45,11 +45,29 @@ def test_a_threshold_from_the_seed_noise() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "huge", "log-huber:-1", "log-huber:x", "lad:3", "log-huber:inf", "huber:seed-noise", "log-lad:seed-noise"],
+    [
+        "",
+        "huge",
+        "log-huber:-1",
+        "log-huber:x",
+        "lad:3",
+        "log-huber:inf",
+        "huber:seed-noise",
+        "log-lad:seed-noise",
+        "log-mse@",
+        "huber:",
+    ],
 )
 def test_what_is_no_objective(name: str) -> None:
     with pytest.raises(InputError, match="objective"):
         parse_objective(name)
+
+
+def test_an_objective_that_is_nearly_one_says_what_was_meant() -> None:
+    with pytest.raises(InputError, match=r"did you mean log-huber\?$"):
+        parse_objective("log-hubr:1e-3")
+    with pytest.raises(InputError, match="'log-mse@': say what follows its @"):
+        parse_objective("log-mse@")
 
 
 def test_weights_from_a_noise_column() -> None:

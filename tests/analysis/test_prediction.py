@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import json
 import math
+import re
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -109,14 +110,37 @@ def test_far_targets_are_refused_unless_asked_for(fitted: Fit) -> None:
     assert any("36 times" in note for note in found.notes)
 
 
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        ({"N": 1.2e8, "D": 1e6}, "40 times beyond the data in N"),
+        ({"N": 1e5, "D": 4e9}, "40 times beyond the data in D"),
+        ({"N": 2.5e3, "D": 1e8}, "40 times below the data in N"),
+        ({"N": 1.0, "D": 1.0}, r"6e\+11|1e\+11 times below the data in C and 1e\+05 times below the data in N and 1e"),
+    ],
+)
+def test_a_target_is_far_in_size_or_data_alone_and_below_them(fitted: Fit, at: dict[str, float], said: str) -> None:
+    with pytest.raises(InputError, match=f"the target is {said}.*say --far"):
+        predict(fitted, at, rivals=False)
+    assert any(re.search(said, note) for note in predict(fitted, at, far=True, rivals=False).notes)
+
+
 def test_refused_fits_and_bad_targets_have_no_prediction(fitted: Fit) -> None:
     refused = fit(table().select("N < 1.1e5"), law("chinchilla"), profile=False)
     with pytest.raises(InputError, match="was refused"):
         predict(refused, AT)
     with pytest.raises(InputError, match=r"add D=NUMBER"):
         predict(fitted, {"N": 1e6})
-    with pytest.raises(InputError, match="M is not D / N"):
-        predict(fitted, {"N": 1e6, "D": 2e7, "M": 40.0})
+    for at, fault in (
+        ({"N": 1e6, "D": 2e7, "M": 40.0}, "M is not D / N"),
+        ({"N": 1e6, "D": 2e7, "C": 5.0}, "C is not 6 N D"),
+        ({"N": 1e9, "C": 1.2e14, "M": 20.0}, "N does not follow from C = 6 N D and M = D / N"),
+        ({"N": 1e6, "D": 2e7, "Q": 3.0}, "law chinchilla does not read Q"),
+        ({"N": 1e6, "D": 2e7, "loss": 3.0}, "law chinchilla does not read loss"),
+    ):
+        with pytest.raises(InputError, match=fault):
+            predict(fitted, at, far=True)
+    assert predict(fitted, {"N": 1e6, "D": 2e7, "C": 1.21e14, "M": 20.0}, rivals=False).loss > 0  # people round
     for text in ("N", "N=", "N=-1", "N=1e6,N=2e6", "N=ten", "N=nan"):
         with pytest.raises(InputError, match="--at"):
             parse_at(text)
@@ -183,6 +207,25 @@ def reseal(content: dict[str, Any], folder: Path) -> Path:
     return path
 
 
+def test_a_key_that_stands_twice_is_refused(fitted: Fit, tmp_path: Path) -> None:
+    path = sealed_file(fitted, tmp_path)
+    text = path.read_text()
+    path.chmod(0o644)
+    path.write_text(text.replace("{\n", '{\n "loss": 1.5,\n', 1))
+    with pytest.raises(InputError, match="the key loss stands twice"):
+        read_sealed(path)
+
+
+def test_a_target_that_is_sealed_again_says_so_under_the_seal(fitted: Fit, tmp_path: Path) -> None:
+    first = sealed_file(fitted, tmp_path)
+    assert not any("sealed before" in note for note in read_sealed(first).notes)
+    at = {"C": 6 * AT["N"] * AT["D"], "N": AT["N"] * 1.001}
+    again = seal(predict(fitted, at, rivals=False), fitted, tmp_path, results=[])
+    assert any(f"sealed before at this target by this law: {first.name}" in note for note in read_sealed(again).notes)
+    other = seal(predict(fitted, {**AT, "N": 1.3e7}, rivals=False), fitted, tmp_path, results=[])
+    assert not any("sealed before" in note for note in read_sealed(other).notes)
+
+
 def test_a_forged_hash_does_not_fit_the_name_or_the_law(fitted: Fit, tmp_path: Path) -> None:
     path = sealed_file(fitted, tmp_path)
     content = json.loads(path.read_text())
@@ -229,6 +272,19 @@ def test_rows_of_the_source_that_were_left_out_count_as_known(tmp_path: Path) ->
     with pytest.raises(InputError, match=r"row 26 .* already has results"):
         command(predict_command, str(tmp_path / "fit.json"), "--at", "N=1.2e7,D=2e8", "--seal")
     assert command(predict_command, str(tmp_path / "fit.json"), "--at", "N=2e7,D=2e8", "--seal", "--no-rivals") == 0
+
+
+@pytest.mark.parametrize(("status", "begun"), [("diverged", True), ("finished", True), ("planned", False), ("", False)])
+def test_a_target_without_a_loss_has_begun_if_it_says_so(fitted: Fit, tmp_path: Path, status: str, begun: bool) -> None:
+    results = write_csv(
+        tmp_path / "target.csv", [(AT["N"], AT["D"], "", status), (1e6, 1e7, 2.5, "")], "N,D,loss,status"
+    )
+    prediction = predict(fitted, AT, rivals=False)
+    if begun:
+        with pytest.raises(InputError, match=r"row 1 .* already has results"):
+            seal(prediction, fitted, tmp_path, results=[results])
+    else:
+        assert seal(prediction, fitted, tmp_path, results=[results]).exists()
 
 
 def test_a_source_that_is_gone_must_be_named(fitted: Fit, tmp_path: Path) -> None:
@@ -337,6 +393,39 @@ def test_unfinished_targets_are_refused(fitted: Fit, tmp_path: Path) -> None:
         score(path, source)
 
 
+def test_runs_at_the_target_that_are_not_scored_are_named(fitted: Fit, tmp_path: Path) -> None:
+    path = sealed_file(fitted, tmp_path)
+    rows = [(*outcome(1.9), ""), (AT["N"], AT["D"], "", "diverged"), (*outcome(2.9), "running"), (1e6, 1e7, 3.0, "")]
+    source = write_csv(tmp_path / "target.csv", rows, "N,D,loss,status")
+    found = score(path, source)
+    assert [each.run for each in found.runs] == ["row 1"]
+    assert "row 2 is at the target and not in this score: not finished: diverged" in found.notes
+    assert "row 3 is at the target and not in this score: not finished: running" in found.document()["notes"]
+    assert not any("row 4" in note for note in found.notes)
+    two = write_csv(tmp_path / "two.csv", [outcome(1.9), outcome(1.95)])
+    assert any(
+        "row 2 is at the target and not in this score: left out by --where" in note
+        for note in score(path, two, where="loss < 1.92").notes
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "where", "said"),
+    [
+        ((*outcome(1.9), "running"), None, "not finished: running; finish it first"),
+        ((AT["N"], AT["D"], "", "diverged"), None, "not finished: diverged; it has no loss to compare"),
+        ((*outcome(1.9), ""), "loss > 2", "left out by --where; widen the condition"),
+    ],
+)
+def test_the_mend_of_what_cannot_be_scored_fits_its_reason(
+    fitted: Fit, tmp_path: Path, row: tuple[Any, ...], where: str | None, said: str
+) -> None:
+    path = sealed_file(fitted, tmp_path)
+    source = write_csv(tmp_path / "target.csv", [row, (1e6, 1e7, 2.5, "")], "N,D,loss,status")
+    with pytest.raises(InputError, match=f"row 1 cannot be scored: {said}"):
+        score(path, source, where=where)
+
+
 def run_at_target(width: int, steps: int, **changes: Any) -> tuple[dict[str, Any], dict[str, float]]:
     run = record(width=width, steps=steps, **changes)
     return run, {"N": float(run["counts"]["parameters"]["total"]), "D": float(run["counts"]["tokens"])}
@@ -402,6 +491,7 @@ def test_fit_predict_and_score_from_the_command_line(tmp_path: Path, capsys: pyt
     shown = capsys.readouterr().out
     assert "predicted" in shown
     assert "yes" in shown
+    assert "predicted / measured - 1" in shown
     assert command(predict_command, output, "--at", "N=1.2e7,D=2e8") == 0
     shown = capsys.readouterr().out
     assert "held-out error on this table: chinchilla" in shown

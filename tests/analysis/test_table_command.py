@@ -55,6 +55,7 @@ def test_people_see_rows_reasons_and_notes(runs: Path, capsys: pytest.CaptureFix
     assert "diverged at step 17" in shown
     assert "its constant schedule ends before" in shown
     assert "note: 1 of 5 rows left out by where: seed == 0" in shown
+    assert "N counts all parameters, embeddings and head included; others are N_non_embedding" in shown
 
 
 def test_programs_get_json(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,6 +73,12 @@ def test_programs_get_json(runs: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert json.loads((tmp_path / "table.json").read_text()) == content
 
 
-def test_a_place_that_cannot_be_written_is_one_line(runs: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no_folder/table\.csv: cannot be written"):
+def test_a_place_that_cannot_be_written_is_refused(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
         command(runs, "--csv", tmp_path / "no_folder" / "table.csv")
+    assert f"no_folder/table.csv: there is no folder {tmp_path}/no_folder; make it first" in capsys.readouterr().err
+    table = tmp_path / "table.csv"
+    with pytest.raises(InputError, match="that is --csv too; give each its own file"):
+        command(runs, "--csv", table, "--parquet", table)

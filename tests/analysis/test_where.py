@@ -48,6 +48,8 @@ def test_conditions(expression: str, rows: list[int]) -> None:
         ("schedule > 1", "mixes text and numbers"),
         ("schedule == 1", "mixes text and numbers"),
         ("seed in ()", "no list"),
+        ("N / 0 > 1", "N / 0 divides by zero"),
+        ("N % (seed - seed) > 1", "divides by zero"),
         ("seed in 3", "no list"),
         ("N and seed > 0", "not a condition"),
         ("__import__('os').system('true')", "not understood"),

@@ -1,6 +1,12 @@
 """The one door: a line for bad input whatever the verb, and --debug on either side of it."""
 
 import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -34,6 +40,104 @@ def test_a_wrong_command_line_is_one_line(words: list[str], line: str, capsys: p
     (written,) = capsys.readouterr().err.splitlines()
     assert written.startswith(line)
     assert written.endswith("--help)")
+
+
+@pytest.fixture(scope="module")
+def points(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table with a column to spare."""
+    path = tmp_path_factory.mktemp("points") / "points.csv"
+    rows = [f"{n}e6,{d}e7,{1 + 1 / n + 2 / d}" for n in (1, 2, 4, 8) for d in (1, 2, 4, 8)]
+    path.write_text("\n".join(["N,D,loss", *rows, ""]))
+    return path
+
+
+FIT = ("fit", "--law", "chinchilla")
+RESAMPLING = (FIT, ("audit",), ("isoflop",))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        *(((*verb, "--bootstrap", "2"), "--bootstrap: 2 replicates: an interval needs 100") for verb in RESAMPLING),
+        *(((*verb, "--seed", "-1"), "--seed: -1: a seed is 0 or more") for verb in RESAMPLING),
+        (("contrast", "{points}", "--at", "C=1e14", "--bootstrap", "10"), "--bootstrap: 10 replicates"),
+        ((*FIT, "--bootstrap", "many"), "--bootstrap: 'many' is no whole number"),
+        ((*FIT, "--json", "{folder}/none/a.json"), "--json: {folder}/none/a.json: there is no folder {folder}/none"),
+        ((*FIT, "--json", "{folder}"), "--json: {folder} is a folder; name a file in it"),
+        ((*FIT, "--output", "{folder}"), "--output: {folder} is a folder"),
+        ((*FIT, "--output", "-"), "--output: - is standard output"),
+        (("table", "--csv", "{folder}/none/a.csv"), "--csv: {folder}/none/a.csv: there is no folder"),
+        (
+            ("predict", "--at", "N=1,D=1", "--seal", "--output", "{points}"),
+            "--output: {points} is a file",
+        ),
+    ],
+)
+def test_what_cannot_be_done_is_known_before_anything_is(
+    points: Path, words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = {"folder": str(points.parent), "points": str(points)}
+    verb, *options = (word.format(**places) for word in words)
+    with pytest.raises(SystemExit) as caught:
+        main([verb, str(points), *options])
+    assert caught.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"windtunnel {verb}: argument {said.format(**places)}")
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((*FIT, "--where", "N == 1e6"), "refused (too_few_points)"),
+        (("audit", "--where", "N == 1e6"), "no convention could be fitted: refused (too_few_points)"),
+        (("isoflop",), "refused (too_few_points)"),
+        (
+            ("rank", "--laws", "chinchilla", "--where", "D <= 2e7 and N < 8e6"),
+            "refused: no law could be fitted: chinchilla",
+        ),
+    ],
+)
+def test_a_refusal_is_one_line_on_standard_error(
+    points: Path, words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verb, *options = words
+    for form in ((), ("--json", "-")):
+        assert main([verb, str(points), *options, *form]) == 2
+        captured = capsys.readouterr()
+        assert captured.err.startswith(f"windtunnel: {said}")
+        assert captured.err.count("\n") == 1
+        assert captured.err.split(": ", 1)[1].strip() not in captured.out
+        if form:
+            assert json.loads(captured.out)
+
+
+def test_a_reader_that_has_seen_enough_hears_nothing(points: Path) -> None:
+    script = "import sys; from sweeps.command import main; sys.exit(main(sys.argv[1:]))"
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-c", script, "table", str(points)], stdout=writing, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_an_interrupt_while_modules_load_is_silent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "import_module", interrupt)
+    assert main(["table", "runs"]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert re.fullmatch(r"windtunnel \d+\.\d+.*\n", capsys.readouterr().out)
 
 
 def test_an_unknown_verb_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
