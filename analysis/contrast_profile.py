@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.law import Array
-from analysis.levenberg_marquardt import Evaluate, Solution, minimise
+from analysis.levenberg_marquardt import NormalEquations, Solution, minimise
 from analysis.problem import Problem
 from analysis.residual_noise import ResidualNoise
 
@@ -31,6 +31,8 @@ STIFF = 1e4  # weight of the held value relative to the points'
 REACHED = 0.05  # of a linear standard deviation: a value farther off than this cannot be had
 # How far the arms' natural parameters (S, K of A), (S, K of B) are from giving a quantity these values (S,): (S,).
 Gap = Callable[[Array, Array, Array], Array]
+# Parameters (S, K) and which refits they are of, to residuals (S, P) and their derivatives (S, K, P).
+Residual = Callable[[Array, NDArray[np.intp]], tuple[Array, Array]]
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,7 @@ class Profile:
         """Refits with the quantity held: parameters (S, K) and roots (S,)."""
         stiff_S = math.sqrt(STIFF) / deviation_S
 
-        def evaluate(internal_SK: Array, refits: NDArray[np.intp]) -> tuple[Array, Array]:
+        def residual(internal_SK: Array, refits: NDArray[np.intp]) -> tuple[Array, Array]:
             residual_SP, jacobian_SKP = self.joint.residual(internal_SK)
             gap_S, gradient_SK = self._of(gap, internal_SK, value_S[refits])
             return (
@@ -192,17 +194,17 @@ class Profile:
         # A linear guess far out goes astray.
         step_SK = start_SK - self.centre_K
         step_SK = step_SK * np.minimum(1.0, 2.0 / np.maximum(np.abs(step_SK).max(axis=1, keepdims=True), 1e-300))
-        found = self._solve(self.centre_K + step_SK, evaluate)
+        found = self._solve(self.centre_K + step_SK, residual)
         gap_S, _ = self._of(gap, found.internal_RK, value_S)
         off_S = np.abs(gap_S) / deviation_S
         root_S = np.sqrt(np.maximum(2 * (found.value_R - self.value) - STIFF * off_S**2, 0.0))
         return found.internal_RK, np.where(off_S <= REACHED * (1 + root_S), root_S, np.inf)
 
-    def _solve(self, start_SK: Array, evaluate: Evaluate) -> Solution:
-        one_11, endless_S1 = np.ones((1, 1)), np.full((len(start_SK), 1), np.inf)
-        return minimise(
-            evaluate, start_SK, one_11, endless_S1, self.lower_K, self.upper_K, max_iterations=30, tolerance=1e-6
-        )
+    def _solve(self, start_SK: Array, residual: Residual) -> Solution:
+        def evaluate(internal_SK: Array, refits: NDArray[np.intp]) -> NormalEquations:
+            return NormalEquations.of(*residual(internal_SK, refits), np.ones((1, 1)), np.full((1, 1), np.inf))
+
+        return minimise(evaluate, start_SK, self.lower_K, self.upper_K, max_iterations=30, tolerance=1e-6)
 
 
 def _quantile(degrees: float, level: float) -> float:
