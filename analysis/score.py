@@ -82,6 +82,7 @@ def score(
     law = law_named(prediction.law)
     loss_P = target.require(law.target)[law.target]
     notes = _refuse_hindsight(prediction, target, known, source)
+    notes += _not_scored(table, target, known)
     sigma = prediction.fit.get("seed_noise")
     if sigma is None:
         sigma = seed_noise(target, law.target)
@@ -109,14 +110,30 @@ def _outcome(prediction: Prediction, run: str, loss: float, sigma: float | None)
 
 def _nothing_to_score(source: str, at: Mapping[str, float], table: Table, known: Sequence[Known]) -> str:
     if known:
-        left_out = {each.run: each.reason for each in table.excluded}
-        reason = left_out.get(known[0].run) or known[0].fault or "left out by --where"
-        return f"{source}: the target {known[0].run} cannot be scored: {reason}; finish it first"
+        return f"{source}: the target {known[0].run} cannot be scored: {_reason(table, known[0])}; finish it first"
     return f"{source}: no run at {describe(at)}; train the target, or name its columns with --columns"
 
 
+def _reason(table: Table, known: Known) -> str:
+    """Why a run at the target is not among those that may be scored."""
+    left_out = {each.run: each.reason for each in table.excluded}
+    return left_out.get(known.run) or known.fault or "left out by --where"
+
+
+def _not_scored(table: Table, target: Table, known: Mapping[str, Known]) -> list[str]:
+    """A note for every other run at the target: seeds that diverged, or that somebody chose to leave out, are seen."""
+    scored = set(target.label.tolist())
+    return [
+        f"{name} is at the target too and is not scored: {_reason(table, each)}"
+        for name, each in known.items()
+        if name not in scored
+    ]
+
+
 def _refuse_hindsight(prediction: Prediction, target: Table, known: Mapping[str, Known], source: str) -> list[str]:
-    """Raises InputError where the target was fitted or begun before the seal; a note where it shares a fitted trunk."""
+    """Raises InputError where the target was fitted or begun before the seal; a note where it shares a fitted trunk, or
+    where the source does not say when it was begun.
+    """
     # "row 7" and "3.0" say where a line stands in some file, not which run it is.
     fitted = {run for run in prediction.fitted_runs if not run.removeprefix("row ").replace(".", "").isdigit()}
     names = target.columns.get("run", target.label)
@@ -129,8 +146,13 @@ def _refuse_hindsight(prediction: Prediction, target: Table, known: Mapping[str,
                 f"{source}: the target {label} was begun at {started}, before the prediction was sealed at "
                 f"{prediction.time}: it is no prediction of it"
             )
+    notes = []
+    if not all(label in known and known[label].started is not None for label in target.label.tolist()):
+        notes.append("the source does not say when its runs were begun: that it was after the seal is not checked")
     shared = fitted & set(target.run.tolist())
-    return [f"the target branches off {min(shared)}, which was fitted: their noise is shared"] if shared else []
+    if shared:
+        notes.append(f"the target branches off {min(shared)}, which was fitted: their noise is shared")
+    return notes
 
 
 def _away_from_target(prediction: Prediction, target: Table) -> list[str]:
