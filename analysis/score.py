@@ -138,7 +138,9 @@ def _nothing_to_score(
 
 
 def _refuse_hindsight(prediction: Prediction, target: Table, known: Mapping[str, Known], source: Source) -> list[str]:
-    """Raises InputError where the target was fitted or begun before the seal; a note where it shares a fitted trunk."""
+    """Raises InputError where the target was fitted or begun before the seal; a note where it shares a fitted trunk, or
+    where the source does not say when it was begun.
+    """
     # "row 7" and "3.0" say where a line stands in some file, not which run it is.
     fitted = {run for run in prediction.fitted_runs if not run.removeprefix("row ").replace(".", "").isdigit()}
     names = target.columns.get("run", target.label)
@@ -151,8 +153,13 @@ def _refuse_hindsight(prediction: Prediction, target: Table, known: Mapping[str,
                 f"{source}: the target {label} was begun at {started}, before the prediction was sealed at "
                 f"{prediction.time}: it is no prediction of it"
             )
+    notes = []
+    if not all(label in known and known[label].started is not None for label in target.label.tolist()):
+        notes.append("the source does not say when its runs were begun: that it was after the seal is not checked")
     shared = fitted & set(target.run.tolist())
-    return [f"the target branches off {min(shared)}, which was fitted: their noise is shared"] if shared else []
+    if shared:
+        notes.append(f"the target branches off {min(shared)}, which was fitted: their noise is shared")
+    return notes
 
 
 def _away_from_target(prediction: Prediction, target: Table) -> list[str]:

@@ -445,6 +445,27 @@ def test_a_run_folder_is_scored_if_it_was_begun_after_the_seal(fitted: Fit, tmp_
         score(path, str(tmp_path / "running"))
 
 
+def test_runs_at_the_target_that_are_not_scored_are_named(fitted: Fit, tmp_path: Path) -> None:
+    """Choosing among the outcomes is seen, and so is a seed that diverged."""
+    path = sealed_file(fitted, tmp_path)
+    rows = [(*outcome(1.9), "finished"), (*outcome(2.4), "finished"), (*outcome(9.0), "diverged")]
+    source = write_csv(tmp_path / "target.csv", rows, "N,D,loss,status")
+    found = score(path, source, where="loss < 2 or status == 'diverged'")
+    assert [each.run for each in found.runs] == ["row 1"]
+    assert "row 2 is at the target too and is not scored: left out by --where" in found.notes
+    assert "row 3 is at the target too and is not scored: not finished: diverged" in found.notes
+
+
+def test_a_source_without_times_says_that_they_are_not_checked(fitted: Fit, tmp_path: Path) -> None:
+    path = sealed_file(fitted, tmp_path)
+    found = score(path, write_csv(tmp_path / "target.csv", [outcome(1.9)]))
+    assert any("after the seal is not checked" in note for note in found.notes)
+    run, at = run_at_target(128, 100_000)
+    path = seal(predict(fitted, at, rivals=False), fitted, tmp_path / "again", results=[])
+    write(tmp_path / "late", {**run, "created": "2999-01-01T00:00:00Z"})
+    assert not any("not checked" in note for note in score(path, str(tmp_path / "late")).notes)
+
+
 def test_a_run_that_was_fitted_is_no_held_out_run(tmp_path: Path) -> None:
     run, at = run_at_target(128, 100_000)
     columns = {"N": SIZES, "D": TOKENS, "loss": losses(SIZES, TOKENS, 0.003)}
