@@ -90,7 +90,12 @@ MISTAKES = {
         4,
         "outside the 977 steps",
     ),
-    "too many runs": ("[0, 1]", f"[{', '.join(map(str, range(30_000)))}]", 0, "120,001 runs; a study has at most"),
+    "too many runs": (
+        "      seed: [0, 1]",
+        "      seed: {from: 1, to: 1e6, points: 1000}\n      optimizer.rate: {from: 1e-3, to: 1e-2, points: 1000}",
+        0,
+        "4,000,001 runs; a study has at most",
+    ),
     "a budget that is no number": ("{tokens: 100M}", "{hours: long}", 15, "is not a count"),
     "no YAML": ("[25k, 83k]", "[25k, 83k", 8, "not YAML"),
     "a tab": ("  data: speeches", "\tdata: speeches", 3, "not YAML"),
