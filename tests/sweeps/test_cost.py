@@ -144,7 +144,7 @@ def test_a_probe_measures_once(tmp_path: Path, plan: Plan) -> None:
 def test_a_probe_measures_anew_where_asked(tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     shapes = shapes_of(plan.runs)
     paces = iter([PACE] * 3 + [replace(PACE, step=0.1)] * 3)
-    monkeypatch.setattr("sweeps.probe_measurement.measure_pace", lambda config, folder: next(paces))
+    monkeypatch.setattr("sweeps.probe_measurement.measure_pace", lambda config, folder, sequences: next(paces))
     monkeypatch.setattr("sweeps.probe.LONGEST_SECONDS", 100.0)
     assert set(paces_here(shapes, tmp_path).values()) == {PACE}
     assert {pace.step for pace in paces_here(shapes, tmp_path, anew=True).values()} == {0.1}
@@ -164,7 +164,7 @@ def test_what_is_too_large_to_measure_follows_by_its_flops(tmp_path: Path, monke
     plan = make_plan(parse_study(text, tmp_path / "s.yaml"), tmp_path / "runs", tmp_path / "data")
     measured: list[int] = []
 
-    def measure(config: object, folder: Path) -> Pace:
+    def measure(config: object, folder: Path, sequences: int) -> Pace:
         measured.append(config.model.width)  # type: ignore[attr-defined]
         return replace(PACE, step=1e-3 * config.model.width)  # type: ignore[attr-defined]
 

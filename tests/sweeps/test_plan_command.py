@@ -27,7 +27,7 @@ analysis: {laws: [chinchilla], where: D > 1.5e6}
 def paces(monkeypatch: pytest.MonkeyPatch) -> None:
     """One second a step at 1,024 FLOPs a token and so on: no test waits for a probe."""
 
-    def measure(config: Any, folder: Path) -> Pace:
+    def measure(config: Any, folder: Path, sequences: int) -> Pace:
         return Pace(1.0, 1e-7 * config.model.width**3, 1e-11 * config.model.width**3, 0.01, "measured")
 
     monkeypatch.setattr("sweeps.probe_measurement.measure_pace", measure)

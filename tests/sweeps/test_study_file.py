@@ -173,3 +173,17 @@ def test_the_studies_that_come_with_windtunnel_can_be_planned(name: str, tmp_pat
     plan = make_plan(load_study(name), tmp_path / "runs", tmp_path / "data")
     assert plan.of("family")
     assert plan.file.study.analysis is not None
+
+
+def test_an_evaluation_larger_than_its_data_is_refused_once_they_are_there(tmp_path: Path) -> None:
+    text = """\
+title: a study
+fixed: {data: context-tree, data.token_budget: 3M}
+family:
+  - grid:
+      size: 25k
+      horizon.tokens: 1M
+      data.evaluation_tokens: [131072, 1M]
+"""
+    with pytest.raises(InputError, match=r"s\.yaml:7: evaluation_tokens=1,000,000 but .*\(the run of "):
+        make_plan(parse_study(text, tmp_path / "s.yaml"), tmp_path / "runs", tmp_path / "data", prepare=True)
