@@ -37,7 +37,9 @@ class BlockPlace:
         if begins in settings:
             return self.file.fault(self._place_of(begins, cell), message)
         # It is about several settings at once: the first that it speaks of, and of which run.
-        spoken = [key for key in settings if re.search(rf"(?<![\w.]){re.escape(key)}(?![\w.])", message)]
+        # In the data's own messages `evaluation_tokens` is `data.evaluation_tokens`.
+        spoken = [key for key in settings if key.endswith(f".{begins}")]
+        spoken += [key for key in settings if re.search(rf"(?<![\w.]){re.escape(key)}(?![\w.])", message)]
         kin = [key for key in settings if key.startswith(f"{begins}.")]
         shown = ", ".join(f"{key}={value}" for key, value in list(cell.items())[:MOST_SHOWN])
         place = self._place_of((spoken or kin)[0], cell) if spoken or kin else (self.section, self.number)

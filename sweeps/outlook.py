@@ -13,7 +13,6 @@ from sweeps.plan import Plan, PlannedRun, Role
 from sweeps.plan_notes import notes_of
 from sweeps.timeline import Timeline, simulate
 from train.identity import scientific
-from train.resolve import UNPREPARED
 
 SECONDS_PER_HOUR = 3600.0
 
@@ -139,14 +138,16 @@ class Outlook:
 
     @cached_property
     def notes(self) -> list[str]:
-        unprepared = any(run.config.data.content_hash == UNPREPARED for run in self.plan.runs)
-        return [
-            *(
-                ["the data are not prepared: run ids will be others, and whether they suffice is not checked"]
-                * unprepared
-            ),
-            *notes_of(self.plan, self.fitted, self.targets),
-        ]
+        notes = []
+        room = self.plan.file.study.budget.disk_gigabytes
+        if room is not None and self.totals.peak_bytes > room * 1e9:
+            notes.append("workers will wait for room on disk, to stay within budget.disk_gigabytes")
+        if not self.plan.prepared:
+            notes.append(
+                "the data are not prepared: run ids will be others, and whether they suffice is not checked "
+                "(windtunnel data prepare)"
+            )
+        return [*notes, *notes_of(self.plan, self.fitted, self.targets)]
 
     def document(self) -> dict[str, Any]:
         """Everything, for programs."""

@@ -20,6 +20,7 @@ from sweeps.study_file import StudyFile
 from sweeps.trunks import chain
 from train.configuration import RunConfig
 from train.data.corpus import Corpus
+from train.data.evaluation_windows import evaluation_windows
 from train.errors import InputError
 from train.identity import run_id
 from train.resolve import UNPREPARED
@@ -190,7 +191,7 @@ def _row(config: RunConfig) -> dict[str, float | str]:
 
 
 def _refuse_unreadable(place: BlockPlace, cells: Sequence[Settings], configs: Sequence[RunConfig]) -> None:
-    """The longest run of each data set must find tokens enough, before the first is trained."""
+    """The longest run of each data set must find tokens enough, and evaluation windows, before the first is trained."""
     longest: dict[object, tuple[Settings, RunConfig]] = {}
     for cell, config in zip(cells, configs, strict=True):
         data = config.data
@@ -201,6 +202,7 @@ def _refuse_unreadable(place: BlockPlace, cells: Sequence[Settings], configs: Se
     for cell, config in longest.values():
         corpus = Corpus(Path(config.runtime.data_directory) / config.data.folder)
         place.named(cell, order_of, config, corpus)
+        place.named(cell, evaluation_windows, corpus, config.data.sequence_length, config.data.evaluation_tokens)
 
 
 def _linked(configs: dict[str, RunConfig], roles: dict[str, Role]) -> tuple[PlannedRun, ...]:

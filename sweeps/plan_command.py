@@ -105,7 +105,12 @@ def _this_machine(plan: Plan, options: argparse.Namespace) -> Machine:
     workers = options.workers or _slots()
     words = f"this machine, {workers} worker{'s' if workers > 1 else ''}"
     if not paces:
-        return Machine(words, workers, {}, ("hours are not known: this machine was not probed",))
+        return Machine(
+            words,
+            workers,
+            {},
+            ("hours are not known: nothing was measured, or every size is too large to be",),
+        )
     sources = {pace.source for pace in paces.values()}
     derived = " and ".join(sorted(sources - {"measured"}))
     notes = (f"the pace of some sizes is {derived} by FLOPs from those measured",) if derived else ()

@@ -2,8 +2,9 @@
 
 Every part is the one that training uses (`train.fleet`, `train.batches`, `train.evaluation`, `train.checkpoint`), on a
 small corpus made for the purpose, so that a study can be planned before its data are prepared. Shapes are measured from
-the smallest up, in one thread unless the study says otherwise; where there are too many, or one would take too long,
-the others follow from those measured by their FLOPs. What was measured is kept in `.probe.json` below the runs, for
+the smallest up, in one thread unless the study says otherwise. A step that would take too long is measured with fewer
+sequences; where there are too many shapes, or even one sequence is too much, the others follow from those measured by
+their FLOPs. What was measured is kept in `.probe.json` below the runs, for
 this machine and this code: the same plan again is instant.
 """
 
@@ -27,8 +28,6 @@ from train.records import write_atomically
 CACHE_NAME = ".probe.json"
 MOST_MEASURED = 10  # shapes of one plan
 LONGEST_SECONDS = 2.5  # for one shape, as foreseen from the one before it
-# Of a device that nothing was measured on: so that a first shape far too large is not tried.
-LEAST_FLOPS_PER_SECOND = 5e9
 STEPS_FORESEEN = 4
 # Code that decides how long a step takes.
 CODE = {
@@ -60,12 +59,16 @@ def paces_here(
     fresh: Paces = {}
     with tempfile.TemporaryDirectory() as folder:
         for shape in chosen:
-            if _foreseen_seconds(configs[shape], {**measured, **fresh}, configs) > LONGEST_SECONDS:
-                break  # and those after it are larger still
-            from sweeps.probe_measurement import measure_pace  # with torch
+            from sweeps.probe_measurement import likely_flops_per_second, measure_pace  # with torch
 
-            progress(f"probing {configs[shape].model.width} x {configs[shape].model.depth}")
-            fresh[shape] = measure_pace(configs[shape], Path(folder))
+            config = configs[shape]
+            rate = _rate({**measured, **fresh}, configs) or likely_flops_per_second()
+            share = LONGEST_SECONDS / (STEPS_FORESEEN * step_flops(config) / rate)
+            sequences = min(config.sequences_per_step, int(share * config.sequences_per_step))
+            if sequences < 1:
+                break  # and those after it are larger still
+            progress(f"probing {config.model.width} x {config.model.depth}")
+            fresh[shape] = measure_pace(config, Path(folder), sequences)
     if fresh:
         _write(path, {keys[shape]: pace for shape, pace in fresh.items()}, anew=anew)
     measured |= fresh
@@ -84,14 +87,12 @@ def _spread(configs: Mapping[Shape, RunConfig], measured: Paces) -> list[Shape]:
     return [by_size[round(last * place / (room - 1))] for place in range(room)] if room > 1 else by_size[: max(0, room)]
 
 
-def _foreseen_seconds(config: RunConfig, measured: Paces, configs: Mapping[Shape, RunConfig]) -> float:
-    flops = step_flops(config)
-    if measured:
-        largest = max(measured, key=lambda shape: step_flops(configs[shape]))
-        rate = step_flops(configs[largest]) / measured[largest].step
-    else:
-        rate = LEAST_FLOPS_PER_SECOND
-    return STEPS_FORESEEN * flops / rate
+def _rate(measured: Paces, configs: Mapping[Shape, RunConfig]) -> float | None:
+    """FLOP/s of the largest shape that was measured."""
+    if not measured:
+        return None
+    largest = max(measured, key=lambda shape: step_flops(configs[shape]))
+    return step_flops(configs[largest]) / measured[largest].step
 
 
 def _derived(config: RunConfig, measured: Paces, configs: Mapping[Shape, RunConfig]) -> Pace:

@@ -4,6 +4,7 @@ In one thread of a CPU it is processor time that is measured: what else the mach
 the shape. Elsewhere it is time by the clock.
 """
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -51,25 +52,44 @@ class Stopwatch:
         return min(found)
 
 
-def measure_pace(config: RunConfig, folder: Path) -> Pace:
-    """The pace of this configuration's shape, in about a second. `folder` is for what training needs on disk; shapes
-    measured in one folder share it.
+def likely_flops_per_second() -> float:
+    """Of a device that nothing was measured on yet, so that a first shape far too large is not tried."""
+    return 1e13 if torch.cuda.is_available() else 2e10
+
+
+def measure_pace(config: RunConfig, folder: Path, sequences: int) -> Pace:
+    """The pace of this configuration's shape, in about a second, from steps of so many sequences. `folder` is for what
+    training needs on disk; shapes measured in one folder share it.
     """
     threads = torch.get_num_threads()
     try:
-        return _measure(_long_run(config), folder)
+        pace = _measure(_long_run(config, sequences), folder)
     finally:
         torch.set_num_threads(threads)
+    scale = config.sequences_per_step / sequences
+    return pace if scale == 1 else replace(pace, step=pace.step * scale, source="extrapolated")
 
 
-def _long_run(config: RunConfig) -> RunConfig:
-    """Of the same shape, with steps and data that do not end."""
+def _long_run(config: RunConfig, sequences: int) -> RunConfig:
+    """Of the same shape but for the sequences of a step, with steps and data that do not end."""
     return replace(
         config,
+        optimizer=replace(config.optimizer, tokens_per_step=sequences * config.data.sequence_length),
         schedule=replace(config.schedule, total_steps=max(10_000, config.schedule.total_steps)),
         data=replace(config.data, weights=None, unique_tokens=None, max_epochs=1e9),
-        runtime=replace(config.runtime, compile="off", threads=config.runtime.threads or 1),
+        runtime=replace(
+            config.runtime,
+            compile="off",
+            threads=config.runtime.threads or 1,
+            micro_batch_sequences=_divisor(config, sequences),
+        ),
     )
+
+
+def _divisor(config: RunConfig, sequences: int) -> int:
+    """The study's micro-batch as far as it goes into so many sequences."""
+    asked = config.runtime.micro_batch_sequences
+    return math.gcd(asked, sequences) if asked else 0
 
 
 def _measure(config: RunConfig, folder: Path) -> Pace:

@@ -452,8 +452,8 @@ def test_runs_at_the_target_that_are_not_scored_are_named(fitted: Fit, tmp_path:
     source = write_csv(tmp_path / "target.csv", rows, "N,D,loss,status")
     found = score(path, source, where="loss < 2 or status == 'diverged'")
     assert [each.run for each in found.runs] == ["row 1"]
-    assert "row 2 is at the target too and is not scored: left out by --where" in found.notes
-    assert "row 3 is at the target too and is not scored: not finished: diverged" in found.notes
+    assert "row 2 is at the target and not in this score: left out by --where" in found.notes
+    assert "row 3 is at the target and not in this score: not finished: diverged" in found.notes
 
 
 def test_a_source_without_times_says_that_they_are_not_checked(fitted: Fit, tmp_path: Path) -> None:

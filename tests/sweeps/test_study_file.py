@@ -90,7 +90,12 @@ MISTAKES = {
         4,
         "outside the 977 steps",
     ),
-    "too many runs": ("[0, 1]", f"[{', '.join(map(str, range(30_000)))}]", 0, "120,001 runs; a study has at most"),
+    "too many runs": (
+        "      seed: [0, 1]",
+        "      seed: {from: 1, to: 1e6, points: 1000}\n      optimizer.rate: {from: 1e-3, to: 1e-2, points: 1000}",
+        0,
+        "4,000,001 runs; a study has at most",
+    ),
     "a budget that is no number": ("{tokens: 100M}", "{hours: long}", 15, "is not a count"),
     "no YAML": ("[25k, 83k]", "[25k, 83k", 8, "not YAML"),
     "a tab": ("  data: speeches", "\tdata: speeches", 3, "not YAML"),
@@ -168,3 +173,17 @@ def test_the_studies_that_come_with_windtunnel_can_be_planned(name: str, tmp_pat
     plan = make_plan(load_study(name), tmp_path / "runs", tmp_path / "data")
     assert plan.of("family")
     assert plan.file.study.analysis is not None
+
+
+def test_an_evaluation_larger_than_its_data_is_refused_once_they_are_there(tmp_path: Path) -> None:
+    text = """\
+title: a study
+fixed: {data: context-tree, data.token_budget: 3M}
+family:
+  - grid:
+      size: 25k
+      horizon.tokens: 1M
+      data.evaluation_tokens: [131072, 1M]
+"""
+    with pytest.raises(InputError, match=r"s\.yaml:7: evaluation_tokens=1,000,000 but .*\(the run of "):
+        make_plan(parse_study(text, tmp_path / "s.yaml"), tmp_path / "runs", tmp_path / "data", prepare=True)
