@@ -3,9 +3,12 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sweeps.plan import Plan, make_plan
 from sweeps.study_file import load_study, named_studies
+
+if TYPE_CHECKING:
+    from sweeps.plan import Plan
 
 
 def add_study_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,8 +21,10 @@ def add_study_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=Path("data"), metavar="DIR", help="prepared data (default: data)")
 
 
-def plan_of_arguments(options: argparse.Namespace, prepare: bool = False) -> Plan:
+def plan_of_arguments(options: argparse.Namespace, prepare: bool = False) -> "Plan":
     """The plan of the study that was named; `prepare` makes its data where they are not there. Raises InputError."""
+    from sweeps.plan import make_plan  # loads torch, for which --help should not wait
+
     return make_plan(load_study(options.study), options.runs, options.data, prepare=prepare, progress=_tell)
 
 

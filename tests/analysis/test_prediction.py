@@ -445,17 +445,6 @@ def test_a_run_folder_is_scored_if_it_was_begun_after_the_seal(fitted: Fit, tmp_
         score(path, str(tmp_path / "running"))
 
 
-def test_runs_at_the_target_that_are_not_scored_are_named(fitted: Fit, tmp_path: Path) -> None:
-    """Choosing among the outcomes is seen, and so is a seed that diverged."""
-    path = sealed_file(fitted, tmp_path)
-    rows = [(*outcome(1.9), "finished"), (*outcome(2.4), "finished"), (*outcome(9.0), "diverged")]
-    source = write_csv(tmp_path / "target.csv", rows, "N,D,loss,status")
-    found = score(path, source, where="loss < 2 or status == 'diverged'")
-    assert [each.run for each in found.runs] == ["row 1"]
-    assert "row 2 is at the target and not in this score: left out by --where" in found.notes
-    assert "row 3 is at the target and not in this score: not finished: diverged" in found.notes
-
-
 def test_a_source_without_times_says_that_they_are_not_checked(fitted: Fit, tmp_path: Path) -> None:
     path = sealed_file(fitted, tmp_path)
     found = score(path, write_csv(tmp_path / "target.csv", [outcome(1.9)]))
