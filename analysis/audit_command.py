@@ -8,7 +8,7 @@ from analysis.audit import Audited, audit, spread
 from analysis.isoflop import LEVEL
 from analysis.json_output import write_document
 from analysis.laws import law as law_named
-from analysis.table_arguments import add_table_arguments, table_of_arguments
+from analysis.table_arguments import add_table_arguments, table_of_arguments, told_of
 from train.errors import InputError
 
 EXAMPLE = """examples:
@@ -38,11 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     table = table_of_arguments(arguments)
     found = audit(table, law, arguments.objective, replicates=arguments.bootstrap, seed=arguments.seed)
     if not write_document(document(arguments.law, found), arguments.json):
-        print(describe(found))
-        for exclusion in table.excluded:
-            print(f"left out: {exclusion.run}: {exclusion.reason}")
-        for note in table.notes:
-            print(f"note: {note}")
+        print("\n".join([describe(found), *told_of(table)]))
     return 0 if any(each.exponents for each in found) else 2
 
 

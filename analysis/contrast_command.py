@@ -9,6 +9,7 @@ from analysis.crossing import Interval, Verdict
 from analysis.json_output import write_document
 from analysis.laws import law as law_named
 from analysis.table import load_table
+from analysis.table_arguments import told_of
 from analysis.target import parse_at
 from train.errors import InputError
 
@@ -34,7 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--where", metavar="EXPR", help="use only these rows of both")
     parser.add_argument("--where-a", metavar="EXPR", help="use only these rows of A")
     parser.add_argument("--where-b", metavar="EXPR", help="use only these rows of B")
-    parser.add_argument("--bootstrap", type=int, default=REPLICATES, metavar="B", help="replicates; default 1000")
+    parser.add_argument(
+        "--bootstrap",
+        type=int,
+        default=REPLICATES,
+        metavar="B",
+        help="replicates for where the curves cross; default 1000",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap; default 0")
     parser.add_argument("--far", action="store_true", help="allow a target more than 30 times beyond the data")
     parser.add_argument("--mixed", action="store_true", help="take together what cannot be compared")
@@ -69,7 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
         far=arguments.far,
     )
     if not write_document(found.document(), arguments.json):
-        print(describe(found))
+        told = [f"{letter}: {line}" for letter, table in zip("AB", tables, strict=True) for line in told_of(table)]
+        print("\n".join([describe(found), *told]))
     return 0
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from analysis.isoflop import LEVEL, Exponent, Isoflop, Minimum, fit_isoflop, fit_pairs
 from analysis.json_output import write_document
-from analysis.table_arguments import add_table_arguments, table_of_arguments
+from analysis.table_arguments import add_table_arguments, table_of_arguments, told_of
 from train.errors import InputError
 
 EXAMPLE = """examples:
@@ -54,11 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         table, form=arguments.form, noise=arguments.noise, replicates=arguments.bootstrap, seed=arguments.seed
     )
     if not write_document(document(fitted), arguments.json):
-        print(describe(fitted))
-        for exclusion in table.excluded:
-            print(f"left out: {exclusion.run}: {exclusion.reason}")
-        for note in table.notes:
-            print(f"note: {note}")
+        print("\n".join([describe(fitted), *told_of(table)]))
     return 0 if fitted.status == "converged" else 2
 
 

@@ -8,7 +8,7 @@ from analysis.laws import law as law_named
 from analysis.matching_columns import for_table
 from analysis.rank_stability import describe as describe_stability
 from analysis.rank_stability import stability
-from analysis.table_arguments import add_table_arguments, table_of_arguments
+from analysis.table_arguments import add_table_arguments, table_of_arguments, told_of
 from train.errors import InputError
 
 EXAMPLE = """examples:
@@ -44,9 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     variants = stability(table, laws, found, hold=hold, objective=objective, few_points=few_points)
     document = {**found.document(), "stability": [vars(each) for each in variants]}
     if not write_document(document, arguments.json):
-        print("\n".join([describe(found), *describe_stability(variants, found.best)]))
-        for note in table.notes:
-            print(f"note: {note}")
+        print("\n".join([describe(found), *describe_stability(variants, found.best), *told_of(table)]))
     return 0
 
 
