@@ -10,7 +10,7 @@ from analysis.laws import law as law_named
 from analysis.noisy_line import LEVEL
 from analysis.output_arguments import json_output
 from analysis.replicate_arguments import add_replicate_arguments
-from analysis.table_arguments import add_table_arguments, table_of_arguments
+from analysis.table_arguments import add_table_arguments, table_of_arguments, told_of
 from train.errors import InputError
 
 EXAMPLE = """examples:
@@ -41,11 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     fitted = any(each.exponents for each in found)
     if not write_document(document(arguments.law, found), arguments.json):
         if fitted:
-            print(describe(found))
-        for exclusion in table.excluded:
-            print(f"left out: {exclusion.run}: {exclusion.reason}")
-        for note in table.notes:
-            print(f"note: {note}")
+            print("\n".join([describe(found), *told_of(table)]))
     if not fitted:
         reasons = dict.fromkeys(f"refused ({each.status}): {each.reason}" for each in found)
         raise InputError(f"no convention could be fitted: {'; '.join(reasons)}")

@@ -11,6 +11,7 @@ from analysis.laws import law as law_named
 from analysis.output_arguments import json_output
 from analysis.replicate_arguments import add_replicate_arguments
 from analysis.table import load_table
+from analysis.table_arguments import told_of
 from analysis.target import parse_at
 from train.errors import InputError
 
@@ -70,7 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
         far=arguments.far,
     )
     if not write_document(found.document(), arguments.json):
-        print(describe(found))
+        told = [f"{letter}: {line}" for letter, table in zip("AB", tables, strict=True) for line in told_of(table)]
+        print("\n".join([describe(found), *told]))
     return 0
 
 

@@ -11,7 +11,7 @@ from analysis.json_output import write_document
 from analysis.noisy_line import LEVEL
 from analysis.output_arguments import json_output
 from analysis.replicate_arguments import add_replicate_arguments
-from analysis.table_arguments import add_table_arguments, table_of_arguments
+from analysis.table_arguments import add_table_arguments, table_of_arguments, told_of
 from train.errors import InputError
 
 EXAMPLE = """examples:
@@ -60,11 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         table, form=arguments.form, noise=arguments.noise, replicates=arguments.bootstrap, seed=arguments.seed
     )
     if not write_document(document(fitted), arguments.json):
-        print(describe(fitted))
-        for exclusion in table.excluded:
-            print(f"left out: {exclusion.run}: {exclusion.reason}")
-        for note in table.notes:
-            print(f"note: {note}")
+        print("\n".join([describe(fitted), *told_of(table)]))
     if fitted.status != "converged":
         raise InputError(f"refused ({fitted.status}): {fitted.reason}")
     return 0

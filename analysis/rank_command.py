@@ -9,7 +9,7 @@ from analysis.matching_columns import for_table
 from analysis.output_arguments import json_output
 from analysis.rank_stability import describe as describe_stability
 from analysis.rank_stability import stability
-from analysis.table_arguments import add_table_arguments, table_of_arguments
+from analysis.table_arguments import add_table_arguments, table_of_arguments, told_of
 from train.errors import InputError
 
 EXAMPLE = """examples:
@@ -51,9 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     variants = stability(table, laws, found, hold=hold, objective=objective, few_points=few_points)
     document = {**found.document(), "stability": [vars(each) for each in variants]}
     if not write_document(document, arguments.json):
-        print("\n".join([describe(found), *describe_stability(variants, found.best)]))
-        for note in table.notes:
-            print(f"note: {note}")
+        print("\n".join([describe(found), *describe_stability(variants, found.best), *told_of(table)]))
     if all(each.held_out_mean_abs_relative_error is None for each in found.laws if not each.rival):
         reasons = [f"{each.law} ({each.status}): {each.reason}" for each in found.laws if not each.rival]
         raise InputError(f"refused: no law could be fitted: {'; '.join(reasons)}")

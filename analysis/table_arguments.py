@@ -55,3 +55,11 @@ def table_of_arguments(arguments: argparse.Namespace, source: str | None = None)
         evaluations=arguments.evaluations,
         mixed=arguments.mixed,
     )
+
+
+def told_of(table: Table) -> list[str]:
+    """What a reader must know of the table behind a result: one line for every row left out, and every note."""
+    return [
+        *(f"left out: {each.run}: {each.reason}" for each in table.excluded),
+        *(f"note: {note}" for note in table.notes),
+    ]

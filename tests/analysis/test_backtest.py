@@ -171,6 +171,8 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     shown = capsys.readouterr().out
     assert "chinchilla" in shown.splitlines()[1]
     assert "chinchilla stays the best under all 3" in shown
+    assert run_command(*words, "--exclude", "row 1=its machine overheated") == 0
+    assert "left out: row 1: its machine overheated" in capsys.readouterr().out
     with pytest.raises(InputError, match="name each law once"):
         run_command(str(source), "--laws", "chinchilla,chinchilla")
     with pytest.raises(InputError, match="no law named"):

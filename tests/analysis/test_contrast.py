@@ -383,5 +383,6 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     shown = capsys.readouterr().out
     assert "floors tied" in shown
     assert "compute multiplier" in shown
+    assert "A: note: 21 of 42 rows left out by where" in shown
     with pytest.raises(InputError, match="write --at C=1e20"):
         run_command(*arms, "--at", "N=1e9,D=1e10")

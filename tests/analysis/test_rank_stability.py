@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_backtest import ADDITIVE, SIZES, TOKENS, table
 
-from analysis.backtest import backtest, held_out, rank
+from analysis.backtest import backtest, held_out, judge, rank
 from analysis.hold import hold
 from analysis.law import Law
 from analysis.laws import law
@@ -99,6 +99,18 @@ def apart(truth: dict[str, float], laws: list[Law], noise: float, seed: int) -> 
 
 def test_the_right_law_is_told_from_a_wrong_one() -> None:
     assert apart(ADDITIVE, [law("chinchilla"), hold(law("chinchilla"), {"alpha": 0.6})], 0.002, 0)
+
+
+def test_a_truth_limited_by_the_scarcer_is_told_apart_from_the_additive_form() -> None:
+    """A fact is lost when it is too rare or over capacity, whichever is worse: no mixture of the two."""
+    loss = 1.2 + np.maximum(60.0 * SIZES**-0.32, 300.0 * TOKENS**-0.40)
+    loss = loss * np.exp(0.003 * np.random.default_rng(0).standard_normal(len(loss)))
+    laws = [law("general"), law("chinchilla")]
+    whole, splits = held_out(Table.of({"N": SIZES, "D": TOKENS, "loss": loss}), laws, "C > 1e14")
+    tested = backtest(whole, laws, splits, dict.fromkeys((each.name for each in laws), None))
+    assert not_told_apart(tested, ["general", "chinchilla"]) == ()
+    general, additive = (each.held_out_mean_abs_relative_error or 0.0 for each in judge(tested, intervals=False))
+    assert general < 0.5 * additive
 
 
 def test_a_law_and_itself_under_another_name_are_not_told_apart() -> None:
