@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ DONE, SAVED, SOME_FAILED = 0, 75, 76
 TRIES = 2  # of a run whose process dies
 SIGNALS = (signal.SIGTERM, signal.SIGUSR2)
 REPEAT_SECONDS = 2.0
+LEAVE_SECONDS = 2.0  # a job that starts anew within the second in which it was ended fails ("credential revoked")
 NOT_BEGUN = -1
 
 
@@ -157,10 +159,12 @@ def deafen() -> None:
 
 
 def requeue() -> int:
-    """Ask for another go of this job. SLURM then ends it."""
+    """Ask for another go of this job, which SLURM then ends."""
     job = os.environ["SLURM_JOB_ID"]
     print(f"job {job}: saved; back into the queue", file=sys.stderr, flush=True)
-    return subprocess.run(["scontrol", "requeue", job], check=False).returncode
+    status = subprocess.run(["scontrol", "requeue", job], check=False).returncode
+    time.sleep(LEAVE_SECONDS)
+    return status
 
 
 if __name__ == "__main__":
