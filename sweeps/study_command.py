@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sweeps.study_arguments import add_study_arguments, plan_of_arguments
 
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wandb",
         choices=("off", "offline", "online"),
-        help="push it to W&B at the end, as one group (default: logging.wandb of the study's fixed settings, else off)",
+        help="push it to W&B at the end, as one group (default: logging.wandb of the study, else off)",
     )
     parser.add_argument("--json", metavar="PATH", help="write the scores as JSON; - for standard output")
 
@@ -89,13 +89,13 @@ def run(options: argparse.Namespace) -> int:
     scores = [each.document() for each in closed.scores]
     if not write_document({"study": plan.file.name, "results": str(folder.path), "scores": scores}, options.json):
         print("\n".join([*describe_outcome(closed), f"outcome: {folder.path}", f"report: {folder.report_page}"]))
-    _mirror(plan, folder, options)
+    mirror(plan, folder, options)
     return 0
 
 
-def _mirror(plan: "Plan", folder: "OutcomeFolder", options: argparse.Namespace) -> None:
+def mirror(plan: "Plan", folder: "OutcomeFolder", options: argparse.Namespace) -> None:
     """Push the study to W&B where that is asked for. The loop is closed, whatever comes of it."""
-    mode = options.wandb or plan.file.study.fixed.get("logging.wandb", "off")
+    mode: Literal["off", "offline", "online"] = options.wandb or plan.runs[0].config.logging.wandb
     again = ["windtunnel", "wandb", "push", options.study]
     for name in FOLDERS:
         if getattr(options, name) != Path(name):

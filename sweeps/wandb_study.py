@@ -123,6 +123,7 @@ def _staged(parent: Path, run_id: str) -> Path:
 @contextmanager
 def _staging(folder: Path) -> Iterator[None]:
     """W&B keeps the files of tables there, instead of in the home directory for good."""
+    shutil.rmtree(folder, ignore_errors=True)  # of a push within the same second
     before = os.environ.get("WANDB_DATA_DIR")
     os.environ["WANDB_DATA_DIR"] = str(folder.resolve())
     try:

@@ -61,7 +61,8 @@ def offline_parent(directory: Path | None) -> Path:
 
 def replace_run(run_id: str, mode: Mode, parent: Path, write: Callable[[Path], str]) -> str:
     """The location of the run that `write` made below the empty folder it is given. Offline, its folder then takes the
-    place of what an earlier push of this id left in `parent`. Raises TimeoutError where another process pushes it.
+    place of what an earlier push of this id left in `parent`; W&B ends its file a moment later, at the latest when this
+    process ends. Raises TimeoutError where another process pushes it.
     """
     with _scratch(parent, run_id) as scratch:
         location = write(scratch)

@@ -1,9 +1,7 @@
 """The W&B mirror against real offline files, and online against a server that answers as little of W&B as is needed."""
 
-import json
 import os
 import re
-import struct
 import subprocess
 import sys
 import threading
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from wandb_files import offline_run
 from wandb_stand_in import Mirror, StandIn, wait_until
 
 from sweeps.command import main as windtunnel
@@ -69,58 +68,6 @@ def folder(tmp_path: Path) -> Path:
             [{"step": 10, "tokens_per_second": 50.0}, {"step": 15, "tokens_per_second": 60.0}],
         )
     return folder
-
-
-# ---- reading W&B's own files
-
-
-def log_records(path: Path) -> Iterator[bytes]:
-    """Entries of a W&B transaction log: LevelDB's log format in blocks of 32 KiB, after a header of 7 bytes."""
-    data = path.read_bytes()
-    assert data[:4] == b":W&B"
-    position, parts = 7, b""
-    while position + 7 <= len(data):
-        left = 32768 - position % 32768
-        if left < 7:  # no entry begins in a block's last bytes
-            position += left
-            continue
-        length, kind = struct.unpack_from("<HB", data, position + 4)
-        parts += data[position + 7 : position + 7 + length]
-        position += 7 + length
-        if kind in (1, 4):  # a whole entry, or the last part of one
-            yield parts
-            parts = b""
-
-
-def offline_run(location: str) -> dict[str, Any]:
-    """What W&B stored: `run`, `config`, `rows`, `summary`, `metrics`, `exit_code`."""
-    from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
-
-    stored: dict[str, Any] = {"config": {}, "rows": [], "summary": {}, "metrics": {}}
-    (path,) = Path(location).glob("run-*.wandb")
-    for entry in log_records(path):
-        record = Record()
-        record.ParseFromString(entry)
-        kind = record.WhichOneof("record_type")
-        if kind == "run":
-            stored["run"] = record.run
-            stored["config"].update({item.key: json.loads(item.value_json) for item in record.run.config.update})
-        elif kind == "config":
-            stored["config"].update({item.key: json.loads(item.value_json) for item in record.config.update})
-        elif kind == "history":
-            row = {item.key or item.nested_key[0]: json.loads(item.value_json) for item in record.history.item}
-            stored["rows"].append(
-                {name: value for name, value in row.items() if name not in ("_runtime", "_timestamp")}
-            )
-        elif kind == "summary":
-            stored["summary"].update(
-                {item.key or item.nested_key[0]: json.loads(item.value_json) for item in record.summary.update}
-            )
-        elif kind == "metric":
-            stored["metrics"][record.metric.name or record.metric.glob_name] = record.metric.step_metric
-        elif kind == "exit":
-            stored["exit_code"] = record.exit.exit_code
-    return stored
 
 
 def pushed(result: Push) -> str:
