@@ -54,6 +54,7 @@ def close_loop(plan: Plan, folder: OutcomeFolder, train: Train, tell: Tell) -> C
     _keep_study(plan, folder)
     if not _train(plan, "family", train, tell):
         return None
+    _write_table(plan, folder)
     if plan.file.study.analysis is None:
         return Closed(_table(plan, None), {}, None, (), ())
     table = _table(plan, plan.file.study.analysis.where)
@@ -64,7 +65,7 @@ def close_loop(plan: Plan, folder: OutcomeFolder, train: Train, tell: Tell) -> C
     if not _train(plan, "target", train, tell):
         return None
     scores = _score(plan, sealed, folder, tell)
-    write_csv(load_table(replace(run_set(plan), with_held_out=True), mixed=True), folder.table)
+    _write_table(plan, folder)
     return Closed(table, fits, ranking, tuple(sealed), tuple(scores))
 
 
@@ -100,6 +101,11 @@ def _table(plan: Plan, where: str | None) -> Table:
         return load_table(run_set(plan), columns=analysis.columns if analysis else None, where=where)
     except InputError as error:
         raise plan.file.fault(("analysis",), str(error)) from None
+
+
+def _write_table(plan: Plan, folder: OutcomeFolder) -> None:
+    """Every run that has a result, targets too."""
+    write_csv(load_table(replace(run_set(plan), with_held_out=True), mixed=True), folder.table)
 
 
 def _rank(plan: Plan, table: Table, fits: Mapping[str, Fit], folder: OutcomeFolder, tell: Tell) -> Ranking | None:

@@ -34,7 +34,7 @@ VERBS = {
     "optimum": ("analysis.optimum_command", "the best size and tokens for a budget"),
     "report": ("analysis.report_command", "one page: the checklist of a fit, and its figures as SVG and PNG"),
     "export": ("train.export", "a run -> a model folder that transformers loads"),
-    "wandb push": ("train.wandb_mirror", "rebuild W&B runs from records"),
+    "wandb push": ("sweeps.wandb_command", "rebuild in W&B, from what is recorded, runs or a study as one group"),
     "doctor": ("train.doctor", "what this machine is good for"),
 }
 # What a shell reports of a program that a signal ended: 128 and its number.

@@ -1,29 +1,34 @@
 """`windtunnel study STUDY`: the closed loop. Trains the family, fits, seals, trains the targets, scores, reports."""
 
 import argparse
+import contextlib
+import shlex
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sweeps.study_arguments import add_study_arguments, plan_of_arguments
 
 if TYPE_CHECKING:
     from sweeps.closed_loop import Closed
-    from sweeps.plan import PlannedRun
+    from sweeps.outcome import OutcomeFolder
+    from sweeps.plan import Plan, PlannedRun
 
+FOLDERS = ("runs", "data", "results")  # options whose default is their name
 EPILOG = """\
 Every step finds what is there and does what is missing: after Ctrl-C, a crash or a power cut, repeat the command.
 Predictions are sealed before the first target begins and never again; the study file may not change after that.
 RESULTS/STUDY/ holds the study file, table.csv, fits, sealed predictions, scores, ranking, audit and the report: small
-enough to commit.
+enough to commit. W&B is a mirror of it, which `windtunnel wandb push STUDY` rebuilds at any time: what goes wrong there
+is told and changes no exit status.
 
 exit status: 0 the loop is closed, 1 a run failed, 2 bad input, 130 or 143 interrupted
 
 examples:
   windtunnel study quickstart
-  windtunnel study my-ladder.yaml --workers 8 --results results
+  windtunnel study my-ladder.yaml --workers 8 --results results --wandb online
 """
 
 
@@ -40,6 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--results", type=Path, default=Path("results"), metavar="DIR", help="where the outcome goes (default: results)"
     )
     parser.add_argument("--workers", type=int, metavar="N", help="runs in training at once (default: by the machine)")
+    parser.add_argument(
+        "--wandb",
+        choices=("off", "offline", "online"),
+        help="push it to W&B at the end, as one group (default: logging.wandb of the study, else off)",
+    )
     parser.add_argument("--json", metavar="PATH", help="write the scores as JSON; - for standard output")
 
 
@@ -79,7 +89,26 @@ def run(options: argparse.Namespace) -> int:
     scores = [each.document() for each in closed.scores]
     if not write_document({"study": plan.file.name, "results": str(folder.path), "scores": scores}, options.json):
         print("\n".join([*describe_outcome(closed), f"outcome: {folder.path}", f"report: {folder.report_page}"]))
+    mirror(plan, folder, options)
     return 0
+
+
+def mirror(plan: "Plan", folder: "OutcomeFolder", options: argparse.Namespace) -> None:
+    """Push the study to W&B where that is asked for. The loop is closed, whatever comes of it."""
+    mode: Literal["off", "offline", "online"] = options.wandb or plan.runs[0].config.logging.wandb
+    again = ["windtunnel", "wandb", "push", options.study]
+    for name in FOLDERS:
+        if getattr(options, name) != Path(name):
+            again += [f"--{name}", str(getattr(options, name))]
+    if mode == "off":
+        _tell(f"for W&B, one group with all of this: {shlex.join(again)}")
+        return
+    from sweeps.wandb_command import push_each
+    from sweeps.wandb_study import study_pushes
+
+    with contextlib.redirect_stdout(sys.stderr):  # the answer alone is on standard output
+        if push_each(study_pushes(plan, folder, mode, None, _tell), mode):
+            _tell(f"W&B can be caught up at any time: {shlex.join([*again, '--mode', mode])}")
 
 
 def describe_outcome(closed: "Closed") -> list[str]:

@@ -10,7 +10,7 @@ def name_studies(options: argparse.Namespace) -> None:
     """Put the runs of a study in place of its name. Raises InputError where the study cannot be read."""
     for name in SOURCES:
         value = getattr(options, name, None)
-        if isinstance(value, str) and _is_study(value):
+        if isinstance(value, str) and is_study(value):
             # Studies load Hydra and more, for which no other source should wait.
             from sweeps.closed_loop import run_set
             from sweeps.plan import make_plan
@@ -19,7 +19,8 @@ def name_studies(options: argparse.Namespace) -> None:
             setattr(options, name, run_set(make_plan(load_study(value), Path("runs"), Path("data"))))
 
 
-def _is_study(value: str) -> bool:
+def is_study(value: str) -> bool:
+    """Whether a word names a study: its file, or one that comes with windtunnel. What is a file or folder is none."""
     if value.endswith((".yaml", ".yml")):
         return True
     packaged = Path(__file__).parent / "studies" / f"{value}.yaml"

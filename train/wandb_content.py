@@ -5,6 +5,7 @@ from pathlib import Path
 from train.identity import compact
 from train.records import Json, read_lines, read_timings
 
+AXES = ("tokens", "flops_six_n", "flops_six_n_total", "flops_exact")  # in every row; the first is that of charts
 TAG_LENGTH = 64  # W&B's limit
 
 
@@ -18,8 +19,8 @@ def history(run_folder: Path, record: Json) -> list[Json]:
     flops_per_token = record["counts"]["flops_per_token"]
     for step, row in rows.items():
         row["tokens"] = step * tokens_per_step
-        for convention in ("six_n", "exact"):
-            row[f"flops_{convention}"] = float(row["tokens"] * flops_per_token[convention])
+        for axis in AXES[1:]:
+            row[axis] = float(row["tokens"] * flops_per_token[axis.removeprefix("flops_")])
     return [rows[step] for step in sorted(rows)]
 
 

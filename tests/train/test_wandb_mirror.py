@@ -1,10 +1,7 @@
 """The W&B mirror against real offline files, and online against a server that answers as little of W&B as is needed."""
 
-import argparse
-import json
 import os
 import re
-import struct
 import subprocess
 import sys
 import threading
@@ -14,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from wandb_files import offline_run
 from wandb_stand_in import Mirror, StandIn, wait_until
 
+from sweeps.command import main as windtunnel
 from train.errors import InputError
 from train.records import RunRecord, read_metrics, read_record
 from train.wandb_content import summary_of, tags_of
-from train.wandb_mirror import Push, add_arguments, follow_beside, main, push, run
+from train.wandb_mirror import follow_beside, main, push
+from train.wandb_run import Push
 
 RUN_ID = "1.5m-speeches+plays-wsd-80-s3-0123456789"
 
@@ -38,7 +38,7 @@ def content(**changes: Any) -> dict[str, Any]:
         },
         "counts": {
             "parameters": {"non_embedding": 1_500_000, "total": 2_000_000},
-            "flops_per_token": {"six_n": 9_000_000, "exact": 10_000_000},
+            "flops_per_token": {"six_n": 9_000_000, "six_n_total": 12_000_000, "exact": 10_000_000},
         },
         "data": {"domains": [{"name": "speeches"}, {"name": "plays"}]},
         "lineage": None,
@@ -70,58 +70,6 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-# ---- reading W&B's own files
-
-
-def log_records(path: Path) -> Iterator[bytes]:
-    """Entries of a W&B transaction log: LevelDB's log format in blocks of 32 KiB, after a header of 7 bytes."""
-    data = path.read_bytes()
-    assert data[:4] == b":W&B"
-    position, parts = 7, b""
-    while position + 7 <= len(data):
-        left = 32768 - position % 32768
-        if left < 7:  # no entry begins in a block's last bytes
-            position += left
-            continue
-        length, kind = struct.unpack_from("<HB", data, position + 4)
-        parts += data[position + 7 : position + 7 + length]
-        position += 7 + length
-        if kind in (1, 4):  # a whole entry, or the last part of one
-            yield parts
-            parts = b""
-
-
-def offline_run(location: str) -> dict[str, Any]:
-    """What W&B stored: `run`, `config`, `rows`, `summary`, `metrics`, `exit_code`."""
-    from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
-
-    stored: dict[str, Any] = {"config": {}, "rows": [], "summary": {}, "metrics": {}}
-    (path,) = Path(location).glob("run-*.wandb")
-    for entry in log_records(path):
-        record = Record()
-        record.ParseFromString(entry)
-        kind = record.WhichOneof("record_type")
-        if kind == "run":
-            stored["run"] = record.run
-            stored["config"].update({item.key: json.loads(item.value_json) for item in record.run.config.update})
-        elif kind == "config":
-            stored["config"].update({item.key: json.loads(item.value_json) for item in record.config.update})
-        elif kind == "history":
-            row = {item.key or item.nested_key[0]: json.loads(item.value_json) for item in record.history.item}
-            stored["rows"].append(
-                {name: value for name, value in row.items() if name not in ("_runtime", "_timestamp")}
-            )
-        elif kind == "summary":
-            stored["summary"].update(
-                {item.key or item.nested_key[0]: json.loads(item.value_json) for item in record.summary.update}
-            )
-        elif kind == "metric":
-            stored["metrics"][record.metric.name or record.metric.glob_name] = record.metric.step_metric
-        elif kind == "exit":
-            stored["exit_code"] = record.exit.exit_code
-    return stored
-
-
 def pushed(result: Push) -> str:
     assert result.error is None, result.error
     assert result.location is not None
@@ -141,13 +89,16 @@ def test_an_offline_push_holds_the_whole_record(folder: Path, tmp_path: Path) ->
     assert config["optimizer"] == {"rate": 0.006, "tokens_per_step": 4}
     assert config["counts"] == content()["counts"]
     assert config["seed"] == 3
-    assert stored["metrics"] == {"tokens": "", "*": "tokens"}
+    axes = ("tokens", "flops_six_n", "flops_six_n_total", "flops_exact")
+    assert stored["metrics"] == {**dict.fromkeys(axes, ""), "*": "tokens"}
+    assert all(row[axis] > 0 for row in stored["rows"] for axis in axes)
     assert [row["_step"] for row in stored["rows"]] == [10, 15, 20]
     assert stored["rows"][2] == {
         "_step": 20,
         "step": 20,
         "tokens": 80,
         "flops_six_n": 720e6,
+        "flops_six_n_total": 960e6,
         "flops_exact": 800e6,
         "loss": 2.6,
         "rate": 0.006,
@@ -250,37 +201,35 @@ def test_a_trained_run_can_be_pushed(configure: Any, tmp_path: Path) -> None:
 # ---- the command
 
 
-def arguments(*words: str) -> Any:
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return parser.parse_args(words)
-
-
 def test_the_command_pushes_a_folder_of_runs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with RunRecord(folder.with_name("second")) as record:
         record.update(**content(run_id="second"))
-    assert run(arguments(str(folder.parent), "--directory", str(tmp_path))) == 0
+    assert windtunnel(["wandb", "push", str(folder.parent), "--directory", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(" -> ")[0] for line in lines] == [RUN_ID, "second"]
     assert len(list((tmp_path / "wandb").iterdir())) == 2
 
 
 def test_bad_input_is_one_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(tmp_path / "nowhere")]) == 2
-    assert re.fullmatch(r"\S+/nowhere: no run record here [^\n]+\n", capsys.readouterr().err)
+    for status in (windtunnel(["wandb", "push", str(tmp_path / "nowhere")]), main([str(tmp_path / "nowhere")])):
+        assert status == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert all("/nowhere: no run record here" in line for line in lines)
     with RunRecord(folder.with_name("bad")) as record:
         record.update(**content(run_id="a/b"))
     with pytest.raises(InputError, match="'a/b' is not an id that W&B takes"):
         push(folder.with_name("bad"), mode="offline", directory=tmp_path)
-    with pytest.raises(InputError, match="--follow mirrors one run and 2 are named"):
-        run(arguments(str(folder.parent), "--follow"))
+    for sources in ([str(folder.parent)], [str(folder), str(folder)], ["a-study.yaml"]):
+        assert windtunnel(["wandb", "push", *sources, "--follow"]) == 2
+        assert "--follow mirrors one run" in capsys.readouterr().err
 
 
 def test_a_broken_record_stops_no_other_run(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     broken = folder.with_name("0-broken")
     broken.mkdir()
     (broken / "run.json").write_text("{torn")
-    assert run(arguments(str(folder.parent), "--directory", str(tmp_path))) == 2
+    assert windtunnel(["wandb", "push", str(folder.parent), "--directory", str(tmp_path)]) == 2
     written = capsys.readouterr()
     assert written.out.startswith(f"{RUN_ID} -> ")
     (line,) = written.err.splitlines()
@@ -316,7 +265,7 @@ def test_a_live_mirror_follows_a_run_to_its_end(folder: Path, tmp_path: Path, st
         record.update(status="running", result=None)
         record.rewind(0)
         record.append([train_row(10), train_row(20)])
-        with Mirror(folder, tmp_path, stand_in.address, "--follow") as mirror:
+        with Mirror("train.wandb_mirror", [folder, "--follow"], tmp_path, stand_in.address) as mirror:
             wait_until(lambda: len(stand_in.rows) == 1)
             record.append([evaluation_row(20)])  # the newest step was held back for it
             record.append([train_row(30)])
@@ -341,7 +290,7 @@ def test_a_mirror_ends_when_its_run_is_killed(folder: Path, tmp_path: Path, stan
         record.update(status="running", result=None)
     trainer = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     (folder / "lock").write_text(f"process {trainer.pid} on {os.uname().nodename}, since then")
-    with Mirror(folder, tmp_path, stand_in.address, "--follow") as mirror:
+    with Mirror("train.wandb_mirror", [folder, "--follow"], tmp_path, stand_in.address) as mirror:
         wait_until(lambda: len(stand_in.rows) == 2)
         assert mirror.is_running
         trainer.communicate(b"\n")
@@ -355,7 +304,7 @@ def test_a_curve_that_was_rewound_under_the_mirror_is_written_anew(
 ) -> None:
     with RunRecord(folder) as record:
         record.update(status="running", result=None)
-        with Mirror(folder, tmp_path, stand_in.address, "--follow") as mirror:
+        with Mirror("train.wandb_mirror", [folder, "--follow"], tmp_path, stand_in.address) as mirror:
             wait_until(lambda: len(stand_in.rows) == 2)
             record.rewind(10)
             record.append([train_row(12), train_row(20, 2.0)])
@@ -368,7 +317,9 @@ def test_a_curve_that_was_rewound_under_the_mirror_is_written_anew(
 def test_an_outage_is_one_line_and_in_time(folder: Path, tmp_path: Path) -> None:
     with RunRecord(folder.with_name("second")) as record:
         record.update(**content(run_id="second"))
-    with Mirror(folder.parent, tmp_path, "http://127.0.0.1:9", INIT_SECONDS=1.0) as mirror:
+    with Mirror(
+        "sweeps.command", ["wandb", "push", folder.parent], tmp_path, "http://127.0.0.1:9", INIT_SECONDS=1.0
+    ) as mirror:
         status, out, error = mirror.finished()
     assert (status, out) == (1, "")
     assert re.fullmatch(rf"{re.escape(RUN_ID)}: not mirrored to W&B: [^\n]+; 1 more not tried\n", error)
@@ -379,7 +330,9 @@ def test_an_outage_is_one_line_and_in_time(folder: Path, tmp_path: Path) -> None
 def test_a_network_lost_half_way_is_one_line_and_in_time(folder: Path, tmp_path: Path, stand_in: StandIn) -> None:
     with RunRecord(folder) as record:
         record.update(status="running", result=None)
-        with Mirror(folder, tmp_path, stand_in.address, "--follow", FINISH_SECONDS=1.0) as mirror:
+        with Mirror(
+            "train.wandb_mirror", [folder, "--follow"], tmp_path, stand_in.address, FINISH_SECONDS=1.0
+        ) as mirror:
             wait_until(lambda: len(stand_in.rows) == 2)
             stand_in.close()
             record.update(status="finished", result={"step": 30})

@@ -1,0 +1,175 @@
+"""What a study came to, in W&B's terms: tables, summary, figures and files of its outcome folder. Imports no W&B."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.fit_document import INTERVAL_LEVEL, Fit
+from analysis.prediction import Prediction, describe
+from analysis.report.report import FIGURES, NAMES
+from sweeps.outcome import OutcomeFolder
+from sweeps.sealing import sealed_in
+from sweeps.study_file import parse_study
+from train.errors import InputError
+from train.records import Json
+
+DOCUMENTS = ("scores", "ranking", "audit")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A table: a number, text, truth value or None in each place."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """figures: PNG files by name. files: what is kept as it is, with its name below the outcome folder."""
+
+    config: Json
+    tables: Mapping[str, Rows]
+    summary: Json
+    figures: Mapping[str, Path]
+    page: Path | None
+    files: Mapping[str, Path]
+
+
+def read_analysis(folder: OutcomeFolder) -> Analysis:
+    """What has come of the study so far; parts that are not there yet are left out. Raises InputError where a part
+    cannot be read, or a sealed prediction was changed.
+    """
+    study = parse_study(_text(folder.study), folder.study).study
+    as_written = study.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    laws = study.analysis.laws if study.analysis else []
+    fits = [Fit.from_json(folder.fit(law)) for law in laws if folder.fit(law).exists()]
+    sealed = [each.prediction for each in sealed_in(folder)]
+    scores = _scores(folder.document("scores"))
+    runs = _runs(folder.table)
+    tables = {"runs": runs, "fits": _fits(fits), "predictions": _predictions(sealed), "scores": _scored(scores)}
+    pages = [path for path in [folder.report_page] if path.exists()]
+    figures = {name: folder.report / FIGURES / f"{name}.png" for name in NAMES}
+    kept = [folder.study, folder.table, *(folder.fit(law) for law in laws), *sorted(folder.predictions.glob("*.json"))]
+    kept += [*map(folder.document, DOCUMENTS), *pages]
+    return Analysis(
+        config={"study": as_written, "table_digest": fits[0].table_digest if fits else None},
+        tables={name: table for name, table in tables.items() if table.rows},
+        summary={"num_runs": len(runs.rows), **_states(fits), **_headline(scores, sealed, laws)},
+        figures={name: path for name, path in figures.items() if path.exists()},
+        page=pages[0] if pages else None,
+        files={str(path.relative_to(folder.path)): path for path in kept if path.exists()},
+    )
+
+
+def _runs(path: Path) -> Rows:
+    """The run table as the study left it."""
+    import pyarrow as pa
+    import pyarrow.csv as csv
+
+    try:
+        table = csv.read_csv(path)
+    except FileNotFoundError:
+        return Rows((), ())
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"{path}: cannot be read as a table ({error!s:.80}); repeat the study to write it") from None
+    columns = [[_plain(value) for value in column.to_pylist()] for column in table.columns]
+    return Rows(tuple(table.column_names), tuple(zip(*columns, strict=True)))
+
+
+def _plain(value: Any) -> Any:
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _fits(fits: Sequence[Fit]) -> Rows:
+    """A row for each parameter; one without a parameter for a fit that was refused."""
+    rows: list[tuple[Any, ...]] = []
+    for fit in fits:
+        content = fit.document()  # where an end of an interval that is open is None
+        state = (fit.law.name, fit.status, fit.reason, fit.objective, fit.num_points)
+        for name, value in content["parameters"].items():
+            low, high = content["intervals"].get(name, (None, None))
+            rows.append((*state, name, value, low, high, fit.interval_method, name not in fit.not_identified))
+        if not fit.parameters:
+            rows.append((*state, *[None] * 6))
+    percent = f"{100 * INTERVAL_LEVEL:.0f}"
+    state_names = ("law", "status", "reason", "objective", "num_points")
+    names = ("parameter", "value", f"low_{percent}", f"high_{percent}", "interval_method", "identified")
+    return Rows((*state_names, *names), tuple(rows))
+
+
+def _predictions(sealed: Sequence[Prediction]) -> Rows:
+    rows = []
+    for made in sealed:
+        low, high = made.document()["interval_90"]
+        beyond = made.extrapolation.get("C")
+        rows.append(
+            (
+                made.law,
+                describe(made.at),
+                made.loss,
+                low,
+                high,
+                beyond,
+                made.sealed,
+                made.time,
+                made.commit,
+                _notes(made.notes),
+            )
+        )
+    names = ("law", "at", "predicted", "low_90", "high_90", "times_beyond_in_C", "sealed", "time", "commit", "notes")
+    return Rows(names, tuple(rows))
+
+
+def _scored(scores: Sequence[Json]) -> Rows:
+    names = ("predicted", "observed", "error_percent", "error_interval_widths", "error_seed_noise", "inside_90")
+    rows = [
+        (
+            each["law"],
+            describe(each["at"]),
+            *(each[name] for name in names),
+            *each["interval_90"],
+            len(each["runs"]),
+            each["sealed"],
+            _notes(each["notes"]),
+        )
+        for each in scores
+    ]
+    return Rows(("law", "at", *names, "low_90", "high_90", "num_runs", "sealed", "notes"), tuple(rows))
+
+
+def _notes(notes: Sequence[str]) -> str:
+    return "; ".join(notes)
+
+
+def _states(fits: Sequence[Fit]) -> Json:
+    return {f"status/{fit.law.name}": fit.status for fit in fits}
+
+
+def _headline(scores: Sequence[Json], sealed: Sequence[Prediction], laws: Sequence[str]) -> Json:
+    """The study's own prediction in numbers: its first law's, at its first target; scored, or else as it was sealed."""
+    if scores:
+        names = ("law", "predicted", "observed", "error_percent", "inside_90", "sealed")
+        return {"target": describe(scores[0]["at"]), **{name: scores[0][name] for name in names}}
+    own = next((each for each in sealed if laws and each.law == laws[0]), None)
+    if own is None:
+        return {}
+    return {"target": describe(own.at), "law": own.law, "predicted": own.loss, "sealed": own.sealed}
+
+
+def _scores(path: Path) -> list[Json]:
+    if not path.exists():
+        return []
+    try:
+        return list(json.loads(_text(path))["scores"])
+    except (json.JSONDecodeError, KeyError, TypeError):
+        raise InputError(f"{path}: not the scores of a study; repeat the study to write them") from None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error!s:.80}); repeat the study to write it") from None
