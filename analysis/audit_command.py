@@ -39,9 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     table = table_of_arguments(arguments)
     found = audit(table, law, arguments.objective, replicates=arguments.bootstrap, seed=arguments.seed)
     fitted = any(each.exponents for each in found)
-    if not write_document(document(arguments.law, found), arguments.json):
-        if fitted:
-            print("\n".join([describe(found), *told_of(table)]))
+    if not write_document(document(arguments.law, found), arguments.json) and fitted:
+        print("\n".join([describe(found), *told_of(table)]))
     if not fitted:
         reasons = dict.fromkeys(f"refused ({each.status}): {each.reason}" for each in found)
         raise InputError(f"no convention could be fitted: {'; '.join(reasons)}")
