@@ -17,6 +17,7 @@ from analysis.backtest import Backtest, Ranked, Ranking, backtest, counted_error
 from analysis.conventions import counts, distinct, under
 from analysis.law import Law
 from analysis.objective import Objective, parse_objective
+from analysis.seed_noise import seed_noise
 from analysis.table import Table
 from analysis.target import FLOPS_PER_PARAMETER_TOKEN
 
@@ -107,7 +108,11 @@ def _variant(change: str, tested: Backtest, first: Ranked, best: str) -> Variant
 
 def _thresholds(table: Table, splits: Cuts, laws: Sequence[Law], objectives: dict[str, str | None]) -> Iterator[_Setup]:
     """Every law at the other Huber thresholds; a law in two steps has its own objectives and stays."""
-    plain = {law.name: parse_objective(objectives[law.name] or law.objective) for law in laws if law.steps is None}
+    plain = {
+        law.name: parse_objective(objectives[law.name] or law.objective, seed_noise(table, law.target))
+        for law in laws
+        if law.steps is None
+    }
     for delta in DELTAS:
         changed: dict[str, Objective] = {name: replace(aim, kind="huber", delta=delta) for name, aim in plain.items()}
         if any(changed[name] != plain[name] for name in plain):
