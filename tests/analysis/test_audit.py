@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from run_records import record, write
 
 from analysis.audit import OPTIMAL, Audited, audit, spread
-from analysis.audit_command import add_arguments, run
+from analysis.audit_command import add_arguments, describe, run
 from analysis.laws import law
 from analysis.table import Table
 from train.errors import InputError
@@ -98,6 +99,12 @@ def test_a_faulty_column_is_named_and_the_others_are_audited() -> None:
     assert sum(bool(each.exponents) for each in found) == 4  # C, and 6 N_other D in the place of the faulty one
     with pytest.raises(InputError, match="needs the columns N"):
         audit(Table.of({"D": columns["D"], "loss": columns["loss"]}), law("chinchilla"))
+
+
+def test_a_table_of_one_convention_says_so() -> None:
+    table = powers()
+    alone = replace(table, columns={name: table.columns[name] for name in ("N", "D", "loss")})
+    assert "only one convention in the table, N = N" in describe(audit(alone, law("chinchilla"), replicates=100))
 
 
 def test_run_records_are_audited_in_all_their_conventions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

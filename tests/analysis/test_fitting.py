@@ -207,6 +207,14 @@ def test_a_refused_fit_has_a_file_too(tmp_path: Path) -> None:
     assert Fit.from_json(tmp_path / "fit.json").status == "too_few_points"
 
 
+def test_a_law_that_overflows_on_its_way_warns_nobody() -> None:
+    sizes, tokens = (grid.ravel() for grid in np.meshgrid([1e5, 3e5, 1e6, 3e6], [1e7, 3e7, 1e8], indexing="ij"))
+    loss = 1.2 + 400 * sizes**-0.35 + 400 * tokens**-0.35
+    small = np.argsort(sizes * tokens, kind="stable")[:10]
+    found = fit(Table.of({"N": 1e25 * sizes[small], "loss": loss[small]}), law("power"))  # profiles go furthest
+    assert 0 < found.parameters["E"] < loss.min()
+
+
 def test_a_fit_is_repeatable() -> None:
     table = table_of("chinchilla", CHINCHILLA, noise=0.01)
     first, second = (fit(table, law("chinchilla"), bootstrap=5) for _ in range(2))

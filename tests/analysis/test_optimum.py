@@ -143,6 +143,8 @@ def test_what_has_no_optimum_is_refused() -> None:
     with pytest.raises(InputError, match="more than 30"):
         optimum(fitted(0.003), 1e19)
     assert optimum(fitted(0.003), 1e19, far=True).notes
+    with pytest.raises(InputError, match=r"a budget of 1e\+300 FLOPs; give a number above 0 and below 1e\+100"):
+        optimum(fitted(0.003), 1e300, far=True)
     with pytest.raises(InputError, match="a budget of -1"):
         optimum(fitted(0.003), -1.0)
     table = Table.of({"C": 6 * SIZES * TOKENS, "loss": law("chinchilla").predict_one(TRUTH, COLUMNS)})
