@@ -33,8 +33,8 @@ AGREEMENT = {"huber": 1e-6, "mse": 1e-6, "lad": 1e-3}
 INVISIBLE = 1e-3
 # Starts this close in every internal coordinate, after the few points of a large table, have met.
 MET = 1e-4
-# Residuals smaller than this, in the objective's unit, are rounding.
-ROUNDING = 1e-10
+# Residuals smaller than this, in the objective's unit, are none: an amplitude at its floor leaves as much.
+ROUNDING = 1e-7
 
 
 def fit(

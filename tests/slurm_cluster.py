@@ -70,7 +70,10 @@ class SlurmCluster:
         return state
 
     def start_now(self, job: int | str) -> None:
-        """Lift the two minutes for which SLURM holds a requeued job back."""
+        """Lift the two minutes for which SLURM holds a requeued job back, but for the first two seconds: a job that
+        starts anew in the second it was ended in is failed by SLURM ("credential revoked").
+        """
+        time.sleep(2.0)
         self.run("scontrol", "update", f"jobid={job}", "StartTime=now")
 
     def cancel_all(self) -> None:
