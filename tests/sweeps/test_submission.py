@@ -105,7 +105,8 @@ def test_thirty_runs_survive_two_preemptions(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    study = write_study()
+    # Long enough that some are left for the second preemption on a fast machine.
+    study = write_study(steps=(200, 240, 280, 320, 360, 400))
     plan = plan_study(study)
     cluster = profile("target_minutes: .6\nsignal_seconds: 30\n")
     done = answer(sweep, capsys, "submit", study, "--cluster", cluster)
@@ -185,9 +186,10 @@ def test_a_failing_run_stops_no_other_and_what_follows_follows(
     assert wait_for_job(slurm, [str(after)]) == ["COMPLETED"], output(plan, tmp_path)
     assert json.loads(Path(target).read_text())["counts"] == found["counts"]
 
-    # The cause is out of the way: only that run is submitted again, on a partition whose jobs it can be told to end.
+    # The cause is out of the way: only that run is submitted again, for later, so that there is something to cancel.
     (broken.folder / "checkpoints").unlink()
-    second = submit_runs(plan, plan.runs, Cluster(), seconds_of=rough_seconds(False))
+    later = Cluster(sbatch={"begin": "now+1hour"})
+    second = submit_runs(plan, plan.runs, later, seconds_of=rough_seconds(False))
     assert (second.submitted, second.queued, len(second.final)) == ((broken.run_id,), (), 3)
     third = submit_runs(plan, plan.runs, Cluster(), seconds_of=rough_seconds(False))
     assert (third.job, third.queued, third.waiting_for) == (None, (broken.run_id,), (second.job,))
