@@ -15,7 +15,7 @@ setup: .venv/installed
 	@touch $@
 
 quickstart: setup
-	$(BIN)/windtunnel study quickstart
+	$(BIN)/windtunnel train experiment=quickstart
 
 lint: setup
 	$(BIN)/ruff check .
