@@ -101,6 +101,7 @@ def seal_all(
     Raises InputError where a target has results and was never sealed, or the table has changed since the seal.
     """
     there = {(each.prediction.law, _key(each.prediction.at)): each for each in sealed_in(folder)}
+    sealed_at = {at for _, at in there}
     found = []
     for target in targets:
         twins: list[RunSet] | None = None
@@ -116,8 +117,16 @@ def seal_all(
                 continue
             if twins is None:
                 twins = _twins(plan, target)
+            begun = _begun(twins)
+            if begun is not None and not any(_key(each) in sealed_at for each in target.at.values()):
+                raise InputError(
+                    f"{begun} has results at {describe(at)} and no sealed prediction: "
+                    f"name targets that were never trained in {plan.file.path}, or restore the sealed files"
+                )
+            if begun is not None:
+                tell(f"not sealed: {name} at {describe(at)}: the target has begun")
+                continue
             prediction = predict(fitted, at)
-            _refuse_begun(twins, prediction, plan)
             try:
                 path = seal(prediction, fitted, folder.predictions, results=(), commit=commit())
             except InputError as error:
@@ -161,15 +170,14 @@ def _twins(plan: Plan, target: Target) -> list[RunSet]:
     return [RunSet(plan.file.name, directory, tuple(found))] if found else []
 
 
-def _refuse_begun(twins: Sequence[RunSet], prediction: Prediction, plan: Plan) -> None:
+def _begun(twins: Sequence[RunSet]) -> Path | None:
+    """The first of these runs that has results."""
     for source in twins:
         for run in source.runs:
             metrics = source.directory / run / "metrics.jsonl"
             if metrics.exists() and metrics.stat().st_size:
-                raise InputError(
-                    f"{source.directory / run} has results at {describe(prediction.at)} and no sealed prediction: "
-                    f"name targets that were never trained in {plan.file.path}, or restore the sealed files"
-                )
+                return source.directory / run
+    return None
 
 
 def _named_columns(plan: Plan, runs: Sequence[PlannedRun]) -> dict[str, Array]:

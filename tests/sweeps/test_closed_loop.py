@@ -149,6 +149,18 @@ def test_a_target_with_results_is_never_sealed(tmp_path: Path, data_directory: P
         close(plan, tmp_path, Trainer())
 
 
+def test_a_law_that_was_not_sealed_in_time_is_left_out_of_what_was(tmp_path: Path, data_directory: Path) -> None:
+    """As is one whose fit could not be sealed: the loop goes on with the others, and never seals it afterwards."""
+    plan = plan_of(STUDY, tmp_path, data_directory)
+    close(plan, tmp_path, Trainer())
+    next((tmp_path / "results/predictions").glob("*kaplan*")).unlink()
+    closed, told = close(plan, tmp_path, Trainer())
+    assert closed is not None
+    assert [each.prediction.law for each in closed.scores] == ["chinchilla", "overtraining"]
+    assert any("not sealed: kaplan" in line and "has begun" in line for line in told)
+    assert not list((tmp_path / "results/predictions").glob("*kaplan*"))
+
+
 def test_nor_one_of_which_another_seed_has(tmp_path: Path, data_directory: Path) -> None:
     other = plan_of(STUDY.replace("16M, seed: [0, 1]", "16M, seed: [7]"), tmp_path, data_directory)
     write_record(other.of("target")[0])
