@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=REPLICATES,
         metavar="B",
-        help="replicates for where the curves cross; default 1000",
+        help="replicates; default 1000",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap; default 0")
     parser.add_argument("--far", action="store_true", help="allow a target more than 30 times beyond the data")
