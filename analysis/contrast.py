@@ -1,21 +1,20 @@
 """Two arms (models, optimizers, data, schedules): which is better at a compute that neither was trained at, and how
 sure that is (Nezhurina et al. 2025, arXiv 2506.04598; Xiao 2024, arXiv 2409.15156).
 
-One law is fitted to each arm. The noise of all runs is as large as the residuals show it, with runs that share seed and
-budget correlated as they are found to be: what the arms have in common cancels in the difference. Intervals are by
-profile likelihood; where the curves cross is asked of a bootstrap that draws the noise anew and fits both arms again.
+One law is fitted to each arm. Every replicate of the bootstrap draws the noise of all runs anew, as large as the
+residuals show it and with runs that share seed and budget correlated as they are found to be, and fits both arms again:
+what the arms have in common cancels in the difference.
 
 Legend: P points, R replicates, K parameters.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from analysis.contrast_profile import Joint, Profile
 from analysis.crossing import Curves, Verdict, judge
 from analysis.design import design_fault
 from analysis.fit_document import REFUSED, Fit
@@ -24,10 +23,10 @@ from analysis.frontier import SIZE_COLUMNS
 from analysis.law import Array, Law
 from analysis.laws import law as law_named
 from analysis.objective import parse_objective
-from analysis.paired_noise import arm_noise, correlation, draw_noise, row_covariance
+from analysis.paired_noise import arm_noise, correlation, draw_noise
 from analysis.pairing import paired_units
 from analysis.problem import Problem
-from analysis.residual_noise import NOISELESS, ResidualNoise, residual_noise
+from analysis.residual_noise import ResidualNoise, residual_noise
 from analysis.table import Table
 from analysis.target import complete, refuse_far
 from analysis.tied_floor import ARM, arm_rows, can_tie, tie_floor
@@ -108,14 +107,10 @@ def contrast(
         arm_noise(noise, found.points.weights_P, found.points.run_P) for noise, found in zip(matched, fits, strict=True)
     ]
     drawn = draw_noise(noises, pairs, (units_A, units_B), replicates, seed)
-    rows = [_replicate(*each) for each in zip(problems, matched, drawn, strict=True)]
-    covariance_PP = row_covariance(noises, pairs, (units_A, units_B))
-    of_arms = [noise.degrees for noise in noises]
-    degrees = (of_arms[0], of_arms[1], min(of_arms))
-    profile = _profile(problems, (matched[0], matched[1]), covariance_PP, lambda natural: (natural[0], natural[1]))
-    readings = [Curves(chosen, (rows[0][0], rows[1][0]), (rows[0][1], rows[1][1]), dict(fixed or {}), profile, degrees)]
+    rows = [replicate(*each) for each in zip(problems, matched, drawn, strict=True)]
+    readings = [Curves(chosen, (rows[0][0], rows[1][0]), (rows[0][1], rows[1][1]), dict(fixed or {}))]
     if can_tie(chosen):
-        readings.append(_tied(fits, np.concatenate(drawn, axis=1), covariance_PP, readings[0], seed))
+        readings.append(_tied(fits, np.concatenate(drawn, axis=1), readings[0].fixed, seed))
     verdicts = tuple(
         judge(curves, floor, flops, smallest, largest)
         for curves, floor in zip(readings, ("untied", "tied"), strict=False)
@@ -190,7 +185,7 @@ def _match(problem: Problem, found: Fit) -> ResidualNoise:
     return residual_noise(problem, problem.coordinates.to_internal(found.natural_row()))
 
 
-def _replicate(problem: Problem, noise: ResidualNoise, drawn_RP: Array) -> tuple[Array, Array]:
+def replicate(problem: Problem, noise: ResidualNoise, drawn_RP: Array) -> tuple[Array, Array]:
     """Natural parameters of the fit (1, K) and of every replicate (R, K)."""
     fitted_RP = problem.predict(noise.internal_RK)
     own = replace(problem, target=fitted_RP * np.exp(drawn_RP) if problem.objective.log else fitted_RP + drawn_RP)
@@ -200,19 +195,7 @@ def _replicate(problem: Problem, noise: ResidualNoise, drawn_RP: Array) -> tuple
     return problem.coordinates.to_natural(noise.internal_RK), problem.coordinates.to_natural(found.internal_RK)
 
 
-def _profile(
-    problems: tuple[Problem, ...],
-    matched: tuple[ResidualNoise, ...],
-    covariance_PP: Array,
-    arms: Callable[[Sequence[Array]], tuple[Array, Array]],
-) -> Profile | None:
-    """None where the points have no noise."""
-    if max(np.diag(covariance_PP)) < NOISELESS**2:
-        return None
-    return Profile(Joint(problems, matched, covariance_PP, arms))
-
-
-def _tied(fits: tuple[Fit, Fit], drawn_RP: Array, covariance_PP: Array, free: Curves, seed: int) -> Curves:
+def _tied(fits: tuple[Fit, Fit], drawn_RP: Array, fixed: Mapping[str, float], seed: int) -> Curves:
     law = fits[0].law
     tied = tie_floor(law, (fits[0].parameters, fits[1].parameters))
     points = [found.points for found in fits]
@@ -226,17 +209,12 @@ def _tied(fits: tuple[Fit, Fit], drawn_RP: Array, covariance_PP: Array, free: Cu
         parse_objective(fits[0].objective),
     )
     internal_K, _ = global_optimum(problem, seed)
-    matched = residual_noise(problem, internal_K[None])
-    fitted_RK, replicates_RK = _replicate(problem, matched, drawn_RP)
-
-    def arms(natural: Sequence[Array]) -> tuple[Array, Array]:
-        return arm_rows(law, tied, natural[0], "A"), arm_rows(law, tied, natural[0], "B")
-
-    return replace(
-        free,
-        fitted=arms([fitted_RK]),
-        replicates=arms([replicates_RK]),
-        profile=_profile((problem,), (matched,), covariance_PP, arms),
+    fitted_RK, replicates_RK = replicate(problem, residual_noise(problem, internal_K[None]), drawn_RP)
+    return Curves(
+        law,
+        (arm_rows(law, tied, fitted_RK, "A"), arm_rows(law, tied, fitted_RK, "B")),
+        (arm_rows(law, tied, replicates_RK, "A"), arm_rows(law, tied, replicates_RK, "B")),
+        fixed,
     )
 
 

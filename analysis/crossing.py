@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from analysis.contrast_profile import Gap, Profile
 from analysis.frontier import QUICK, frontier
 from analysis.law import Array, Law
 from analysis.optimum import log_budget_for
@@ -22,30 +21,23 @@ Interval = tuple[float, float]
 BEYOND_TARGET = 1e3
 SPACING = 0.3
 LARGEST_MULTIPLIER = 1e6
-MULTIPLIERS = 41  # tried where the fitted one is out of reach
-SURE = 1e-4  # no probability is nearer to 0 or 1
 
 
 @dataclass(frozen=True)
 class Curves:
-    """Parameters of both arms: the fitted ones (1, K) and every replicate's (R, K). profile: what the points say of
-    them, None where they have no noise. degrees: of freedom, of the noise of A, of B and of both together.
-    """
+    """Parameters of both arms: the fitted ones (1, K) and every replicate's (R, K)."""
 
     law: Law
     fitted: tuple[Array, Array]
     replicates: tuple[Array, Array]
     fixed: Mapping[str, float]
-    profile: Profile | None
-    degrees: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class Verdict:
     """One reading of a contrast. compute_multiplier: how many times the target's compute B needs to have A's loss there
     (above 1: A is ahead); infinite where B never has it. crossover: the compute at which the curves cross, None where
-    they do not up to 1000 times the target. What is said of a crossing is shares and percentiles of the bootstrap, all
-    else is by profile likelihood.
+    they do not up to 1000 times the target. Probabilities are shares of the bootstrap.
     """
 
     floor: str  # "untied" or "tied"
@@ -71,77 +63,30 @@ class Verdict:
 
 def judge(curves: Curves, floor: str, flops: float, smallest: float, largest: float) -> Verdict:
     """The verdict at a budget of `flops`; `smallest` and `largest` are the budgets of the data that both arms have."""
-    log_C = math.log(flops)
-    loss_a, loss_b = (float(frontier(curves.law, rows, log_C, curves.fixed).loss[0]) for rows in curves.fitted)
+    log_C, law = math.log(flops), curves.law
+    loss_1 = [float(frontier(law, rows, log_C, curves.fixed).loss[0]) for rows in curves.fitted]
+    loss_R = [frontier(law, rows, log_C, curves.fixed, zooms=QUICK).loss for rows in curves.replicates]
+    data_R = [frontier(law, rows, math.log(largest), curves.fixed, zooms=QUICK).loss for rows in curves.replicates]
     crossing = float(_crossing(curves, curves.fitted, flops, smallest)[0])
     crossing_R = _crossing(curves, curves.replicates, flops, smallest)
-    log_multiplier = _log_multiplier(curves, loss_a, log_C)
-    of_A, of_B, both = curves.degrees
-
-    def loss(arm: int, log_budget: Array | float, natural: tuple[Array, Array]) -> Array:
-        return frontier(curves.law, natural[arm], log_budget, curves.fixed, zooms=QUICK).loss
-
-    def loss_a_gap(first: Array, second: Array, value: Array) -> Array:
-        return loss(0, log_C, (first, second)) - value
-
-    def loss_b_gap(first: Array, second: Array, value: Array) -> Array:
-        return loss(1, log_C, (first, second)) - value
-
-    def difference_gap(first: Array, second: Array, value: Array) -> Array:
-        return loss(0, log_C, (first, second)) - loss(1, log_C, (first, second)) - value
-
-    def data_gap(first: Array, second: Array, value: Array) -> Array:
-        return loss(0, math.log(largest), (first, second)) - loss(1, math.log(largest), (first, second)) - value
-
-    def multiplier_gap(first: Array, second: Array, value: Array) -> Array:
-        return loss(0, log_C, (first, second)) - loss(1, log_C + value, (first, second))
-
-    data_difference = float(data_gap(*curves.fitted, np.zeros(1))[0])
+    multiplier_R = _multiplier(curves, curves.replicates, loss_R[0], log_C)
     return Verdict(
         floor=floor,
-        loss_a=loss_a,
-        loss_b=loss_b,
-        loss_a_interval_90=_interval(curves, loss_a_gap, loss_a, of_A),
-        loss_b_interval_90=_interval(curves, loss_b_gap, loss_b, of_B),
-        difference=loss_a - loss_b,
-        difference_interval_90=_interval(curves, difference_gap, loss_a - loss_b, both),
-        probability_a_better=_probability(curves, difference_gap, loss_a - loss_b),
-        probability_a_better_at_data=_probability(curves, data_gap, data_difference),
-        compute_multiplier=math.exp(log_multiplier),
-        compute_multiplier_interval_90=_multiplier_interval(curves, multiplier_gap, log_multiplier),
+        loss_a=loss_1[0],
+        loss_b=loss_1[1],
+        loss_a_interval_90=interval(loss_R[0]),
+        loss_b_interval_90=interval(loss_R[1]),
+        difference=loss_1[0] - loss_1[1],
+        difference_interval_90=interval(loss_R[0] - loss_R[1]),
+        probability_a_better=share(loss_R[0] < loss_R[1]),
+        probability_a_better_at_data=share(data_R[0] < data_R[1]),
+        compute_multiplier=float(_multiplier(curves, curves.fitted, np.array([loss_1[0]]), log_C)[0]),
+        compute_multiplier_interval_90=interval(multiplier_R),
         crossover=crossing if math.isfinite(crossing) else None,
         crossover_interval_90=interval(crossing_R) if np.mean(np.isfinite(crossing_R)) >= 0.5 else None,
         probability_of_crossing_before_target=share(crossing_R <= flops),
         probability_of_crossing_within_10x=share((crossing_R > largest) & (crossing_R <= 10 * largest)),
     )
-
-
-def _interval(curves: Curves, gap: Gap, value: float, degrees: float) -> Interval:
-    """The interval of a quantity, stretched to hold the fitted value."""
-    if curves.profile is None:
-        return value, value
-    low, high = curves.profile.interval(gap, value, degrees, LEVEL)
-    return min(low, value), max(high, value)
-
-
-def _probability(curves: Curves, gap: Gap, value: float) -> float:
-    """The confidence that the quantity is below 0: never quite 0 or 1."""
-    if curves.profile is None:
-        return float(np.clip(value < 0, SURE, 1 - SURE)) if value else 0.5
-    return float(np.clip(curves.profile.probability_below_zero(gap, value, curves.degrees[2]), SURE, 1 - SURE))
-
-
-def _multiplier_interval(curves: Curves, gap: Gap, log_value: float) -> Interval:
-    """Infinite ends where B never has the loss, or has it at any budget."""
-    if curves.profile is None:
-        return math.exp(log_value), math.exp(log_value)
-    reach = math.log(LARGEST_MULTIPLIER)
-    if math.isfinite(log_value):
-        low, high = _interval(curves, gap, log_value, curves.degrees[2])
-    else:
-        value_S = np.linspace(-reach, reach, MULTIPLIERS)
-        low, high = curves.profile.accepted(gap, value_S, log_value, curves.degrees[2], LEVEL)
-    return 0.0 if low < -reach else math.exp(low), math.inf if high > reach else math.exp(high)
 
 
 def share(holds_R: Any) -> float:
@@ -155,10 +100,11 @@ def interval(values_R: Array, level: float = LEVEL) -> Interval:
     return float(ends[0]), float(ends[1])
 
 
-def _log_multiplier(curves: Curves, loss_a: float, log_C: float) -> float:
+def _multiplier(curves: Curves, rows: tuple[Array, Array], loss_A_R: Array, log_C: float) -> Array:
+    zooms = QUICK if len(loss_A_R) > 1 else 2 * QUICK
     reach = math.log(LARGEST_MULTIPLIER)
-    found_R = log_budget_for(curves.law, curves.fitted[1], loss_a, log_C, curves.fixed, reach=reach)
-    return float(found_R[0]) - log_C
+    found_R = log_budget_for(curves.law, rows[1], loss_A_R, log_C, curves.fixed, reach=reach, zooms=zooms)
+    return np.exp(found_R - log_C)
 
 
 def _crossing(curves: Curves, rows: tuple[Array, Array], flops: float, smallest: float) -> Array:

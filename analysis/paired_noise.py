@@ -1,4 +1,4 @@
-"""The noise of two arms' runs as their residuals show it: its covariance, and fresh draws of it for a bootstrap.
+"""The noise of two arms' runs as their residuals show it, and fresh draws of it for a bootstrap.
 
 An arm's noise is a part that each row has and a part that rows of one run (a trunk and its branches, checkpoints)
 share, both unbiased from two quadratic forms of the residuals. Paired rows of the arms (same seed and budget) are
@@ -35,7 +35,7 @@ def arm_noise(noise: ResidualNoise, weights_P: Array, run_P: NDArray[np.str_]) -
     num_parameters, num_rows = jacobian_KP.shape
     runs, run_of_P = np.unique(run_P, return_inverse=True)
     degrees = max(num_rows - num_parameters, 1)
-    # Clipped residuals of few points look smaller than they are.
+    # Residuals that few points leave look smaller than their noise when the largest of them is clipped.
     residual_P = residual_P * np.sqrt(noise.correction_R[0])
     total = float(residual_P @ residual_P)
     found = ArmNoise(total / degrees, 0.0, degrees, weights_P**-0.5, residual_P)
@@ -63,28 +63,6 @@ def correlation(arms: Sequence[ArmNoise], pairs: Sequence[tuple[int, int]]) -> f
     one, other = arms[0].residual_P[rows[:, 0]], arms[1].residual_P[rows[:, 1]]
     scale = float(np.sqrt((one @ one) * (other @ other)))
     return float(np.clip(one @ other / scale, -1.0, 1.0)) if scale > 0 else 0.0
-
-
-def row_covariance(
-    arms: Sequence[ArmNoise],
-    pairs: Sequence[tuple[int, int]],
-    units: tuple[NDArray[np.intp], NDArray[np.intp]],
-) -> Array:
-    """Of the noise of all rows, the first arm's before the second's: (P, P) of both."""
-    rho = correlation(arms, pairs)
-    sizes = [len(arm.scale_P) for arm in arms]
-    rows = np.array(pairs, dtype=np.intp).reshape(-1, 2)
-    blocks = [
-        np.diag(np.full(size, arm.within)) + arm.between * (unit_P[:, None] == unit_P)
-        for arm, unit_P, size in zip(arms, units, sizes, strict=True)
-    ]
-    cross = np.zeros((sizes[0], sizes[1]))
-    cross[rows[:, 0], rows[:, 1]] = rho * np.sqrt(arms[0].within * arms[1].within)
-    paired_P = np.isin(units[0], units[0][rows[:, 0]])
-    shared = paired_P[:, None] & (units[0][:, None] == units[1])
-    cross += np.where(shared, rho * np.sqrt(arms[0].between * arms[1].between), 0.0)
-    scale_P = np.concatenate([arm.scale_P for arm in arms])
-    return np.asarray(np.block([[blocks[0], cross], [cross.T, blocks[1]]]) * scale_P * scale_P[:, None])
 
 
 def draw_noise(

@@ -15,13 +15,14 @@ from analysis.contrast import Contrast, contrast
 from analysis.fitting import fit
 from analysis.hold import hold
 from analysis.laws import law
+from analysis.objective import parse_objective
 from analysis.paired_noise import ArmNoise, arm_noise, correlation, draw_noise
 from analysis.pairing import paired_units
 from analysis.problem import Problem
 from analysis.residual_noise import residual_noise
 from analysis.table import Table
 from analysis.tied_floor import tie_floor
-from tests.benchmarks.contrast_coverage import coverage
+from tests.benchmarks.contrast_coverage import coverage, fit_arm, one
 from train.errors import InputError
 
 BUDGETS, SEEDS = 7, 3
@@ -149,7 +150,7 @@ def test_residuals_give_back_the_noise_within_and_between_runs() -> None:
         table = Table.of({"C": C, "loss": (1.2 + 60.0 * C**-0.12) * np.exp(noise)}, run=run.tolist())
         found = fit(table, law("power:C"), "log-mse", profile=False)
         points = found.points
-        problem = Problem.of(found.law, points.columns, points.target_P, points.weights_P, _log_mse())
+        problem = Problem.of(found.law, points.columns, points.target_P, points.weights_P, parse_objective("log-mse"))
         matched = residual_noise(problem, problem.coordinates.to_internal(found.natural_row()))
         split = arm_noise(matched, points.weights_P, points.run_P)
         within.append(split.within**0.5)
@@ -157,12 +158,6 @@ def test_residuals_give_back_the_noise_within_and_between_runs() -> None:
         assert split.degrees == runs - 3
     assert np.mean(within) == pytest.approx(0.002, rel=0.05)
     assert np.mean(between) == pytest.approx(0.004, rel=0.1)
-
-
-def _log_mse() -> Any:
-    from analysis.objective import parse_objective
-
-    return parse_objective("log-mse")
 
 
 def test_draws_have_the_size_and_the_correlations_they_should() -> None:
@@ -226,27 +221,30 @@ def test_a_linear_law_has_the_textbook_interval() -> None:
     deviation = np.sqrt(residual_P @ residual_P / degrees * (influence_P @ influence_P))
     centre = float(influence_P @ (losses[0] - losses[1]))
     reach = float(stdtrit(degrees, 0.95)) * deviation
-    verdict = contrast(*arms, TARGET, law=linear, objective="mse", replicates=100).verdicts[0]
+    verdict = contrast(*arms, TARGET, law=linear, objective="mse", replicates=20_000).verdicts[0]
     assert verdict.difference == pytest.approx(centre, rel=1e-6)
-    assert verdict.difference_interval_90 == pytest.approx((centre - reach, centre + reach), rel=1e-3)
-    assert verdict.probability_a_better == pytest.approx(float(stdtr(degrees, -centre / deviation)), abs=1e-4)
+    # 20,000 replicates know an end to 1 % of the width.
+    assert verdict.difference_interval_90 == pytest.approx((centre - reach, centre + reach), abs=0.03 * reach)
+    assert verdict.probability_a_better == pytest.approx(float(stdtr(degrees, -centre / deviation)), abs=0.01)
+
+
+def test_noise_of_few_points_is_not_read_too_small() -> None:
+    """The largest of the few residuals that a fit leaves is often clipped: without Huber's factor the variance of eight
+    points is read 7 % too small.
+    """
+    C = 1e13 * 4.0 ** np.arange(8)
+    drawn = 0.002 * np.random.default_rng(0).standard_normal((2000, len(C)))
+    _, noise = fit_arm(C, (1.2 + 60.0 * C**-0.12) * np.exp(drawn))
+    within = [arm_noise(one(noise, study), np.ones(len(C)), C.astype(str)).within for study in range(len(drawn))]
+    # One standard deviation of the mean is 1.4 %.
+    assert np.mean(within) == pytest.approx(0.002**2, rel=0.045)
 
 
 def test_few_budgets_hold_the_truth_as_often_as_an_exact_interval_would() -> None:
     """On the same draws; `python -m tests.benchmarks contrast_coverage` has the whole grid."""
-    for covered in coverage(5, 1, 0.005, 30, replicates=0).values():
+    for covered in coverage(6, 1, 0.005, 60).values():
         assert abs(np.mean(covered.difference) - np.mean(covered.linear)) <= 0.07
         assert abs(np.mean(covered.multiplier) - np.mean(covered.linear)) <= 0.1
-
-
-def test_the_multiplier_may_be_one_exactly_where_the_difference_may_be_zero() -> None:
-    for seed in range(2):
-        first, second = noises(0.004, seed)
-        found = contrast(arm(1.2, 60.0, 0.12, first), arm(1.2, 61.5, 0.12, second), TARGET, replicates=100)
-        for verdict in found.verdicts:
-            low, high = verdict.difference_interval_90
-            few, many = verdict.compute_multiplier_interval_90
-            assert (low <= 0 <= high) == (few <= 1 <= many)
 
 
 @pytest.mark.slow
