@@ -8,7 +8,7 @@ from analysis.approach import Approach, Estimate
 from analysis.approaches import Approaches, Difference, compare_approaches
 from analysis.json_output import write_document
 from analysis.noisy_line import LEVEL
-from analysis.table_arguments import add_table_arguments, table_of_arguments
+from analysis.table_arguments import add_table_arguments, table_of_arguments, told_of
 
 EXAMPLE = """examples:
   windtunnel approaches runs
@@ -42,11 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     table = table_of_arguments(arguments)
     found = compare_approaches(table, arguments.flops, seed=arguments.seed)
     if not write_document(document(found), arguments.json):
-        print(describe(found))
-        for exclusion in table.excluded:
-            print(f"left out: {exclusion.run}: {exclusion.reason}")
-        for note in table.notes:
-            print(f"note: {note}")
+        print("\n".join([describe(found), *told_of(table)]))
     return 2 if all(each.refused for each in found.approaches) else 0
 
 

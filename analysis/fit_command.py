@@ -8,7 +8,7 @@ from analysis.json_output import write_document
 from analysis.laws import law as law_named
 from analysis.output_arguments import json_output, output_file, refuse_one_file
 from analysis.replicate_arguments import add_replicate_arguments
-from analysis.table_arguments import add_table_arguments, table_of_arguments
+from analysis.table_arguments import add_table_arguments, table_of_arguments, told_of
 from train.errors import InputError
 
 EXAMPLE = """examples:
@@ -66,10 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not write_document(found.document(), arguments.json):
         if found.status not in REFUSED:
             print(describe(found))
-        for exclusion in table.excluded:
-            print(f"left out: {exclusion.run}: {exclusion.reason}")
-        for note in table.notes:
-            print(f"note: {note}")
+        for line in told_of(table):
+            print(line)
     if found.status in REFUSED:
         raise InputError(f"refused ({found.status}): {found.reason}")
     return 0

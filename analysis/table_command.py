@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from analysis.json_output import write_document
 from analysis.output_arguments import json_output, output_file, refuse_one_file
 from analysis.table import Table
-from analysis.table_arguments import add_table_arguments, table_of_arguments
+from analysis.table_arguments import add_table_arguments, table_of_arguments, told_of
 from train.errors import InputError
 
 EXAMPLE = """examples:
@@ -98,8 +98,7 @@ def describe(table: Table) -> str:
     groups = table.seed_groups()
     if groups:
         lines.append(f"{sum(map(len, groups))} rows in {len(groups)} settings differ by their seed alone")
-    lines += [f"left out: {each.run}: {each.reason}" for each in table.excluded]
-    lines += [f"note: {note}" for note in table.notes]
+    lines += told_of(table)
     counts = [name for name in columns if name.startswith("N_") and not np.array_equal(columns[name], columns["N"])]
     if counts and "decayed" in columns:  # of our records: anybody else's N may be any count
         lines.append(
