@@ -8,6 +8,8 @@ from analysis.approach import Approach, Estimate
 from analysis.approaches import Approaches, Difference, compare_approaches
 from analysis.json_output import write_document
 from analysis.noisy_line import LEVEL
+from analysis.output_arguments import json_output
+from analysis.replicate_arguments import seed_number
 from analysis.table_arguments import add_table_arguments, table_of_arguments, told_of
 
 EXAMPLE = """examples:
@@ -33,8 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a budget, counted as the table counts C; repeatable; default the table's largest and 10 times it",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the draws of noise; default 0")
-    parser.add_argument("--json", metavar="PATH", help="the result for programs; - is standard output")
+    parser.add_argument("--seed", type=seed_number, default=0, help="of the draws of noise; default 0")
+    parser.add_argument(
+        "--json", type=json_output, metavar="PATH", help="the result for programs; - is standard output"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -23,7 +23,7 @@ from analysis.prediction_interval import predict_interval
 from analysis.rivals import plain_rivals
 from analysis.table import Table
 from analysis.target import complete
-from analysis.where import choose_rows
+from analysis.where import choose_rows, names_in
 from train.errors import InputError
 
 LEVEL = 0.9
@@ -232,7 +232,16 @@ def _cuts(size_P: Array, axis: str) -> list[NDArray[np.bool_]]:
 
 
 def _held(table: Table, hold: str) -> list[NDArray[np.bool_]]:
-    held_P = choose_rows(hold, {"run": table.run, **table.columns}, len(table))
+    columns = {"run": table.run, **table.columns}
+    held_P = choose_rows(hold, columns, len(table))
+    if "isnan" not in hold:  # an empty cell compares as no, and would join the fitted side unseen
+        for name in sorted(names_in(hold, columns)):
+            empty_P = columns[name] != columns[name]
+            if empty_P.any():
+                raise InputError(
+                    f"--hold {hold!r}: run {table.run[int(np.argmax(empty_P))]} has no {name}; leave it out with "
+                    f"--where 'not isnan({name})'"
+                )
     if not held_P.any() or held_P.all():
         which = "no" if not held_P.any() else "every"
         raise InputError(f"--hold {hold!r} holds out {which} row of {len(table)}; hold out the largest runs")

@@ -16,7 +16,7 @@ def add_replicate_arguments(parser: argparse.ArgumentParser, default: int, what:
         metavar="B",
         help=f"{what}, {LEAST_REPLICATES} or more; default {shown}",
     )
-    parser.add_argument("--seed", type=_seed, default=0, help="of the bootstrap; default 0")
+    parser.add_argument("--seed", type=seed_number, default=0, help="of the bootstrap; default 0")
 
 
 def _replicates(text: str) -> int:
@@ -30,7 +30,8 @@ def _replicates_or_none(text: str) -> int:
     return 0 if text == "0" else _replicates(text)
 
 
-def _seed(text: str) -> int:
+def seed_number(text: str) -> int:
+    """A `--seed`."""
     number = _whole(text)
     if number < 0:
         raise argparse.ArgumentTypeError(f"{number}: a seed is 0 or more")

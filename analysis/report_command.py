@@ -12,6 +12,7 @@ from analysis.fitting import fit
 from analysis.json_output import write_document
 from analysis.laws import law as law_named
 from analysis.matching_columns import for_table
+from analysis.output_arguments import json_output, output_folder
 from analysis.report.read_scores import read_prediction, read_score
 from analysis.report.report import Report, make_folder, write_report
 from analysis.table_arguments import add_table_arguments, table_of_arguments
@@ -56,9 +57,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="of `windtunnel score --json`; repeatable",
     )
-    parser.add_argument("--out", type=Path, default=Path("report"), metavar="FOLDER", help="default %(default)s")
     parser.add_argument(
-        "--json", metavar="PATH", help="the report for programs, checklist included; - is standard output"
+        "--out", type=output_folder, default=Path("report"), metavar="FOLDER", help="default %(default)s"
+    )
+    parser.add_argument(
+        "--json",
+        type=json_output,
+        metavar="PATH",
+        help="the report for programs, checklist included; - is standard output",
     )
 
 

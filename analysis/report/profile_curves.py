@@ -1,12 +1,14 @@
 """How much worse the fit becomes as one parameter is held away from its best value and the others are refitted.
 
 The rise is in units of the one that ends the interval: 1 is the end of the 95 % interval, and a curve that stays below
-1 on one side is a parameter that the data do not identify.
+1 on one side is a parameter that the data do not identify. Intervals are the union over two objectives
+(`analysis.profile`), so the curve is the lower of the two rises.
 
 Legend: K parameters, G values along a profile.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +17,7 @@ from analysis.fit_document import INTERVAL_LEVEL, Fit
 from analysis.law import Array
 from analysis.objective import parse_objective
 from analysis.problem import Problem
-from analysis.residual_noise import ResidualNoise, is_noiseless, quantity_noise, residual_noise
+from analysis.residual_noise import ResidualNoise, declared_noise, is_noiseless, quantity_noise, residual_noise
 
 MOST_PASSES, SMALL_GAIN = 12, 1e-3  # refits from a neighbour until none gains this share of the end's rise
 SIDE = 7  # values on either side of the best one
@@ -48,24 +50,25 @@ def profile_curves(fit: Fit) -> list[ProfileCurve]:
         return []
     points = fit.points
     problem = Problem.of(fit.law, points.columns, points.target_P, points.weights_P, parse_objective(fit.objective))
-    noise = residual_noise(problem, problem.coordinates.to_internal(fit.natural_row()))
-    if is_noiseless(noise) or noise.degrees < 1:
+    internal_RK = problem.coordinates.to_internal(fit.natural_row())
+    matched = residual_noise(problem, internal_RK)
+    if is_noiseless(matched) or matched.degrees < 1:
         return []
-    return [_profile(fit, problem, noise, number) for number in range(fit.law.num_parameters)]
+    declared = declared_noise(problem, internal_RK, matched)
+    noises = [matched] if declared is None else [matched, declared]
+    return [_profile(fit, problem, noises, number) for number in range(fit.law.num_parameters)]
 
 
-def _profile(fit: Fit, problem: Problem, noise: ResidualNoise, number: int) -> ProfileCurve:
+def _profile(fit: Fit, problem: Problem, noises: Sequence[ResidualNoise], number: int) -> ProfileCurve:
+    """noises: at the matched threshold first, which says how far the curve is followed."""
     parameter = fit.law.parameters[number]
-    centre_K = problem.coordinates.to_natural(noise.internal_RK)[0]
-    centre = float(centre_K[number])
-    gradient_K = _gradient(problem, noise.internal_RK[0], number)
-    unit_R, variance_R, _, degrees_R = quantity_noise(noise, gradient_K[None], fit.points.run_P)
-    quantile = _student(float(degrees_R[0]))
-    threshold = 0.5 * float(noise.inside_R[0]) * quantile**2 * float(variance_R[0]) / float(unit_R[0])
-    step = quantile * math.sqrt(float(variance_R[0]))  # of the logarithm where the parameter is positive
-    value_G = _values(fit, number, centre, step)
-    value_G = np.sort(np.append(value_G[value_G != centre], centre))
-    rise_G = _rises(problem, noise, number, value_G, max(threshold, 1e-300))
+    ends = [_end(problem, noise, number, fit) for noise in noises]
+    centres = [float(problem.coordinates.to_natural(noise.internal_RK)[0, number]) for noise in noises]
+    value_G = np.unique(np.append(_values(fit, number, centres[0], ends[0][1]), centres))
+    rises = [
+        _rises(problem, noise, number, value_G, threshold) for noise, (threshold, _) in zip(noises, ends, strict=True)
+    ]
+    rise_G = np.min(rises, axis=0)
     return ProfileCurve(
         parameter.name,
         parameter.meaning,
@@ -76,6 +79,17 @@ def _profile(fit: Fit, problem: Problem, noise: ResidualNoise, number: int) -> P
         fit.intervals.get(parameter.name, (math.nan, math.nan)),
         parameter.name in fit.not_identified,
     )
+
+
+def _end(problem: Problem, noise: ResidualNoise, number: int, fit: Fit) -> tuple[float, float]:
+    """The rise of the objective that ends the interval, and how far from the best value a linear law would have it: of
+    the logarithm where the parameter is positive.
+    """
+    gradient_K = _gradient(problem, noise.internal_RK[0], number)
+    unit_R, variance_R, _, degrees_R = quantity_noise(noise, gradient_K[None], fit.points.run_P)
+    quantile = _student(float(degrees_R[0]))
+    threshold = 0.5 * float(noise.inside_R[0]) * quantile**2 * float(variance_R[0]) / float(unit_R[0])
+    return max(threshold, 1e-300), quantile * math.sqrt(float(variance_R[0]))
 
 
 def _student(degrees: float) -> float:

@@ -44,7 +44,10 @@ def profile_figure(fit: Fit) -> Drawing | None:
     caption += f"; not identified, so without a number: {', '.join(open_ones)} (red)." if open_ones else "."
     for curve in bounded:
         caption += f" {curve.name} {figures(curve.best)} [{figures(curve.interval[0])}, {figures(curve.interval[1])}]."
-    caption += " The vertical line is the fit's value, at its own objective; curves are at one matched to the noise."
+    caption += (
+        " The vertical line is the fit's value; a curve is the lower of two rises, of the fit's own objective and of"
+    )
+    caption += " one matched to the noise."
     lower = [curve.name for curve in curves if float(curve.rise_G.min()) < -SEEN]
     if lower:
         caption += f" Along {', '.join(lower)} a lower valley than the fit's was met: the curve is 0 there."

@@ -138,6 +138,16 @@ def test_trunks_on_both_sides_are_reported() -> None:
     assert any("share a trunk" in note for note in found.notes)
 
 
+def test_a_row_that_cannot_be_sorted_to_either_side_is_refused() -> None:
+    whole = table("chinchilla", ADDITIVE, 0.0)
+    rate = np.full(len(whole), 0.01)
+    rate[3] = np.nan
+    holed = Table.of({**whole.columns, "rate": rate}, run=[str(run) for run in whole.run])
+    with pytest.raises(InputError, match=f"run {holed.run[3]} has no rate"):
+        rank(holed, [law("chinchilla")], hold="rate > 0.1 or C > 1e14")
+    rank(holed, [law("chinchilla")], hold="C > 1e14 or isnan(rate)", rivals=False)
+
+
 def test_nothing_to_hold_out_is_refused() -> None:
     whole = table("chinchilla", ADDITIVE, 0.003)
     for hold in ("N > 1e12", "N > 0"):

@@ -23,6 +23,7 @@ from analysis.isoflop import fit_isoflop
 from analysis.laws import law
 from analysis.prediction import Prediction, predict
 from analysis.report.fitted_rows import fitted_rows
+from analysis.report.profile_curves import profile_curves
 from analysis.report.report import Report, write_report
 from analysis.report.residual_figure import residual_figure
 from analysis.score import Outcome, Score
@@ -97,6 +98,18 @@ def folder(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("written")
     write_report(report, place)
     return place
+
+
+def test_a_profile_crosses_one_where_its_interval_ends(found: Fit) -> None:
+    for curve in profile_curves(found):
+        assert not curve.not_identified
+        lowest = int(np.argmin(curve.rise_G))
+        for side, end in ((slice(None, lowest + 1), curve.interval[0]), (slice(lowest, None), curve.interval[1])):
+            root_G = np.sqrt(np.maximum(curve.rise_G[side], 0.0))
+            order = np.argsort(root_G)
+            assert np.interp(1.0, root_G[order], np.log(curve.value_G[side][order])) == pytest.approx(
+                np.log(end), abs=0.04 * np.log(curve.interval[1] / curve.interval[0])
+            )
 
 
 def test_the_page_is_whole_and_needs_nothing_else(folder: Path) -> None:
