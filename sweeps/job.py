@@ -57,6 +57,9 @@ def train_job(job: Job, *, show_progress: bool = False) -> Outcome:
     if config.runtime.threads == 0:
         # Jobs run beside each other, one thread each: two of them beat one of two threads.
         config = replace(config, runtime=replace(config.runtime, threads=1))
+    if config.runtime.compile == "auto" and (compiled := _is_trunk_compiled(job)) is not None:
+        # By its own length it might decide otherwise than the trunk did, and a lost checkpoint would change its bits.
+        config = replace(config, runtime=replace(config.runtime, compile="on" if compiled else "off"))
     return train_runs([config], parent=_parent(job), show_progress=show_progress)[0]
 
 
@@ -75,6 +78,16 @@ def may_start(job: Job) -> bool:
 
 def has_checkpoint(ancestor: Ancestor) -> bool:
     return any(found.step == ancestor.step for found in checkpoint.find(ancestor.folder))
+
+
+def _is_trunk_compiled(job: Job) -> bool | None:
+    """As the nearest ancestor that was trained recorded it; None where there is none."""
+    for ancestor in job.ancestors:
+        try:
+            return bool(read_record(ancestor.folder)["numerics"]["compile"])
+        except (InputError, KeyError):
+            continue
+    return None
 
 
 def _parent(job: Job) -> Parent | None:
