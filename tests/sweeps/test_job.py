@@ -1,6 +1,7 @@
 """A run as a job: what it takes over from the trunk it goes on from."""
 
 import shutil
+
 import pytest
 from tiny_study import PlanStudy, WriteStudy
 
