@@ -16,6 +16,7 @@ import numpy as np
 
 from analysis.fit_document import REFUSED, Fit
 from analysis.law import Law
+from analysis.objective import parse_objective
 from analysis.prediction_interval import predict_interval
 from analysis.target import columns_at, extrapolation, matches, refuse_far
 from train.errors import InputError
@@ -159,9 +160,12 @@ def _rivals(fit: Fit) -> dict[str, float | None]:
     from analysis.table import Table
 
     columns = {**fit.points.columns, fit.law.target: fit.points.target_P}
+    noise_column = parse_objective(fit.objective).noise_column
+    if noise_column and noise_column not in columns:
+        columns[noise_column] = fit.points.weights_P**-0.5  # up to a factor, which changes no fit
     table = Table.of(columns, run=[str(run) for run in np.asarray(fit.points.run_P)])
     try:
-        ranking = rank(table, [fit.law], objective=fit.objective.partition("@")[0], intervals=False)
+        ranking = rank(table, [fit.law], objective=fit.objective, intervals=False)
     except InputError:
         return {}  # too few scales to hold one out
     return {each.law: each.held_out_mean_abs_relative_error for each in ranking.laws}
