@@ -18,7 +18,7 @@ POINTS = 61
 SIZES, BUDGETS, QUERIES = 5, 3, 5
 # Where points times parameters are more than this: fewer lines, fewer points on each.
 LARGE, LARGE_SIZES, LARGE_BUDGETS, LARGE_QUERIES = 600, 3, 2, 3
-LEAST_ROWS = 3  # a size with fewer budgets shows no curve; it has a line only where no size has more
+LEAST_ROWS = 2  # a size with one budget shows no curve; it has a line only where no size has more
 # A line goes on past its own data by this factor at least.
 PAST = 1.3
 SCALE = ("N", "D", "C", "M", "U")

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+SIDE_BY_SIDE = 1.07  # between the laws at one target
+
 
 def prediction_figure(
     predictions: Sequence[Prediction], scores: Sequence[Score], rows: FittedRows, target: str
@@ -51,8 +53,10 @@ def prediction_figure(
     inside = [found.mean.inside_90 for _, found in pairs if found is not None]
     caption = f"{len(pairs)} prediction{'s' if len(pairs) > 1 else ''}, {len(inside)} scored"
     caption += f", {sum(inside)} with the outcome in the 90 % interval." if inside else "."
+    if len({made.law for made, _ in pairs}) > 1:
+        caption += " Laws at one target stand side by side, the first on the left."
     for made, found in pairs:
-        caption += f" {describe(made.at)}: {made.loss:.5g}"
+        caption += f" {made.law} at {describe(made.at)}: {made.loss:.5g}"
         if found is not None:
             caption += f", measured {found.mean.loss:.5g} ({found.mean.error_percent:+.2g} %)"
         caption += "." if made.sealed else " (not sealed)."
@@ -80,12 +84,19 @@ def _in_scale(
         label="fitted runs",
     )
     losses, scales = [rows.observed_P], [x_P]
+    alone = len({made.law for made, _ in pairs}) == 1
     for number, (made, found) in enumerate(pairs):
-        x = float(complete(made.at)[axis])
+        x = float(complete(made.at)[axis]) * _beside([each for each, _ in pairs], number)
         low, high = (end if math.isfinite(end) and end > 0 else made.loss for end in made.interval_90)
         panel.plot([x, x], [low, high], color=BLUE, linewidth=2.4, alpha=0.55, zorder=3, solid_capstyle="butt")
         panel.scatter(
-            [x], [made.loss], s=130, marker="_", color=BLUE, zorder=4, label=None if number else "predicted, 90 %"
+            [x],
+            [made.loss],
+            s=130 if alone else 40,
+            marker="_",
+            color=BLUE,
+            zorder=4,
+            label=None if number else "predicted, 90 %",
         )
         if found is not None:
             measured = [each.loss for each in found.runs]
@@ -104,10 +115,17 @@ def _in_scale(
     panel.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, borderaxespad=0.2, handletextpad=0.3)
 
 
+def _beside(predictions: Sequence[Prediction], number: int) -> float:
+    """Several laws at one target stand side by side, about its place on a logarithmic axis."""
+    same = [place for place, each in enumerate(predictions) if each.at == predictions[number].at]
+    return float(SIDE_BY_SIDE ** (same.index(number) - (len(same) - 1) / 2))
+
+
 def _errors(panel: "Axes", pairs: Sequence[tuple[Prediction, Score | None]]) -> None:
     """Each target on its own line: the interval and the outcomes, in per cent of the predicted loss."""
     place = list(range(len(pairs)))[::-1]
     names = []
+    several = len({made.law for made, _ in pairs}) > 1
     for number, (made, found) in zip(place, pairs, strict=True):
         low, high = (100 * (end / made.loss - 1) for end in made.interval_90)
         panel.plot(
@@ -120,7 +138,7 @@ def _errors(panel: "Axes", pairs: Sequence[tuple[Prediction, Score | None]]) -> 
             solid_capstyle="butt",
         )
         panel.plot([0, 0], [number - 0.2, number + 0.2], color=BLUE, linewidth=1.6, zorder=3)
-        names.append(_name(made))
+        names.append(f"{made.law}\n{_name(made, ', ')}" if several else _name(made, "\n"))
         if found is None:
             continue
         measured = [100 * (each.loss / made.loss - 1) for each in found.runs]
@@ -134,7 +152,7 @@ def _errors(panel: "Axes", pairs: Sequence[tuple[Prediction, Score | None]]) -> 
     panel.set_xlabel("measured against predicted (%)")
 
 
-def _name(made: Prediction) -> str:
+def _name(made: Prediction, between: str) -> str:
     at = complete(made.at)
     shown = [f"{name} {short(float(at[name]), name)}" for name in ("N", "D") if name in at]
-    return "\n".join(shown) if shown else describe(made.at)
+    return between.join(shown) if shown else describe(made.at)
