@@ -58,12 +58,12 @@ def compare_approaches(table: Table, flops: Sequence[float] = (), *, seed: int =
     and ten times it). Refused approaches are there with their reason. Raises InputError where a column is missing or
     wrong, or a budget is no number above zero.
     """
-    columns = table.require("C", "N", "D", "loss")
+    columns = table.require("N", "D", "loss", "C")  # C last: it is there where N and D are
     for each in flops:
         if not 0 < each < math.inf:
             raise InputError(f"a budget of {each:g} FLOPs; give a number above 0, such as --flops 1e20")
     largest = float(columns["C"].max())
-    budgets = tuple(flops) or (largest, BEYOND * largest)
+    budgets = tuple(dict.fromkeys(flops)) or (largest, BEYOND * largest)
     envelope, _ = by_envelope(table, budgets, seed)
     isoflop, _ = by_isoflop(table, budgets, seed)
     noise = next((each.noise for each in (isoflop, envelope) if not each.refused and each.noise > 0), 0.0)

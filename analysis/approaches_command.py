@@ -8,9 +8,10 @@ from analysis.approach import Approach, Estimate
 from analysis.approaches import Approaches, Difference, compare_approaches
 from analysis.json_output import write_document
 from analysis.noisy_line import LEVEL
-from analysis.output_arguments import json_output
+from analysis.output_arguments import json_output, refuse_one_file
 from analysis.replicate_arguments import seed_number
 from analysis.table_arguments import add_table_arguments, table_of_arguments, told_of
+from train.errors import InputError
 
 EXAMPLE = """examples:
   windtunnel approaches runs
@@ -42,12 +43,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Compares and prints. Raises InputError for bad input; where all three are refused the exit status is 2."""
+    """Compares and prints. Raises InputError for bad input, and where all three are refused."""
+    refuse_one_file(source=arguments.source, json=arguments.json)
     table = table_of_arguments(arguments)
     found = compare_approaches(table, arguments.flops, seed=arguments.seed)
     if not write_document(document(found), arguments.json):
         print("\n".join([describe(found), *told_of(table)]))
-    return 2 if all(each.refused for each in found.approaches) else 0
+    if all(each.refused for each in found.approaches):
+        raise InputError("; ".join(f"{each.name} refused ({each.status}): {each.reason}" for each in found.approaches))
+    return 0
 
 
 def document(found: Approaches) -> dict[str, Any]:

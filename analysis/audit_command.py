@@ -8,7 +8,7 @@ from analysis.audit import Audited, audit, spread
 from analysis.json_output import write_document
 from analysis.laws import law as law_named
 from analysis.noisy_line import LEVEL
-from analysis.output_arguments import json_output
+from analysis.output_arguments import json_output, refuse_one_file
 from analysis.replicate_arguments import add_replicate_arguments
 from analysis.table_arguments import add_table_arguments, table_of_arguments, told_of
 from train.errors import InputError
@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Refits and prints. Raises InputError for bad input, and where no convention could be fitted."""
+    refuse_one_file(source=arguments.source, json=arguments.json)
     law = law_named(arguments.law)
     table = table_of_arguments(arguments)
     found = audit(table, law, arguments.objective, replicates=arguments.bootstrap, seed=arguments.seed)
@@ -85,10 +86,12 @@ def describe(found: list[Audited]) -> str:
         cells.append([each.source, each.N, each.C or "-", *shown, status])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
-    for name, (low, high) in spread(found).items():
-        lines.append(f"{name} moves from {low:.4f} to {high:.4f} with the convention")
     if len({(each.N, each.C) for each in found}) == 1:
         lines.append(f"only one convention in the table, N = {found[0].N}: name others with --columns N_other=COLUMN")
+        return "\n".join(lines)
+    for source in dict.fromkeys(each.source for each in found):  # what differs between the two is no convention
+        for name, (low, high) in spread([each for each in found if each.source == source]).items():
+            lines.append(f"{name} moves from {low:.4f} to {high:.4f} with the convention, by {source}")
     return "\n".join(lines)
 
 

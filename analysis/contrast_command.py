@@ -8,7 +8,7 @@ from analysis.contrast import REPLICATES, Contrast, contrast
 from analysis.crossing import Interval, Verdict
 from analysis.json_output import write_document
 from analysis.laws import law as law_named
-from analysis.output_arguments import json_output
+from analysis.output_arguments import json_output, refuse_one_file
 from analysis.replicate_arguments import add_replicate_arguments
 from analysis.table import load_table
 from analysis.table_arguments import told_of
@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the contrast. Raises InputError for bad input."""
+    refuse_one_file(arguments.first, arguments.second, json=arguments.json)
     at = parse_at(arguments.at)
     if "C" not in at or {"N", "D", "M"} & at.keys():
         raise InputError(f"--at {arguments.at}: arms are contrasted at a budget; write --at C=1e20")

@@ -29,7 +29,7 @@ def design_fault(
     if num_points < needed:
         return "too_few_points", (
             f"{num_points} points for the {law.num_parameters} parameters of {law.name}; "
-            f"it needs {needed}: add runs, or say --allow-few-points (never fewer points than parameters)"
+            f"it needs {needed}: add runs (windtunnel fit and rank take {law.num_parameters} with --allow-few-points)"
         )
     used = [name for name in SCALE_COLUMNS if name in law.columns]
     for name in used:

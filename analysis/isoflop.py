@@ -82,7 +82,7 @@ def fit_isoflop(
     """Minima and exponents of a table with columns C, N, D and loss. `noise`: standard deviation of log loss; from
     seeds where the table has them, else from the residuals. Raises InputError where a column is missing or wrong.
     """
-    columns = table.require("C", "N", "D", "loss")
+    columns = table.require("N", "D", "loss", "C")  # C last: it is there where N and D are
     log_C, log_N, log_D = (np.log(columns[name]) for name in ("C", "N", "D"))
     log_loss = np.log(columns["loss"])
     budgets = split_budgets(log_C)

@@ -9,7 +9,7 @@ import numpy as np
 from analysis.isoflop import Exponent, Isoflop, Minimum, fit_isoflop, fit_pairs, split_budgets
 from analysis.json_output import write_document
 from analysis.noisy_line import LEVEL
-from analysis.output_arguments import json_output
+from analysis.output_arguments import json_output, refuse_one_file
 from analysis.replicate_arguments import add_replicate_arguments
 from analysis.table_arguments import add_table_arguments, table_of_arguments, told_of
 from train.errors import InputError
@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Fits and prints. Raises InputError for bad input, and where too few budgets have a minimum."""
+    refuse_one_file(source=arguments.source, json=arguments.json)
     table = table_of_arguments(arguments)
     if arguments.pairs:
         columns = table.require("C", "N")

@@ -94,6 +94,9 @@ def optimum(
         raise InputError(f"a budget of {flops:g} FLOPs; give a number above 0 and below {LARGEST:g}, such as 1e20")
     if not SIZE_COLUMNS & set(law.columns):
         raise InputError(f"law {law.name} reads {', '.join(law.columns)}: no size to choose; fit one of N and D")
+    for name in fixed or {}:
+        if name not in law.columns:
+            raise InputError(f"--at {name}: law {law.name} reads only {', '.join(law.columns)}; leave {name} out")
     log_C, natural_RK, others = math.log(flops), fit.natural_row(), dict(fixed or {})
     best = frontier(law, natural_RK, log_C, others)
     log_N, loss = float(best.log_N[0]), float(best.loss[0])

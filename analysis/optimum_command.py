@@ -7,7 +7,7 @@ from pathlib import Path
 from analysis.fit_document import Fit
 from analysis.json_output import write_document
 from analysis.optimum import Interval, Optimum, optimum
-from analysis.output_arguments import json_output
+from analysis.output_arguments import json_output, refuse_one_file
 from analysis.target import parse_at
 from train.errors import InputError
 
@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the optimum. Raises InputError for bad input."""
+    refuse_one_file(arguments.fit, json=arguments.json)
     fixed = parse_at(arguments.at) if arguments.at else {}
     if fixed.keys() & {"N", "D", "C", "M"}:
         raise InputError(f"--at {arguments.at}: N, D and M are sought, and C is --flops; give only other columns")

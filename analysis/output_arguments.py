@@ -33,11 +33,11 @@ def output_folder(text: str) -> Path:
     return path
 
 
-def refuse_one_file(**named: str | Path | None) -> None:
-    """Raises InputError where two of a verb's paths are one file: the second would overwrite the first. `source` is
-    that of the table.
+def refuse_one_file(*read: str | Path, **named: str | Path | None) -> None:
+    """Raises InputError where two of a verb's paths are one file: the second would overwrite the first. `read` are
+    files that the verb reads, which may be one; `source` is that of the table.
     """
-    seen: dict[Path, str] = {}
+    seen = {Path(each).resolve(): "a file that is read" for each in read}
     for name, value in named.items():
         if value is None or str(value) == "-" or str(value).startswith("wandb:"):
             continue

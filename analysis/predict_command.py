@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the prediction. Raises InputError for bad input."""
-    refuse_one_file(source=arguments.fit, json=arguments.json)
+    refuse_one_file(arguments.fit, *arguments.results, json=arguments.json)
     fit = Fit.from_json(arguments.fit)
     found = predict(fit, parse_at(arguments.at), far=arguments.far, rivals=not arguments.no_rivals)
     path = None

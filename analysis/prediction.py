@@ -72,7 +72,7 @@ class Prediction:
     def of(cls, document: Mapping[str, Any]) -> "Prediction":
         """The prediction of a document. Raises KeyError, TypeError or ValueError where it is none."""
         low, high = document["interval_90"]
-        return cls(
+        found = cls(
             law=str(document["law"]),
             formula=str(document["formula"]),
             law_digest=str(document["law_digest"]),
@@ -88,6 +88,10 @@ class Prediction:
             time=document["time"],
             sealed=document["sealed"],
         )
+        magnitudes = [found.loss, *found.at.values()]
+        if not all(0 < each < math.inf for each in magnitudes) or not found.interval_90[0] <= found.interval_90[1]:
+            raise ValueError("a loss and a target are above zero, and an interval has its lower end first")
+        return found
 
 
 def predict(fit: Fit, at: Mapping[str, float], *, far: bool = False, rivals: bool = True) -> Prediction:

@@ -6,7 +6,7 @@ from analysis.backtest import Ranking, rank
 from analysis.json_output import write_document
 from analysis.laws import law as law_named
 from analysis.matching_columns import for_table
-from analysis.output_arguments import json_output
+from analysis.output_arguments import json_output, refuse_one_file
 from analysis.rank_stability import describe as describe_stability
 from analysis.rank_stability import stability
 from analysis.table_arguments import add_table_arguments, table_of_arguments, told_of
@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the ranking. Raises InputError for bad input, and where none of the laws could be fitted."""
+    refuse_one_file(source=arguments.source, json=arguments.json)
     names = [name.strip() for name in arguments.laws.split(",") if name.strip()]
     if not names or len(set(names)) < len(names):
         raise InputError(f"--laws {arguments.laws!r}: name each law once, for example --laws chinchilla,general")

@@ -10,10 +10,11 @@ from typing import Any
 from analysis.fit_document import REFUSED
 from analysis.fitting import fit
 from analysis.json_output import write_document
+from analysis.law import require_columns
 from analysis.laws import law as law_named
 from analysis.matching_columns import for_table
-from analysis.output_arguments import json_output, output_folder
-from analysis.report.read_scores import read_prediction, read_score
+from analysis.output_arguments import json_output, output_folder, refuse_one_file
+from analysis.report.read_scores import read_outcomes
 from analysis.report.report import Report, make_folder, write_report
 from analysis.table_arguments import add_table_arguments, table_of_arguments
 from train.errors import InputError
@@ -70,17 +71,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Computes, writes and says where. Raises InputError for bad input; a refused fit is exit status 2."""
+    refuse_one_file(arguments.source, *arguments.prediction, *arguments.score, json=arguments.json)
     law = law_named(arguments.law)
     others = _others(arguments.laws, law.name)
-    predictions = tuple(read_prediction(path) for path in arguments.prediction)
-    scores = tuple(read_score(path, predictions) for path in arguments.score)
+    predictions, scores = read_outcomes(arguments.prediction, arguments.score)
     table = table_of_arguments(arguments)
-    make_folder(arguments.out)
-    law = for_table(law, table.columns)
+    law, *rivals = (for_table(each, table.columns) for each in (law, *map(law_named, others)))
+    for each in rivals:
+        require_columns(each, table.columns)
     _say(f"fitting {law.name} to {len(table)} rows")
     found = fit(table, law, arguments.objective)
+    make_folder(arguments.out)  # not for a request that is none, and before the work
     report = Report(table, (found,), predictions=predictions, scores=scores, commit=commit())
-    report = _with_ranking(report, [law, *(for_table(law_named(name), table.columns) for name in others)], arguments)
+    report = _with_ranking(report, [law, *rivals], arguments)
     report = _with_isoflop(report)
     paths = write_report(report, arguments.out, _say)
     if not write_document({**report.document(), "files": [str(path) for path in paths]}, arguments.json):

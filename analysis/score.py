@@ -31,7 +31,7 @@ class Outcome:
     run: str
     loss: float
     error_percent: float
-    interval_widths: float | None  # None where the interval has no width: noise-free data
+    interval_widths: float | None  # None where the interval has no width (noise-free data) or is open
     seed_noise: float | None
     inside_90: bool
 
@@ -47,14 +47,13 @@ class Score:
     notes: tuple[str, ...]
 
     def document(self) -> dict[str, Any]:
-        low, high = self.prediction.interval_90
         return {
             "sealed": self.prediction.sealed,
             "time": self.prediction.time,
             "law": self.prediction.law,
             "at": dict(self.prediction.at),
             "predicted": self.prediction.loss,
-            "interval_90": [low, high],
+            "interval_90": self.prediction.document()["interval_90"],
             "observed": self.mean.loss,
             "error_percent": self.mean.error_percent,
             "error_interval_widths": self.mean.interval_widths,
@@ -100,20 +99,21 @@ def score(
         if sigma is not None:
             notes.append("the seed noise is that of the runs at the target: the fitted table had no repeated seeds")
     outcomes = tuple(
-        _outcome(prediction, str(label), float(loss), sigma) for label, loss in zip(target.label, loss_P, strict=True)
+        outcome(prediction, str(label), float(loss), sigma) for label, loss in zip(target.label, loss_P, strict=True)
     )
-    mean = _outcome(prediction, "mean", float(np.mean(loss_P)), sigma)
+    mean = outcome(prediction, "mean", float(np.mean(loss_P)), sigma)
     notes += _away_from_target(prediction, target)
     return Score(prediction, str(source), mean, outcomes, tuple(notes))
 
 
-def _outcome(prediction: Prediction, run: str, loss: float, sigma: float | None) -> Outcome:
+def outcome(prediction: Prediction, run: str, loss: float, sigma: float | None) -> Outcome:
+    """What `loss` says of the prediction, with `sigma` of seed noise in log loss."""
     low, high = prediction.interval_90
     return Outcome(
         run=run,
         loss=loss,
         error_percent=100.0 * (prediction.loss / loss - 1.0),
-        interval_widths=(prediction.loss - loss) / (high - low) if high > low else None,
+        interval_widths=(prediction.loss - loss) / (high - low) if 0 < high - low < math.inf else None,
         seed_noise=math.log(prediction.loss / loss) / sigma if sigma else None,
         inside_90=low <= loss <= high,
     )

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from analysis.json_output import write_document
-from analysis.output_arguments import json_output
+from analysis.output_arguments import json_output, refuse_one_file
 from analysis.prediction import describe
 from analysis.score import Outcome, Score, score
 
@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the score. Raises InputError for bad input."""
+    refuse_one_file(arguments.prediction, arguments.source, json=arguments.json)
     found = score(
         arguments.prediction,
         arguments.source,

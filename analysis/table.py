@@ -44,10 +44,12 @@ UNITS = {
     "bits_per_byte": "bits per byte",
 }
 OUTCOME = "table.csv"  # the table in a study's folder of results
+BY_WHERE = "rows left out by where: "  # a note of what --where did
 HELD_OUT = "a target of the study, held out"
 # These are magnitudes: zero or below is an error wherever they stand.
 POSITIVE = frozenset(UNITS) - {"loss_standard_error"}
 LARGEST = 1e100  # no count is larger, and products of three still have a value
+SMALLEST = 1e-100  # likewise, of squares
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,8 @@ class Table:
         found = {}
         if not len(self):
             first = "".join(f", the first of them {each.run} ({each.reason})" for each in self.excluded[:1])
-            raise InputError(f"{self.source}: no rows left to fit; {len(self.excluded)} excluded{first}")
+            chosen = "".join(f"; {note}" for note in self.notes if BY_WHERE in note)
+            raise InputError(f"{self.source}: no rows left to fit; {len(self.excluded)} excluded{first}{chosen}")
         for name in names:
             if name not in self.columns:
                 raise InputError(
@@ -191,12 +194,13 @@ class Table:
         """Raises InputError naming the first row whose value is not finite, or not above zero where it must be."""
         bad = ~np.isfinite(values)
         if name in POSITIVE:
-            bad |= ~((values > 0) & (values < LARGEST))
+            bad |= ~((values > SMALLEST) & (values < LARGEST))
         if bad.any():
             row = int(np.argmax(bad))
             value = float(values[row])
             fault = "is missing or not a number" if math.isnan(value) else f"is {value:g}: it must be finite"
-            fault += f", above zero and below {LARGEST:g}" if name in POSITIVE and not math.isnan(value) else ""
+            if name in POSITIVE and not math.isnan(value):
+                fault += f", above {f'{SMALLEST:g}' if 0 < value < 1 else 'zero'} and below {LARGEST:g}"
             mend = "mend the source, or leave it out with --where or --exclude"
             raise InputError(f"{self.source}: {self.label[row]}, column {name} {fault}; {mend}")
 

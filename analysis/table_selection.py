@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from analysis.row_groups import group_rows
 from analysis.seed_cells import is_measured, seed_cells, seed_notes, settings
-from analysis.table import UNITS, Exclusion, Table
+from analysis.table import BY_WHERE, UNITS, Exclusion, Table
 from analysis.text_numbers import is_number, numbers_of_text
 from analysis.unit_notes import unit_notes
 from analysis.where import compute_column, names_in
@@ -69,7 +69,7 @@ def finish(rows: Rows, selection: Selection) -> Table:
     if selection.where is not None:
         mask = rows.table.choose(selection.where)
         left_out = int(len(mask) - mask.sum())
-        note = f"{left_out} of {len(mask)} rows left out by where: {selection.where}"
+        note = f"{left_out} of {len(mask)} {BY_WHERE}{selection.where}"
         rows = rows.take(mask)
         rows = replace(rows, table=replace(rows.table, notes=(*rows.table.notes, note)))
     table = _exclude(rows, selection)

@@ -86,7 +86,9 @@ def _parse(expression: str) -> tuple[ast.Expression, dict[str, str]]:
             warnings.simplefilter("ignore")  # of an odd escape in quoted text
             return ast.parse(re.sub(r"`([^`]+)`", stand_in, expression).strip(), mode="eval"), quoted
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise InputError(f"cannot read {expression!r}: write a condition such as {EXAMPLE}") from None
+        raise InputError(
+            f"cannot read {expression!r}: write a condition such as {EXAMPLE}, a formula such as 6*N*D"
+        ) from None
 
 
 def evaluate(expression: str, columns: Mapping[str, NDArray[Any]]) -> Any:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analysis.output_arguments import refuse_one_file
 from sweeps.study_file import load_study, named_studies
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def plan_of_arguments(options: argparse.Namespace, prepare: bool = False) -> "Pl
     """The plan of the study that was named; `prepare` makes its data where they are not there. Raises InputError."""
     from sweeps.plan import make_plan  # loads torch, for which --help should not wait
 
+    refuse_one_file(options.study, json=getattr(options, "json", None))
     return make_plan(load_study(options.study), options.runs, options.data, prepare=prepare, progress=_tell)
 
 

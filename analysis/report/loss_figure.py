@@ -18,6 +18,7 @@ from analysis.report.style import (
     INK,
     MUTED,
     PAPER,
+    WIDE_TICKS,
     limits,
     log_axis,
     marker_area,
@@ -146,7 +147,7 @@ def _panel(panel: "Axes", name: str, fit: Fit, rows: FittedRows, lines: list[Lin
         linewidth=0.8,
         zorder=3,
     )
-    log_axis(panel, "x", name, x_low, x_high, margin=0.06, after=0.3 if labels else 0.0)
+    log_axis(panel, "x", name, x_low, x_high, margin=0.06, after=0.3 if labels else 0.0, most=WIDE_TICKS)
     if parse_objective(fit.objective).log:
         log_axis(panel, "y", "loss", *limits(rows.observed_P), margin=0.08)
     panel.set_xlabel(AXIS_LABELS[name])

@@ -58,8 +58,12 @@ def prediction_figure(
     for made, found in pairs:
         caption += f" {made.law} at {describe(made.at)}: {made.loss:.5g}"
         if found is not None:
-            caption += f", measured {found.mean.loss:.5g} ({found.mean.error_percent:+.2g} %)"
+            caption += f", measured {found.mean.loss:.5g} (error {found.mean.error_percent:+.2g} %)"
         caption += "." if made.sealed else " (not sealed)."
+    if inside:
+        caption += (
+            " The error is predicted / measured - 1; outcomes are drawn against the prediction, as its interval is."
+        )
     alt = (
         f"predicted losses of {len(pairs)} targets with 90 % intervals; {len(inside)} with measured losses beside them"
     )
@@ -149,7 +153,7 @@ def _errors(panel: "Axes", pairs: Sequence[tuple[Prediction, Score | None]]) -> 
     panel.set_ylim(-0.7, len(pairs) - 0.3)
     panel.margins(x=0.1)
     panel.grid(False, axis="y")
-    panel.set_xlabel("measured against predicted (%)")
+    panel.set_xlabel("measured / predicted - 1 (%)")
 
 
 def _name(made: Prediction, between: str) -> str:

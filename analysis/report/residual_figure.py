@@ -8,7 +8,7 @@ from analysis.fit_document import Fit
 from analysis.law import Array
 from analysis.report.drawing import Drawing, draw
 from analysis.report.fitted_rows import FittedRows
-from analysis.report.loss_figure import size_legend
+from analysis.report.loss_figure import size_legend, target_label
 from analysis.report.style import (
     AXIS_LABELS,
     BAND_OPACITY,
@@ -103,7 +103,7 @@ def _against(panel: "Axes", name: str, x_P: Array, fit: Fit, rows: FittedRows) -
         zorder=3,
     )
     log_axis(panel, "x", name, *limits(x_P))
-    panel.set_xlabel(AXIS_LABELS.get(name, f"fitted {fit.law.target}"))
+    panel.set_xlabel(AXIS_LABELS.get(name, f"fitted {target_label(fit.law.target)}"))
 
 
 def _by_run(panel: "Axes", rows: FittedRows) -> None:

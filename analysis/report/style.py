@@ -41,7 +41,7 @@ AXIS_LABELS = {
 SUFFIXES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MOST_TICKS = 6
-WIDE_TICKS = 5  # where labels are as wide as 3×10¹⁸
+WIDE_TICKS = 5  # where labels are as wide as 3×10¹⁸, or panels narrow
 BAND_OPACITY = 0.16  # on the page a variable too: on black a band needs more
 STYLE: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],  # comes with matplotlib, so that widths are the same everywhere
@@ -127,9 +127,9 @@ def short(value: float, axis: str = "N") -> str:
         exponent = math.floor(math.log10(abs(value)) + 1e-9)
         if -3 <= exponent < 5:
             return figures(value)
-        mantissa = float(f"{value / 10.0**exponent:.3g}")
-        power = f"10{str(exponent).translate(SUPERSCRIPTS)}"
-        return power if mantissa == 1 else f"{mantissa:g}×{power}"
+        mantissa, rounded = f"{value:.2e}".split("e")  # 9.999e14 is 10¹⁵, not 10×10¹⁴
+        power = f"10{str(int(rounded)).translate(SUPERSCRIPTS)}"
+        return power if float(mantissa) == 1 else f"{float(mantissa):g}×{power}"
     for scale, suffix in SUFFIXES:
         if abs(value) >= 0.9995 * scale:
             return f"{value / scale:.3g}{suffix}"

@@ -147,6 +147,8 @@ def test_what_has_no_optimum_is_refused() -> None:
         optimum(fitted(0.003), 1e300, far=True)
     with pytest.raises(InputError, match="a budget of -1"):
         optimum(fitted(0.003), -1.0)
+    with pytest.raises(InputError, match=r"--at U: law chinchilla reads only N, D; leave U out"):
+        optimum(fitted(0.003), FLOPS, fixed={"U": 1e9})
     table = Table.of({"C": 6 * SIZES * TOKENS, "loss": law("chinchilla").predict_one(TRUTH, COLUMNS)})
     with pytest.raises(InputError, match="no size to choose"):
         optimum(fit(table, law("power:C"), profile=False), FLOPS)

@@ -24,9 +24,12 @@ from analysis.laws import law
 from analysis.prediction import Prediction, predict
 from analysis.report.fitted_rows import fitted_rows
 from analysis.report.profile_curves import profile_curves
+from analysis.report.read_scores import read_outcomes
 from analysis.report.report import Report, write_report
 from analysis.report.residual_figure import residual_figure
-from analysis.score import Outcome, Score
+from analysis.report.style import short
+from analysis.score import Outcome, Score, outcome
+from analysis.seal import read_sealed, seal
 from analysis.table import Table, load_table
 from train.errors import InputError
 
@@ -80,14 +83,14 @@ def report(table: Table, found: Fit) -> Report:
     ]
     prediction = made(found)
     loss = prediction.loss * 1.01
-    outcome = Outcome("seed 0", loss, 100 * (prediction.loss / loss - 1), 0.2, 1.0, True)
+    measured = Outcome("seed 0", loss, 100 * (prediction.loss / loss - 1), 0.2, 1.0, True)
     return Report(
         table,
         (found,),
         ranking=Ranking(tuple(ranked), ((12, 12, 1e16, 3e16),), ("a note of the ranking",)),
         isoflop=fit_isoflop(table, replicates=50),
         predictions=(prediction,),
-        scores=(Score(prediction, "runs", outcome, (outcome,), ()),),
+        scores=(Score(prediction, "runs", measured, (measured,), ()),),
         notes=("a note of the study",),
         commit="0" * 40,
     )
@@ -222,11 +225,12 @@ def test_a_refused_fit_is_a_report_that_says_why(tmp_path: Path, capsys: pytest.
     assert document["files"][0].endswith("report.html")
 
 
-def test_bad_requests_are_one_line(source: Path, tmp_path: Path) -> None:
+def test_bad_requests_are_one_line(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     occupied = tmp_path / "file"
     occupied.write_text("not a folder")
-    with pytest.raises(InputError, match=r"no folder can be made here.*--out"):
+    with pytest.raises(SystemExit):
         run_with(str(source), "--out", str(occupied))
+    assert "file is a file; name a folder" in capsys.readouterr().err
     with pytest.raises(InputError, match="no such file"):
         run_with(str(source), "--prediction", str(tmp_path / "nothing.json"))
     with pytest.raises(InputError, match="not JSON"):
@@ -239,6 +243,49 @@ def test_bad_requests_are_one_line(source: Path, tmp_path: Path) -> None:
         run_with(str(source), "--laws", "kaplan,kaplan")
     with pytest.raises(InputError, match="no law named"):
         run_with(str(source), "--law", "nothing")
+    for law_options in (["--law", "data-constrained"], ["--laws", "kaplan,data-constrained"]):
+        with pytest.raises(InputError, match="law data-constrained needs the column U"):
+            run_with(str(source), *law_options, "--out", str(tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
+
+
+def test_predictions_and_scores_are_read_with_care(found: Fit, table: Table, tmp_path: Path) -> None:
+    sealed = read_sealed(seal(predict(found, {"N": 1e8, "D": 2e9}, rivals=False), found, tmp_path, results=[]))
+    path = next(tmp_path.glob("prediction-*.json"))
+    outcomes = tuple(outcome(sealed, f"seed {number}", loss, 0.002) for number, loss in enumerate((2.0, 2.1)))
+    right = Score(sealed, "runs", outcome(sealed, "mean", 2.05, 0.002), outcomes, ()).document()
+    file = tmp_path / "score.json"
+
+    def read_with(**changes: object) -> tuple[Score, ...]:
+        file.write_text(json.dumps({**right, **changes}))
+        return read_outcomes([path], [file])[1]
+
+    assert read_with()[0].document() == right
+    for changes in ({"inside_90": True}, {"observed": 2.04}, {"error_percent": 0.1}, {"error_interval_widths": 0.1}):
+        with pytest.raises(InputError, match="do not follow from its losses"):
+            read_with(**changes)
+    flattered = [{**vars(outcomes[0]), "inside_90": True}, vars(outcomes[1])]
+    with pytest.raises(InputError, match="do not follow from its losses"):
+        read_with(runs=flattered)
+    for changes in ({"runs": []}, {"runs": [{"run": "a"}]}, {"observed": "2"}, {"notes": 3}, {"error_seed_noise": "a"}):
+        with pytest.raises(InputError, match="not a score"):
+            read_with(**changes)
+    read_with()
+    with pytest.raises(InputError, match="a second score of one prediction"):
+        read_outcomes([path], [file, file])
+    with pytest.raises(InputError, match="this prediction is given twice"):
+        read_outcomes([path, path], [])
+    for changes in ({"loss": -3.0}, {"at": {"N": -1.0, "D": 1e9}}, {"interval_90": [3.0, 2.0]}):
+        file.write_text(json.dumps({**sealed.document(), "sealed": None, **changes}))
+        with pytest.raises(InputError, match="not a prediction"):
+            read_outcomes([file], [])
+    file.write_text("[" * 100_000)
+    with pytest.raises(InputError, match="not JSON"):
+        read_outcomes([file], [])
+
+
+def test_a_number_just_below_a_power_of_ten_reads_as_one() -> None:
+    assert [short(each, "C") for each in (9.999e14, 1e15, 1.2e18, 9.97e14)] == ["10¹⁵", "10¹⁵", "1.2×10¹⁸", "9.97×10¹⁴"]
 
 
 def test_a_fit_of_another_table_is_refused(found: Fit, table: Table, tmp_path: Path) -> None:

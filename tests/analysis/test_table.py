@@ -117,6 +117,11 @@ def test_what_cannot_be_asked_is_one_line(runs: Path, options: dict[str, str], s
     assert "\n" not in str(refused.value)
 
 
+def test_a_condition_that_nothing_meets_is_named(runs: Path) -> None:
+    with pytest.raises(InputError, match=r"no rows left to fit; 0 excluded; 8 of 8 rows left out by where: D < 1$"):
+        load_table(runs, where="D < 1").require("N")
+
+
 def test_where_leaves_out_and_says_so(runs: Path) -> None:
     table = load_table(runs, where="D >= 2e6 and seed == 0")
     assert len(table) == 2

@@ -95,6 +95,7 @@ def test_a_status_that_is_no_end_is_left_out(tmp_path: Path) -> None:
         ),
         ("params,tokens,val\n1e6,2e7,3.5\n2e6,3e7,nan\n", MAP, r"row 2, column loss is missing or not a number"),
         ("params,tokens,val\n1e6,1e308,3.5\n", MAP, r"row 1, column D is 1e\+308: it must be finite, above zero and"),
+        ("params,tokens,val\n1e6,1e-300,3.5\n", MAP, r"row 1, column D is 1e-300: it must be finite, above 1e-100 and"),
         ("params,tokens,val\n1e6,2e7,inf\n", MAP, r"row 1, column loss is inf: it must be finite"),
         ("params,tokens,val\n1e6,2e7,3.5\n2e6,2e7,oops\n", MAP, r"row 2, column loss: .*'oops'.* is not a number"),
         ("params,tokens,val\n1e6,2e7,3.5\n1e6,2e7,3.5\n", MAP, r"row 2 repeats row 1 in every column"),

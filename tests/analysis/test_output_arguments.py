@@ -1,0 +1,52 @@
+"""What a verb reads is never what it writes over."""
+
+import argparse
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from analysis import (
+    approaches_command,
+    audit_command,
+    contrast_command,
+    isoflop_command,
+    optimum_command,
+    predict_command,
+    rank_command,
+    report_command,
+    score_command,
+)
+from train.errors import InputError
+
+VERBS: list[tuple[ModuleType, list[str]]] = [
+    (approaches_command, ["FILE"]),
+    (audit_command, ["FILE"]),
+    (contrast_command, ["FILE", "FILE", "--at", "C=1e18"]),
+    (contrast_command, ["other.csv", "FILE", "--at", "C=1e18"]),
+    (isoflop_command, ["FILE"]),
+    (optimum_command, ["FILE", "--flops", "1e18"]),
+    (predict_command, ["FILE", "--at", "N=1e8,D=1e9"]),
+    (predict_command, ["fit.json", "--at", "N=1e8,D=1e9", "--results", "FILE"]),
+    (rank_command, ["FILE", "--laws", "kaplan"]),
+    (report_command, ["FILE"]),
+    (report_command, ["other.csv", "--prediction", "FILE"]),
+    (report_command, ["other.csv", "--score", "FILE"]),
+    (score_command, ["FILE", "other.csv"]),
+    (score_command, ["prediction.json", "FILE"]),
+]
+
+
+@pytest.mark.parametrize(("verb", "words"), VERBS)
+def test_what_is_read_is_not_written_over(
+    verb: ModuleType, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    read = tmp_path / "read.csv"
+    read.write_text("N,D,loss\n1e6,1e8,3.0\n")
+    parser = argparse.ArgumentParser()
+    verb.add_arguments(parser)
+    given = [str(read) if word == "FILE" else word for word in words]
+    with pytest.raises(InputError, match=r"--json read.csv: that is .* too; give each its own file"):
+        verb.run(parser.parse_args([*given, "--json", "./read.csv"]))
+    assert read.read_text() == "N,D,loss\n1e6,1e8,3.0\n"
