@@ -15,7 +15,7 @@ setup: .venv/installed
 	@touch $@
 
 quickstart: setup
-	$(BIN)/windtunnel train experiment=quickstart
+	$(BIN)/windtunnel study quickstart
 
 lint: setup
 	$(BIN)/ruff check .

@@ -126,7 +126,7 @@ def _overview() -> str:
     ]
     lines += [
         "",
-        "for example:  windtunnel train experiment=quickstart",
+        "for example:  windtunnel train size=25k horizon.tokens=2M",
         "each verb explains itself:  windtunnel VERB --help; windtunnel --version",
     ]
     return "\n".join(lines)
