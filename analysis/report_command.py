@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ from analysis.law import require_columns
 from analysis.laws import law as law_named
 from analysis.matching_columns import for_table
 from analysis.output_arguments import json_output, output_folder, refuse_one_file
+from analysis.prediction import Prediction, describe
 from analysis.report.read_scores import read_outcomes
 from analysis.report.report import Report, make_folder, write_report
+from analysis.table import Table
 from analysis.table_arguments import add_table_arguments, table_of_arguments
 from train.errors import InputError
 from train.provenance import commit
@@ -82,7 +84,8 @@ def run(arguments: argparse.Namespace) -> int:
     _say(f"fitting {law.name} to {len(table)} rows")
     found = fit(table, law, arguments.objective)
     make_folder(arguments.out)  # not for a request that is none, and before the work
-    report = Report(table, (found,), predictions=predictions, scores=scores, commit=commit())
+    notes = notes_of_other_tables(predictions, table)
+    report = Report(table, (found,), predictions=predictions, scores=scores, notes=notes, commit=commit())
     report = _with_ranking(report, [law, *rivals], arguments)
     report = _with_isoflop(report)
     paths = write_report(report, arguments.out, _say)
@@ -99,6 +102,16 @@ def _others(text: str | None, own: str) -> list[str]:
     if len(set(names)) < len(names):
         raise InputError(f"--laws {text!r}: name each law once, for example --laws kaplan,general")
     return [name for name in names if law_named(name).name != own]
+
+
+def notes_of_other_tables(predictions: Sequence[Prediction], table: Table) -> tuple[str, ...]:
+    """A note for each prediction whose fit was not of this table: "the data" of its extrapolation are others."""
+    return tuple(
+        f"{describe(each.at)}: predicted by a fit of another table, {each.fit.get('num_points')} points of "
+        f"{each.fit.get('source')}; how far it is beyond the data is by those"
+        for each in predictions
+        if each.fit.get("table_digest") != table.digest
+    )
 
 
 def _with_ranking(report: Report, laws: list[Any], arguments: argparse.Namespace) -> Report:
@@ -134,6 +147,7 @@ def _described(report: Report, paths: list[Path]) -> list[str]:
             lines.append(f"{each.verdict}: {each.question}: {each.answer}")
     counted = sum(each.verdict == "ok" for each in report.items())
     lines.append(f"checklist: {counted} of {len(report.items())} ok")
+    lines += [f"note: {note}" for note in report.notes]
     return [*lines, *(f"not here: {name}: {reason}" for name, reason in report.absent.items()), f"wrote {paths[0]}"]
 
 

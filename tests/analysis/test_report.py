@@ -284,6 +284,13 @@ def test_predictions_and_scores_are_read_with_care(found: Fit, table: Table, tmp
         read_outcomes([file], [])
 
 
+def test_a_prediction_of_another_table_is_told(found: Fit, table: Table) -> None:
+    predictions = (made(found),)
+    assert report_command.notes_of_other_tables(predictions, table) == ()
+    (note,) = report_command.notes_of_other_tables(predictions, table.take(np.arange(10)))
+    assert f"predicted by a fit of another table, {len(table)} points of " in note
+
+
 def test_a_number_just_below_a_power_of_ten_reads_as_one() -> None:
     assert [short(each, "C") for each in (9.999e14, 1e15, 1.2e18, 9.97e14)] == ["10¹⁵", "10¹⁵", "1.2×10¹⁸", "9.97×10¹⁴"]
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from analysis.fit_document import Fit
 from analysis.fitting import fit
 from analysis.laws import law
 from analysis.prediction import predict
-from analysis.score import score
+from analysis.score import Score, score
+from analysis.score import outcome as outcome_of
 from analysis.seal import read_sealed, seal
 from analysis.table import Table
 from train.errors import InputError
@@ -59,6 +61,15 @@ def test_inside_is_decided_by_the_sealed_interval(fitted: Fit, tmp_path: Path) -
     for number, (loss, inside) in enumerate(((low * 1.0001, True), (low * 0.9999, False), (high * 1.0001, False))):
         source = write_csv(tmp_path / f"{number}.csv", [outcome(loss)])
         assert score(path, source).mean.inside_90 is inside
+
+
+def test_an_open_interval_has_no_width_and_is_written_as_null(fitted: Fit) -> None:
+    made = replace(predict(fitted, AT, rivals=False), interval_90=(1.0, math.inf))
+    told = outcome_of(made, "seed 0", 2.0, None)
+    assert (told.interval_widths, told.inside_90) == (None, True)
+    document = Score(made, "runs", told, (told,), ()).document()
+    assert document["interval_90"] == [1.0, None]
+    json.dumps(document, allow_nan=False)
 
 
 def test_runs_a_little_off_the_target_are_scored_with_a_note(fitted: Fit, tmp_path: Path) -> None:
