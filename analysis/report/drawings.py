@@ -7,6 +7,7 @@ from analysis.report.backtest_figure import backtest_figure
 from analysis.report.drawing import Drawing
 from analysis.report.fitted_rows import fitted_rows
 from analysis.report.isoflop_figure import isoflop_figure
+from analysis.report.known_entropy import known_entropy
 from analysis.report.loss_figure import loss_figure
 from analysis.report.prediction_figure import prediction_figure
 from analysis.report.profile_figure import profile_figure
@@ -29,7 +30,7 @@ def drawings(report: "Report", progress: Callable[[str], None]) -> dict[str, Dra
         ("loss and the band of the fit", lambda: loss_figure(fit, rows)),
         ("back-test", lambda: None if ranking is None else backtest_figure(ranking, fit.law.name)),
         ("residuals", lambda: residual_figure(fit, rows)),
-        ("profiles of the parameters", lambda: profile_figure(fit)),
+        ("profiles of the parameters", lambda: profile_figure(fit, known_entropy(report.table, fit))),
         ("curves of equal compute", lambda: None if isoflop is None else isoflop_figure(isoflop, report.table)),
     ]
     found = {}

@@ -5,14 +5,18 @@ from collections.abc import Sequence
 
 from analysis.fit_document import REFUSED, Fit
 from analysis.prediction import Prediction, describe
+from analysis.report.known_entropy import compared, known_entropy
 from analysis.score import Score
+from analysis.table import Table
 
 
-def headline(fit: Fit, predictions: Sequence[Prediction], scores: Sequence[Score]) -> tuple[str, ...]:
-    """One sentence a prediction, scored ones first, and one on the fit."""
+def headline(table: Table, fit: Fit, predictions: Sequence[Prediction], scores: Sequence[Score]) -> tuple[str, ...]:
+    """One sentence a prediction, scored ones first, one on the fit, and one on its floor where the truth is known."""
     scored = {each.prediction.sealed for each in scores}
     waiting = [each for each in predictions if each.sealed is None or each.sealed not in scored]
-    return (*map(_scored, scores), *map(_waiting, waiting), _state(fit))
+    entropy = known_entropy(table, fit)
+    floor = () if entropy is None else (compared(fit, entropy),)
+    return (*map(_scored, scores), *map(_waiting, waiting), _state(fit), *floor)
 
 
 def interval(low: float, high: float) -> str:

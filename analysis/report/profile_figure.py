@@ -7,8 +7,9 @@ import numpy as np
 
 from analysis.fit_document import Fit
 from analysis.report.drawing import Drawing, draw
+from analysis.report.known_entropy import FLOOR, compared
 from analysis.report.profile_curves import ProfileCurve, profile_curves
-from analysis.report.style import BAND_OPACITY, BLUE, INK, MUTED, RED, figures, log_axis
+from analysis.report.style import BAND_OPACITY, BLUE, GREEN, INK, MUTED, RED, figures, log_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,8 +20,10 @@ SEEN = 0.03  # a rise below minus this is another valley, not rounding
 HIGHEST = 2.6  # of the rise that is shown, in ends of the interval
 
 
-def profile_figure(fit: Fit) -> Drawing | None:
-    """None where there is no profile: a refused fit, or data without noise."""
+def profile_figure(fit: Fit, entropy: float | None = None) -> Drawing | None:
+    """None where there is no profile: a refused fit, or data without noise. entropy: of the source, where it is known,
+    which the floor is held against.
+    """
     curves = profile_curves(fit)
     if not curves:
         return None
@@ -30,6 +33,9 @@ def profile_figure(fit: Fit) -> Drawing | None:
         panels = figure.subplots(num_rows, COLUMNS, sharey=True, squeeze=False)
         for panel, curve in zip(panels.ravel(), curves, strict=False):
             _panel(panel, curve)
+            if entropy is not None and curve.name == FLOOR:
+                panel.axvline(entropy, color=GREEN, linewidth=1.6, label="entropy of the source")
+                panel.legend(loc="upper right")
         for panel in panels.ravel()[len(curves) :]:
             panel.remove()
         for row in panels:
@@ -48,6 +54,8 @@ def profile_figure(fit: Fit) -> Drawing | None:
         " The vertical line is the fit's value; a curve is the lower of two rises, of the fit's own objective and of"
     )
     caption += " one matched to the noise."
+    if entropy is not None:
+        caption += f" {compared(fit, entropy)}"
     lower = [curve.name for curve in curves if float(curve.rise_G.min()) < -SEEN]
     if lower:
         caption += f" Along {', '.join(lower)} a lower valley than the fit's was met: the curve is 0 there."

@@ -61,7 +61,7 @@ class Report:
         from analysis.isoflop_command import document
 
         return {
-            "headline": list(headline(self.fit, self.predictions, self.scores)),
+            "headline": list(headline(self.table, self.fit, self.predictions, self.scores)),
             "law": self.fit.law.name,
             "status": self.fit.status,
             "refused": self.fit.status in REFUSED,

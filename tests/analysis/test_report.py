@@ -23,7 +23,10 @@ from analysis.isoflop import fit_isoflop
 from analysis.laws import law
 from analysis.prediction import Prediction, predict
 from analysis.report.fitted_rows import fitted_rows
+from analysis.report.headline import headline
+from analysis.report.known_entropy import known_entropy
 from analysis.report.profile_curves import profile_curves
+from analysis.report.profile_figure import profile_figure
 from analysis.report.read_scores import read_outcomes
 from analysis.report.report import Report, write_report
 from analysis.report.residual_figure import residual_figure
@@ -101,6 +104,20 @@ def folder(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("written")
     write_report(report, place)
     return place
+
+
+def test_a_known_entropy_is_held_against_the_floor(table: Table, found: Fit) -> None:
+    low, high = found.intervals["E"]
+    for entropy, where in ((0.5 * (low + high), "inside"), (high + 0.01, "OUTSIDE")):
+        known = Table.of({**table.columns, "entropy": np.full(len(table), entropy)})
+        told = headline(known, found, [], [])[-1]
+        assert f"{entropy:.6f} nats per token: {where} the 95 % interval" in told
+        drawing = profile_figure(found, known_entropy(known, found))
+        assert drawing is not None
+        assert told in drawing.caption
+    mixed = Table.of({**table.columns, "entropy": np.arange(1.0, len(table) + 1)})
+    assert known_entropy(mixed, found) is None
+    assert known_entropy(table, found) is None
 
 
 def test_a_profile_crosses_one_where_its_interval_ends(found: Fit) -> None:
