@@ -10,7 +10,8 @@ import math
 import shlex
 import sys
 import sysconfig
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from train.records import write_atomically
 SAFETY = 2.0  # of a time limit over the estimate: a job that meets its limit is requeued and goes on, but waits again
 START_SECONDS = 300.0  # of a job before its first step, on a slow file system
 DIGEST_LENGTH = 12
+LOCK_SECONDS = 60.0
 # Until Python listens: a signal during the set-up must not end the job, which would then not be requeued.
 HEADER = ("#!/bin/bash", "trap '' TERM USR2")
 
@@ -42,6 +44,21 @@ class Submission:
     final: tuple[str, ...]  # trained already
     minutes: int  # the time limit of a task
     waiting_for: tuple[int, ...]  # every job in the queue that trains one of the runs: what a follow-up waits for
+
+
+def submission_in_words(found: Submission) -> str:
+    counts = [(len(found.final), "trained already"), (len(found.queued), "in the queue already")]
+    rest = ", ".join(f"{number} {what}" for number, what in counts if number)
+    if found.job is None:
+        return f"nothing to submit ({rest})"
+    return (
+        f"{_many(len(found.submitted), 'run')} in {_many(found.tasks, 'task')} of job {found.job}, "
+        f"each within {found.minutes} min{f' ({rest})' if rest else ''}"
+    )
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def study_folder(runs_directory: Path, study: str) -> Path:
@@ -60,26 +77,38 @@ def submit_runs(
     """Submit what is missing of these runs, neither trained nor in the queue, after the jobs of `dependency` have ended
     however they end; returns at once. Raises InputError with SLURM's reason.
     """
-    folder = _made_folder(plan)
-    with _one_at_a_time(folder):
+    folder = made_folder(plan)
+    with one_at_a_time(folder):
         in_queue = queued_runs(folder, study_tasks(plan.file.name, folder))
-        final = [run for run in runs if is_final(run.folder)]
-        done = {run.run_id for run in final}
-        queued = [run for run in runs if run.run_id in in_queue and run.run_id not in done]
-        missing = [run for run in runs if run.run_id not in in_queue and run.run_id not in done]
-        holding = {in_queue[run.run_id].job for run in queued}
-        job, minutes, tasks = None, 0, []
-        if missing:
-            found = chains(plan, missing, seconds_of)
-            tasks = pack(
-                found,
-                target_seconds=60 * cluster.target_minutes,
-                workers=cluster.workers,
-                most_tasks=cluster.most_tasks,
-            )
-            minutes = limit_minutes(max(task.seconds for task in tasks), cluster)
-            job = _submit_array(plan, tasks, folder, cluster, minutes, dependency)
-            holding.add(job)
+        return submit_missing(plan, runs, cluster, in_queue, seconds_of=seconds_of, dependency=dependency)
+
+
+def submit_missing(
+    plan: Plan,
+    runs: Sequence[PlannedRun],
+    cluster: Cluster,
+    in_queue: Mapping[str, QueuedTask],
+    *,
+    seconds_of: Seconds,
+    dependency: Sequence[int] = (),
+) -> Submission:
+    """`submit_runs` of a caller that is the only one at a time and has asked what is in the queue."""
+    final = [run for run in runs if is_final(run.folder)]
+    done = {run.run_id for run in final}
+    queued = [run for run in runs if run.run_id in in_queue and run.run_id not in done]
+    missing = [run for run in runs if run.run_id not in in_queue and run.run_id not in done]
+    holding = {in_queue[run.run_id].job for run in queued}
+    job, minutes, tasks = None, 0, []
+    if missing:
+        tasks = pack(
+            chains(plan, missing, seconds_of),
+            target_seconds=60 * cluster.target_minutes,
+            workers=cluster.workers,
+            most_tasks=cluster.most_tasks,
+        )
+        minutes = limit_minutes(max(task.seconds for task in tasks), cluster)
+        job = _submit_array(plan, tasks, made_folder(plan), cluster, minutes, dependency)
+        holding.add(job)
     return Submission(job, len(tasks), _ids(missing), _ids(queued), _ids(final), minutes, tuple(sorted(holding)))
 
 
@@ -89,7 +118,7 @@ def submit_command_line(
     """A job that runs `windtunnel WORDS` in this directory after the jobs of `dependency` have ended however they end.
     Its words must bear repetition: a preempted one begins again. Raises InputError with SLURM's reason.
     """
-    folder = _made_folder(plan)
+    folder = made_folder(plan)
     script = _script(cluster, [sys.executable, "-P", "-m", "sweeps.command", *words])
     digest = _digest(script.encode())
     path = folder / f"{digest}.sh"
@@ -123,7 +152,8 @@ def limit_minutes(seconds: float, cluster: Cluster) -> int:
     return wanted if longest is None else min(wanted, max(1, longest))
 
 
-def _made_folder(plan: Plan) -> Path:
+def made_folder(plan: Plan) -> Path:
+    """`study_folder`, there. Raises InputError where it cannot be made."""
     folder = study_folder(Path(plan.runs[0].config.runtime.runs_directory), plan.file.name)
     try:
         (folder / "output").mkdir(parents=True, exist_ok=True)
@@ -191,11 +221,20 @@ def _ids(runs: Sequence[PlannedRun]) -> tuple[str, ...]:
 
 
 @contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Two that submit one study at a time would each find the same runs missing."""
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Two that submit one study at a time would each find the same runs missing: wait for the other. Raises InputError
+    where it takes too long.
+    """
+    deadline = time.monotonic() + LOCK_SECONDS
     with (folder / "lock").open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"{folder}: another process is submitting this study; repeat when it is done") from None
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise InputError(
+                        f"{folder}: another process is submitting this study; repeat when it is done"
+                    ) from None
+                time.sleep(0.1)
         yield
