@@ -26,6 +26,7 @@ from sweeps.submission import (
 from train.errors import InputError
 from train.records import read_record
 
+ANEW = -1  # in place of a number of results: a person asks, and what failed is tried again
 CONTINUATION_MINUTES = 60.0  # to fit, rank, seal and draw the report
 
 
@@ -50,18 +51,19 @@ def advance(
     """Submit what is missing of these runs, and the job of `windtunnel WORDS --continuation ...` that goes on when they
     have ended, unless one waits already.
 
-    results_before: of a continuation, how many runs had a result when it was submitted; None: a person asks, and what
-    failed is tried again. Raises InputError with SLURM's reason, and where this job was cancelled.
+    results_before: of a continuation, how many runs had a result when it was submitted, or ANEW; None: a person asks,
+    and not in such a job. Raises InputError with SLURM's reason, and where this job was cancelled.
     """
     folder = made_folder(plan)
     with one_at_a_time(folder):
         tasks = study_tasks(plan.file.name, folder)
         in_queue = queued_runs(folder, tasks)
-        results = sum(is_final(run.folder) for run in plan.runs) if runs else 0
+        results = sum(is_final(run.folder) for run in plan.runs)
         faults: tuple[str, ...] = ()
         if results_before is not None:
             _refuse_cancelled(tasks)
-            runs, faults = _worth_a_try(runs, in_queue, results > results_before)
+            if results_before != ANEW:
+                runs, faults = _worth_a_try(runs, in_queue, results > results_before)
         found = submit_missing(plan, runs, cluster, in_queue, seconds_of=seconds_of)
         if results_before is not None and not found.waiting_for:
             return Advance(found, None, faults)
@@ -72,7 +74,7 @@ def advance(
             waiting = [task.job for task in tasks if task.task is None and task.state in will_look]
         if waiting:
             return Advance(found, max(waiting), faults)
-        again = [*words, "--continuation", str(results)]
+        again = [*words, "--continuation", str(results if found.waiting_for else ANEW)]
         minutes = cluster.continuation.time_minutes or CONTINUATION_MINUTES
         job = submit_command_line(
             plan, again, cluster.for_continuation(), dependency=found.waiting_for, minutes=minutes

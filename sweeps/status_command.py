@@ -90,10 +90,12 @@ def _stage_lines(found: StudyStatus) -> list[str]:
     if found.stage is None:
         return []
     job, line = found.continuation, f"closed loop: {IN_WORDS[found.stage]}"
+    begun = len(found.runs) > len(found.of("missing"))
     if job is not None:
         line += f"; job {job.name} goes on from there"
-    elif found.stage != "scored" and found.of("failed") and not found.tasks:
-        line += f"; stopped: {len(found.of('failed'))} failed; mend it and repeat windtunnel study"
+    elif found.stage != "scored" and begun and not found.tasks and not found.of("running"):
+        failed = f" {len(found.of('failed'))} failed;" if found.of("failed") else ""
+        line += f"; stopped:{failed} windtunnel study goes on from there"
     return [line]
 
 

@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cluster", type=Path, metavar="PROFILE.yaml", help="with --submit: how jobs are asked for (default: SLURM's)"
     )
-    # Of a job that goes on with the loop: how many runs had a result when it was submitted.
+    # Of a job that goes on with the loop: `results_before` of sweeps.cluster_loop.advance.
     parser.add_argument("--continuation", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--json", metavar="PATH", help="write the scores as JSON; - for standard output")
 

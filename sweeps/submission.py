@@ -16,12 +16,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from sweeps.checkpoints_due import Trunks
 from sweeps.cluster import Cluster
 from sweeps.job import is_final, job_of, write_job
 from sweeps.packing import Seconds, Task, chains, pack
 from sweeps.plan import Plan, PlannedRun
 from sweeps.slurm_queue import QueuedTask, ask, job_name, longest_minutes, study_tasks
-from sweeps.task_file import dump_tasks, read_run_ids
+from sweeps.task_file import TaskText, dump_tasks, read_run_ids
+from sweeps.trunk_checkpoints import trunk_run, write_trunk_run
 from train.errors import InputError
 from train.records import write_atomically
 
@@ -165,9 +167,8 @@ def made_folder(plan: Plan) -> Path:
 def _submit_array(
     plan: Plan, tasks: Sequence[Task], folder: Path, cluster: Cluster, minutes: int, dependency: Sequence[int]
 ) -> int:
-    content = dump_tasks(
-        [[[write_job(job_of(plan, run)) for run in lane.runs] for lane in task.lanes] for task in tasks]
-    )
+    trunks = Trunks(plan)
+    content = dump_tasks([_task_text(plan, trunks, task) for task in tasks])
     digest = _digest(content, "\n".join(cluster.setup).encode())
     write_atomically(_tasks_path(folder, digest), content)
     words = [sys.executable, "-P", "-m", "sweeps.cluster_task", str(_tasks_path(folder, digest))]
@@ -182,6 +183,15 @@ def _submit_array(
         f"--signal=B:USR2@{cluster.signal_seconds}",
     ]
     return _sbatch(cluster, options, dependency, script)
+
+
+def _task_text(plan: Plan, trunks: Trunks, task: Task) -> TaskText:
+    runs = [run for lane in task.lanes for run in lane.runs]
+    found = {trunks.of(run.run_id)[0].run_id: trunks.of(run.run_id) for run in runs}
+    return TaskText(
+        [[write_job(job_of(plan, run)) for run in lane.runs] for lane in task.lanes],
+        [[write_trunk_run(trunk_run(run)) for run in trunk] for trunk in found.values()],
+    )
 
 
 def _sbatch(cluster: Cluster, options: Sequence[str], dependency: Sequence[int], script: Path) -> int:

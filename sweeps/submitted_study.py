@@ -60,9 +60,7 @@ def trainer_of(plan: Plan, options: argparse.Namespace, tell: Tell) -> Callable[
     later = successor(plan)
     if later is not None:
         raise Waiting(f"job {later} goes on")
-    trunks = Trunks(plan)
-    for root in trunks.roots:
-        trunks.release(root)  # what a killed task left
+    Trunks(plan).release_all()
 
     def train(runs: Sequence[PlannedRun]) -> bool:
         seconds_of = seconds_on(cluster, runs, options.runs, tell)

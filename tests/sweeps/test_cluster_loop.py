@@ -3,10 +3,12 @@ the job that goes on after it, and an end where nothing gets better.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import yaml
 from tiny_study import plan_of, write_study
 
 from sweeps import slurm_queue, submission
@@ -26,10 +28,15 @@ class Queue:
     lines: list[list[str]] = field(default_factory=list)  # job, task, state, reason, name
     submitted: list[list[str]] = field(default_factory=list)  # what sbatch was asked
 
+    cancelled: list[list[int]] = field(default_factory=list)  # of each call of scancel
+
     def ask(self, program: str, *arguments: str) -> str:
         if program == "squeue":
             return "".join("|".join(line) + "\n" for line in self.lines)
         if program == "sinfo":
+            return ""
+        if program == "scancel":
+            self.cancelled.append([int(job) for job in arguments])
             return ""
         assert program == "sbatch"
         self.submitted.append(list(arguments))
@@ -67,9 +74,28 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> Queue:
 
 
 @pytest.fixture
-def plan(tmp_path: Path) -> Plan:
+def plan(tmp_path: Path, data_directory: Path) -> Plan:
     path = write_study(tmp_path / "closed.yaml", steps=(40, 60), seeds=(0, 1), target_steps=80)
-    return plan_of(path, tmp_path / "runs", tmp_path / "data", prepare=False)
+    study = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({**study, "analysis": {"laws": ["power:D"]}}))
+    return plan_of(path, tmp_path / "runs", data_directory)
+
+
+@pytest.fixture
+def command(plan: Plan, tmp_path: Path, data_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """`command("sweep status")` on the study, where SLURM is: the exit status."""
+    monkeypatch.setattr("shutil.which", lambda program: program)
+    (tmp_path / "cluster.yaml").write_text("rates: h100\n")
+
+    def run(verb: str, *words: str) -> int:
+        folders = ["--runs", str(tmp_path / "runs"), "--data", str(data_directory)]
+        if verb != "sweep cancel":
+            folders += ["--results", str(tmp_path / "results")]
+        if verb == "study":
+            folders += ["--submit", "--cluster", str(tmp_path / "cluster.yaml")]
+        return main([*verb.split(), str(plan.file.path), *folders, *words])
+
+    return run
 
 
 def record(run: PlannedRun, status: str) -> None:
@@ -124,9 +150,12 @@ def test_where_nothing_is_to_be_trained_a_node_goes_on_at_once(
     found = go(plan, role="none")
     assert (found.submission.job, found.continuation, queue.dependency(1)) == (None, 1, None)
     assert go(plan, role="none").continuation == 1
+    record(plan.of("target")[0], "failed")  # which a person wants to be tried again
     targets = go_on(plan, queue, 1, monkeypatch, role="target")
     assert (targets.submission.job, targets.continuation, queue.dependency(3)) == (2, 3, "afterany:2")
     assert "--continuation 4" in queue.script(3)
+    queue.end(1, 2)
+    assert go_on(plan, queue, 3, monkeypatch, role="target").continuation is None
 
 
 def test_a_failed_run_stops_the_loop_and_a_person_tries_it_again(
@@ -189,6 +218,48 @@ def test_a_job_that_is_begun_once_more_leaves_the_rest_to_its_successor(
     assert successor(plan) == after
     monkeypatch.setenv("SLURM_JOB_ID", str(after))
     assert successor(plan) is None
+
+
+def test_cancelling_begins_with_the_job_that_would_go_on(
+    plan: Plan, queue: Queue, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    go(plan)
+    assert command("sweep cancel") == 0
+    assert queue.cancelled == [[2], [1]]
+    assert capsys.readouterr().out == "closed: cancelled 2 tasks of jobs 1, 2\n"
+
+
+def test_where_a_failure_stopped_it_stands_in_the_log_and_in_the_status(
+    plan: Plan,
+    queue: Queue,
+    command: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert command("study") == 0
+    assert capsys.readouterr().out.splitlines()[:3] == [
+        "closed: training the family",
+        "4 runs in 1 task of job 1, each within 9 min",
+        "job 2 goes on from there, through to the score",
+    ]
+    assert command("sweep status") == 0
+    assert "closed loop: training the family; job 2 goes on from there" in capsys.readouterr().out.splitlines()
+    failed = plan.runs[0]
+    record(failed, "failed")
+    for run in plan.runs[1:4]:
+        record(run, "finished")
+    queue.end(1)
+    queue.set(2, "RUNNING")
+    monkeypatch.setenv("SLURM_JOB_ID", "2")
+    assert command("study", "--continuation", "0") == 1
+    lines = [line.split(" s  ")[-1] for line in capsys.readouterr().err.splitlines()]
+    assert f"{failed.run_id} failed: RuntimeError: no good" in lines
+    assert lines[-1].startswith("closed: runs are missing, and nothing was fitted to the rest; mend what failed")
+    queue.end(2)
+    assert command("sweep status") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "closed loop: training the family; stopped: 1 failed; windtunnel study goes on from there" in lines
+    assert f"failed   {failed.run_id}  RuntimeError: no good" in lines
 
 
 def test_what_the_job_that_goes_on_asks_for() -> None:

@@ -107,7 +107,7 @@ def test_thirty_runs_survive_two_preemptions(
     # Long enough that some are left for the second preemption on a fast machine.
     study = write_study(steps=(200, 240, 280, 320, 360, 400))
     plan = plan_study(study)
-    cluster = profile("target_minutes: .6\nsignal_seconds: 30\n")
+    cluster = profile("target_minutes: .001\nmost_tasks: 2\nsignal_seconds: 30\n")
     done = answer(sweep, capsys, "submit", study, "--cluster", cluster)
     assert num_final(plan.runs) == 0  # it returned at once
     job, names = done["job"], [f"{done['job']}_0", f"{done['job']}_1"]

@@ -21,6 +21,7 @@ from sweeps.plan import Plan
 from sweeps.pool import run_jobs
 from sweeps.slurm_queue import QueuedTask, study_tasks
 from sweeps.submission import study_folder
+from train import checkpoint
 from train.records import read_record
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
@@ -85,7 +86,7 @@ def test_one_command_and_a_preemption_to_the_score(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     profile = tmp_path / "cluster.yaml"
-    profile.write_text("target_minutes: .05\nsignal_seconds: 30\ncontinuation: {time_minutes: 7}\n")
+    profile.write_text("target_minutes: .001\nsignal_seconds: 30\ncontinuation: {time_minutes: 7}\n")
     submit = ("--submit", "--cluster", str(profile))
     first = answer(study, capsys, "study", *submit)
     assert (first["stage"], first["tasks"], len(first["submitted"])) == ("family", 2, 8)
@@ -120,4 +121,6 @@ def test_one_command_and_a_preemption_to_the_score(
     assert comparable(load_table(run_set(plan))) == comparable(load_table(run_set(undisturbed)))
     for ours, theirs in zip(plan.runs, undisturbed.runs, strict=True):
         assert (ours.folder / "metrics.jsonl").read_bytes() == (theirs.folder / "metrics.jsonl").read_bytes()
+    kept = {run.run_id: [found.step for found in checkpoint.find(run.folder)] for run in plan.runs}
+    assert kept == {run.run_id: [400] if run is target else [] for run in plan.runs}
     assert (tmp_path / "results/closed/report/report.html").exists()

@@ -53,5 +53,5 @@ def write_study(
     return path
 
 
-def plan_of(study: Path, runs: Path, data: Path, *, prepare: bool = True) -> Plan:
-    return make_plan(load_study(str(study)), runs, data, prepare=prepare)
+def plan_of(study: Path, runs: Path, data: Path) -> Plan:
+    return make_plan(load_study(str(study)), runs, data, prepare=True)
