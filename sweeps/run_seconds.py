@@ -29,7 +29,7 @@ def seconds_on(cluster: Cluster, runs: Sequence[PlannedRun], runs_directory: Pat
             tell(f"time as foreseen for {named}: the profile names no GPU whose rates are known (rates: h100 does)")
         return _by(published_paces(shapes, GPUS[named]))
     paces = paces_here(shapes, runs_directory, progress=lambda message: tell(f"{message}, for time limits"))
-    if not paces:
+    if runs and not paces:
         raise InputError(
             "no step of these runs is short enough to be measured here, so that no time limit is known: name the GPU "
             "they are for in the cluster profile, as in gpus: h100:1"

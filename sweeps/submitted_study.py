@@ -36,7 +36,7 @@ def submit_study(options: argparse.Namespace, tell: Tell) -> dict[str, Any]:
     found = None
     if stage != "scored":
         runs = plan.of("family") if stage == "family" else []  # what comes after is the continuation's, on a node
-        seconds_of = seconds_on(cluster, runs or plan.runs, options.runs, tell)
+        seconds_of = seconds_on(cluster, runs, options.runs, tell)
         found = advance(plan, runs, cluster, words_of(options), seconds_of=seconds_of)
     return _document(plan, folder, stage, found)
 
