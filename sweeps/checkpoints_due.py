@@ -1,18 +1,11 @@
-"""Checkpoints on disk: which of a study's are still needed, deletion of the others, and its disk budget.
-
-A run that has neither ended nor a checkpoint of its own needs the nearest one that there is among the runs it may go on
-from. Beside those stay what the study file asks for (`logging.checkpoint_steps`), the newest of a run that has not
-ended, and the last of a target, which a person may want to export. Runs that bear another group's name, such as those
-trained by hand, are left alone.
-"""
+"""Checkpoints on disk of a whole plan: deletion trunk by trunk (`sweeps.trunk_checkpoints`), and its disk budget."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sweeps.plan import Plan, PlannedRun
+from sweeps.trunk_checkpoints import release, trunk_run
 from train import checkpoint
-from train.errors import InputError
-from train.records import FINAL, Json, read_record
 
 BYTES_PER_PARAMETER = 12  # the parameter and two moments, in float32
 HEADER_BYTES = 64_000  # names and shapes of tensors, and losses not yet written
@@ -22,15 +15,11 @@ class Trunks:
     """The runs of a plan that go on from each other, together: what deletion has to look at, and no more."""
 
     def __init__(self, plan: Plan) -> None:
-        self._plan = plan
         self._root: dict[str, str] = {}
         self._members: dict[str, list[PlannedRun]] = {}
-        self._branched: dict[str, set[int]] = {}
         for run in plan.runs:  # parents come first
             root = self._root[run.run_id] = self._root[run.parent] if run.parent else run.run_id
             self._members.setdefault(root, []).append(run)
-            if run.parent:
-                self._branched.setdefault(run.parent, set()).add(run.parent_step)
 
     def of(self, run_id: str) -> list[PlannedRun]:
         return self._members[self._root[run_id]]
@@ -41,42 +30,12 @@ class Trunks:
 
     def release(self, run_id: str) -> None:
         """Delete what no run of this one's trunk needs any more."""
-        members = self.of(run_id)
-        there = {run.run_id: checkpoint.find(run.folder) for run in members}
-        if not any(there.values()):
-            return
-        records = {run.run_id: _record(run) for run in members}
-        ended = {name for name, record in records.items() if record is not None and record["status"] in FINAL}
-        needed: dict[str, set[int]] = {}
-        for run in members:
-            if run.run_id not in ended and not there[run.run_id]:
-                for parent, step in self._plan.ancestors(run):
-                    if any(found.step == step for found in there[parent.run_id]):
-                        needed.setdefault(parent.run_id, set()).add(step)
-                        break
-        for run in members:
-            record = records[run.run_id]
-            if record is None or record["config"].get("logging", {}).get("group") != run.config.logging.group:
-                continue
-            kept = needed.get(run.run_id, set()) | set(run.asked_checkpoint_steps)
-            found = there[run.run_id]
-            if run.run_id not in ended:
-                # Others than milestones are the running run's own affair.
-                newest = found[-max(1, run.config.runtime.keep_checkpoints) :]
-                branched = self._branched.get(run.run_id, set())
-                found = [each for each in found if each not in newest and each.step in branched]
-            elif run.role == "target":
-                found = found[:-1]
-            for each in found:
-                if each.step not in kept:
-                    each.path.unlink(missing_ok=True)
+        release([trunk_run(run) for run in self.of(run_id)])
 
-
-def _record(run: PlannedRun) -> Json | None:
-    try:
-        return read_record(run.folder)
-    except InputError:  # none yet, or broken: training it says so
-        return None
+    def release_all(self) -> None:
+        """The same of every trunk: what a process that was killed left."""
+        for root in self._members:
+            self.release(root)
 
 
 def peak_bytes(run: PlannedRun) -> float:

@@ -20,7 +20,7 @@ from analysis.table_command import write_csv
 from sweeps.job import is_final
 from sweeps.outcome import OutcomeFolder
 from sweeps.plan import Plan, PlannedRun, Role
-from sweeps.sealing import Sealed, fit_laws, seal_all, targets_of
+from sweeps.sealing import Sealed, Target, fit_laws, seal_all, targets_of
 from train.errors import InputError
 from train.provenance import commit
 from train.records import write_atomically
@@ -49,9 +49,7 @@ def close_loop(plan: Plan, folder: OutcomeFolder, train: Train, tell: Tell) -> C
     """All steps that can be taken; None where runs are still missing after `train`. Raises InputError where the study
     cannot be carried out as it is written.
     """
-    targets = targets_of(plan)
-    folder.make()
-    _keep_study(plan, folder)
+    targets = begin(plan, folder)
     if not _train(plan, "family", train, tell):
         return None
     _write_table(plan, folder)
@@ -67,6 +65,16 @@ def close_loop(plan: Plan, folder: OutcomeFolder, train: Train, tell: Tell) -> C
     scores = _score(plan, sealed, folder, tell)
     _write_table(plan, folder)
     return Closed(table, fits, ranking, tuple(sealed), tuple(scores))
+
+
+def begin(plan: Plan, folder: OutcomeFolder) -> list[Target]:
+    """The targets of a study that can be carried out as it is written, which is kept in its folder. Raises InputError
+    where it cannot, or has changed since it was sealed.
+    """
+    targets = targets_of(plan)
+    folder.make()
+    _keep_study(plan, folder)
+    return targets
 
 
 def run_set(plan: Plan) -> RunSet:

@@ -29,12 +29,12 @@ DECIDED = {
     ),
     **dict.fromkeys(("parsable", "chdir", "wrap", "wait", "test-only", "hold"), ""),
 }
-_GPUS = re.compile(r"(?:[A-Za-z][\w.-]*:)?(\d+)")
+_GPUS = re.compile(r"(?:([A-Za-z][\w.-]*):)?(\d+)")
 _MEMORY = re.compile(r"\d+(?:[KMGT]B?)?")
 
 
-class Cluster(BaseModel):
-    """How a job of a study is asked for. One job of an array is a task; in it `workers` train runs side by side."""
+class Resources(BaseModel):
+    """Where a job runs and on what. None: as SLURM decides."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -42,21 +42,21 @@ class Cluster(BaseModel):
     account: str | None = None
     qos: str | None = None
     gpus: int | str = 0  # of a job: 1, or `a100:1`
-    workers: int = Field(default=1, ge=1)  # processes in a job, each with a GPU of its own as far as they go
-    cpus_per_task: int | None = Field(default=None, ge=1)  # None: one for each worker
+    cpus_per_task: int | None = Field(default=None, ge=1)
     memory: str | None = None  # of a job, such as 8G
     time_minutes: int | None = Field(default=None, ge=1)  # the longest limit a job may ask for; None: the partition's
-    target_minutes: Number = Field(default=30.0, gt=0)  # of work in a task; short runs are packed together up to it
-    most_tasks: int = Field(default=1000, ge=1)  # in one array: SLURM's MaxArraySize is 1001 unless set
-    at_once: int | None = Field(default=None, ge=1)  # tasks that may run at one time
-    signal_seconds: int = Field(default=120, ge=1, le=3600)  # before the limit, to save and be requeued
-    setup: list[str] = []  # shell lines before training, such as `module load cuda`
     sbatch: dict[str, Annotated[str | int | float | bool, Field()]] = {}  # further options: {constraint: a100}
 
     @property
     def gpu_count(self) -> int:
         match = _GPUS.fullmatch(str(self.gpus))
-        return int(match[1]) if match else 0
+        return int(match[2]) if match else 0
+
+    @property
+    def gpu_type(self) -> str | None:
+        """`a100` of `a100:1`."""
+        match = _GPUS.fullmatch(str(self.gpus))
+        return match[1] if match else None
 
     @field_validator("gpus")
     @classmethod
@@ -83,6 +83,44 @@ class Cluster(BaseModel):
                 raise ValueError(f"{name}: write the long name of an option of sbatch without its dashes")
         return options
 
+    def options(self) -> list[str]:
+        """The part of a `sbatch` command line that says where and on what."""
+        named = {
+            "partition": self.partition,
+            "account": self.account,
+            "qos": self.qos,
+            "mem": self.memory,
+            "cpus-per-task": self.cpus_per_task,
+            "gres": f"gpu:{self.gpus}" if self.gpu_count else None,
+        }
+        found = [f"--{name}={value}" for name, value in named.items() if value is not None]
+        for name, value in self.sbatch.items():
+            if value is not False:
+                found.append(f"--{name}" if value is True else f"--{name}={value}")
+        return found
+
+
+class Cluster(Resources):
+    """How a job of a study is asked for. One job of an array is a task; in it `workers` train runs side by side."""
+
+    workers: int = Field(default=1, ge=1)  # processes in a job, each with a GPU of its own as far as they go
+    rates: str | None = None  # the GPU of `sweep plan --gpu` by whose rates time is foreseen; None: the type in `gpus`
+    target_minutes: Number = Field(default=30.0, gt=0)  # of work in a task; short runs are packed together up to it
+    most_tasks: int = Field(default=1000, ge=1)  # in one array: SLURM's MaxArraySize is 1001 unless set
+    at_once: int | None = Field(default=None, ge=1)  # tasks that may run at one time
+    signal_seconds: int = Field(default=120, ge=1, le=3600)  # before the limit, to save and be requeued
+    setup: list[str] = []  # shell lines before training, such as `module load cuda`
+    continuation: Resources = Resources()  # of the job that fits and scores, where it differs
+
+    @field_validator("rates")
+    @classmethod
+    def _is_known(cls, value: str | None) -> str | None:
+        from sweeps.rates import GPUS
+
+        if value is not None and value not in GPUS:
+            raise ValueError(f"{value}: there are rates of {', '.join(GPUS)}")
+        return value
+
     @model_validator(mode="after")
     def _uses_its_gpus(self) -> "Cluster":
         if self.gpu_count > self.workers:
@@ -98,20 +136,14 @@ class Cluster(BaseModel):
         return self
 
     def options(self) -> list[str]:
-        """The part of a `sbatch` command line that says where and on what."""
-        named = {
-            "partition": self.partition,
-            "account": self.account,
-            "qos": self.qos,
-            "mem": self.memory,
-            "cpus-per-task": self.cpus_per_task or self.workers,
-            "gres": f"gpu:{self.gpus}" if self.gpu_count else None,
-        }
-        found = [f"--{name}={value}" for name, value in named.items() if value is not None]
-        for name, value in self.sbatch.items():
-            if value is not False:
-                found.append(f"--{name}" if value is True else f"--{name}={value}")
-        return found
+        if self.cpus_per_task is None:
+            return self.model_copy(update={"cpus_per_task": self.workers}).options()
+        return super().options()
+
+    def for_continuation(self) -> "Cluster":
+        """The same place, on one processor and no GPU, but for what `continuation` says."""
+        said = self.continuation.model_dump(exclude_unset=True)
+        return self.model_copy(update={"gpus": 0, "workers": 1, "cpus_per_task": 1, **said})
 
 
 def load_cluster(path: Path | None) -> Cluster:

@@ -12,17 +12,20 @@ from pathlib import Path
 from types import FrameType
 
 from sweeps.cluster_task import DONE, SAVED, SIGNALS, SOME_FAILED, deafen, write_place
-from sweeps.task_file import Lane, read_task
+from sweeps.task_file import Lane, Trunk, read_task, read_trunks
 
 
-def main(lane: Lane, first: int, begin: Callable[[int], None], told: list[int]) -> int:
-    """Train the runs of a lane from place `first` on; the exit status. `begin` hears of each place. A failed run does
-    not stop those after it.
+def main(lane: Lane, trunks: list[Trunk], first: int, begin: Callable[[int], None], told: list[int]) -> int:
+    """Train the runs of a lane from place `first` on, and delete the checkpoints that those of a trunk need no more;
+    the exit status. `begin` hears of each place. A failed run does not stop those after it.
     """
     # Torch loads here, when signals are listened to.
     from sweeps.job import is_final, read_job, train_job
-    from train.records import AlreadyRunning
+    from sweeps.trunk_checkpoints import read_trunk_run, release
+    from train.records import FINAL, AlreadyRunning
 
+    read = [[read_trunk_run(run) for run in trunk] for trunk in trunks]
+    trunk_of = {run.run_id: trunk for trunk in read for run in trunk}
     failed = False
     for place in range(first, len(lane)):
         if signal.SIGUSR2 in told:
@@ -31,8 +34,11 @@ def main(lane: Lane, first: int, begin: Callable[[int], None], told: list[int]) 
         job = read_job(json.dumps(lane[place]))
         try:
             if is_final(job.folder):
+                release(trunk_of[job.run_id])
                 continue
             outcome = train_job(job, show_progress=True)
+            if outcome.status in FINAL:
+                release(trunk_of[job.run_id])
         except AlreadyRunning as error:  # by another process, whose result is this one's
             print(f"note: {error}", flush=True)
             continue
@@ -57,7 +63,7 @@ if __name__ == "__main__":
         signal.signal(each, note)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     path, number, lane, first, descriptor = sys.argv[1:]
-    lanes = read_task(Path(path), int(number))
-    status = main(lanes[int(lane)], int(first), lambda place: write_place(int(descriptor), place), told)
+    lanes, trunks = read_task(Path(path), int(number)), read_trunks(Path(path), int(number))
+    status = main(lanes[int(lane)], trunks, int(first), lambda place: write_place(int(descriptor), place), told)
     deafen()
     sys.exit(status)

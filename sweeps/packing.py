@@ -75,14 +75,3 @@ def pack(
     ]
     filled.sort(key=lambda lane: -lane.seconds)  # lanes of like length share a task: none idles for long
     return [Task(tuple(filled[first : first + workers])) for first in range(0, len(filled), workers)]
-
-
-def rough_seconds(on_gpu: bool) -> Seconds:
-    """An estimate that is good enough to pack by: a rate that small models reach, a floor per step, and a start."""
-    flops_per_second, seconds_per_step = (2e13, 5e-3) if on_gpu else (1.5e10, 2e-3)
-
-    def seconds_of(run: PlannedRun) -> float:
-        steps = run.new_tokens / run.config.tokens_per_step
-        return 2.0 + max(6.0 * run.parameters.total * run.new_tokens / flops_per_second, steps * seconds_per_step)
-
-    return seconds_of

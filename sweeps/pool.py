@@ -69,8 +69,7 @@ def run_jobs(
     begun, missing = time.monotonic(), missing_runs(runs)
     devices = find_devices(missing, workers)
     trunks = Trunks(plan)
-    for root in trunks.roots:
-        trunks.release(root)  # what a killed launcher left
+    trunks.release_all()
     disk = DiskBudget(plan)
     disk.refuse_too_large(missing)
     board = board or Board()
@@ -186,8 +185,7 @@ class _Pool:
 
     def _after_making_room(self, entries: list[Entry]) -> list[Entry]:
         """Nothing trains and nothing fits: look again at what may be deleted; what does not fit then is given up."""
-        for root in self._trunks.roots:
-            self._trunks.release(root)
+        self._trunks.release_all()
         self._disk.measure_all()
         kept = [entry for entry in entries if self._disk.has_room(entry.run, ())]
         for entry in entries if not kept else ():

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from sweeps.cluster_loop import continuation_of
+from sweeps.outlook import new_flops
 from sweeps.packing import Seconds
 from sweeps.plan import Plan, PlannedRun
 from sweeps.slurm_queue import QueuedTask
+from sweeps.stage import Stage
 from train.records import FINAL, Json, read_record
 
 # `stopped` was begun, has no process and is not in the queue; `missing` was never begun and is not in the queue.
@@ -44,7 +47,13 @@ class StudyStatus:
     tasks: tuple[QueuedTask, ...]
     queue_known: bool
     prepared: bool  # False: the data are not at hand, and without them the ids of runs are not known
-    remaining_seconds: float  # of work, one run after the other
+    remaining_seconds: float | None  # of work, one run after the other; None: not known
+    stage: Stage | None = None  # of the closed loop
+
+    @property
+    def continuation(self) -> QueuedTask | None:
+        """The job in the queue that goes on with the closed loop."""
+        return continuation_of(self.tasks)
 
     def count(self) -> dict[State, int]:
         found = Counter(each.state for each in self.runs)
@@ -62,6 +71,8 @@ class StudyStatus:
             "study": self.study,
             "runs": len(self.runs),
             "prepared": self.prepared,
+            "stage": self.stage,
+            "continuation": self.continuation.job if self.continuation else None,
             "counts": dict(self.count()),
             "tokens": tokens,
             "running": [
@@ -77,18 +88,19 @@ class StudyStatus:
             "queue": [{"job": task.name, "state": task.state, "reason": task.reason} for task in self.tasks]
             if self.queue_known
             else None,
-            "remaining_seconds": round(self.remaining_seconds),
+            "remaining_seconds": None if self.remaining_seconds is None else round(self.remaining_seconds),
         }
 
 
 def study_status(
     plan: Plan,
-    seconds_of: Seconds,
+    seconds_of: Seconds | None,
     tasks: Sequence[QueuedTask] | None,
     in_queue: Mapping[str, QueuedTask],
+    stage: Stage | None = None,
 ) -> StudyStatus:
-    """The status of every run. `tasks` are the study's in the queue and `in_queue` those that runs are part of; None
-    where there is no queue to ask.
+    """The status of every run; `seconds_of` is what they are foreseen to take, where that is known. `tasks` are the
+    study's in the queue and `in_queue` those that runs are part of; None where there is no queue to ask.
     """
     found = [_status(run, in_queue.get(run.run_id), tasks is not None) for run in plan.runs]
     return StudyStatus(
@@ -98,6 +110,7 @@ def study_status(
         queue_known=tasks is not None,
         prepared=plan.prepared,
         remaining_seconds=_remaining(found, seconds_of),
+        stage=stage,
     )
 
 
@@ -157,12 +170,15 @@ def last_step(folder: Path) -> int:
     return 0
 
 
-def _remaining(found: Sequence[RunStatus], seconds_of: Seconds) -> float:
-    """Seconds of work left: the estimate, corrected by what the runs that are done took."""
-    done = [(seconds_of(each.run), each.seconds) for each in found if each.seconds is not None]
+def _remaining(found: Sequence[RunStatus], seconds_of: Seconds | None) -> float | None:
+    """Seconds of work left: the estimate, else the FLOPs, corrected by what the runs that are done took."""
+    weigh = seconds_of or new_flops
+    done = [(weigh(each.run), each.seconds) for each in found if each.seconds is not None]
+    if seconds_of is None and not done:
+        return None
     correction = sum(seconds for _, seconds in done) / sum(guess for guess, _ in done) if done else 1.0
     left = 0.0
     for each in found:
         if each.state not in FINAL:
-            left += seconds_of(each.run) * (1 - each.tokens_done / max(1, each.run.new_tokens))
+            left += weigh(each.run) * (1 - each.tokens_done / max(1, each.run.new_tokens))
     return left * correction

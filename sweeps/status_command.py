@@ -2,10 +2,13 @@
 
 import argparse
 from collections import Counter
+from pathlib import Path
 
 from analysis.json_output import write_document
-from sweeps.packing import rough_seconds
+from sweeps.outcome import OutcomeFolder
+from sweeps.run_seconds import seconds_known
 from sweeps.slurm_queue import is_there, study_tasks
+from sweeps.stage import IN_WORDS, stage_of
 from sweeps.status import StudyStatus, study_status
 from sweeps.study_arguments import add_study_arguments, plan_of_arguments
 from sweeps.submission import queued_runs, study_folder
@@ -15,6 +18,8 @@ By the records and SLURM's queue alone, from any machine that sees both; without
   queued    waits in the queue or in a task that runs
   stopped   was begun, has no process and is not in the queue: submit or run the study again
   missing   never begun and not in the queue
+The closed loop is at one of: family, sealing, targets, scoring, scored; `windtunnel study STUDY --submit` has a job in
+the queue that goes on with it, until a run fails. The time left is known when runs have ended, or by a probe of `plan`.
 
 examples:
   windtunnel sweep status ladder.yaml
@@ -26,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `windtunnel sweep status`."""
     parser.epilog = EXAMPLE
     add_study_arguments(parser)
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), metavar="DIR", help="the study's outcome (default: results)"
+    )
     parser.add_argument("--json", metavar="PATH", help="write the answer as JSON; - for standard output")
 
 
@@ -34,7 +42,13 @@ def run(options: argparse.Namespace) -> int:
     plan = plan_of_arguments(options)
     folder = study_folder(options.runs, plan.file.name)
     tasks = study_tasks(plan.file.name, folder) if is_there() else None
-    found = study_status(plan, rough_seconds(on_gpu=False), tasks, queued_runs(folder, tasks or ()))
+    found = study_status(
+        plan,
+        seconds_known(plan.runs, options.runs),
+        tasks,
+        queued_runs(folder, tasks or ()),
+        stage_of(plan, OutcomeFolder(options.results / plan.file.name)),
+    )
     if not write_document(found.document(), options.json):
         print(describe(found))
     return 0
@@ -47,6 +61,7 @@ def describe(found: StudyStatus) -> str:
     done, planned = document["tokens"]["done"], document["tokens"]["planned"]
     lines = [f"{found.study}: {len(found.runs)} runs: {counts}"]
     lines.append(f"tokens: {done:,} of {planned:,} ({done / max(1, planned):.0%})")
+    lines += _stage_lines(found)
     running = found.of("running")
     for each in running[:MOST_SHOWN]:
         job = f"  job {each.task.name}" if each.task else ""
@@ -69,6 +84,19 @@ def describe(found: StudyStatus) -> str:
             left += f", {_duration(found.remaining_seconds / at_work)} with the {at_work} that run now"
         lines.append(left)
     return "\n".join(lines)
+
+
+def _stage_lines(found: StudyStatus) -> list[str]:
+    if found.stage is None:
+        return []
+    job, line = found.continuation, f"closed loop: {IN_WORDS[found.stage]}"
+    begun = len(found.runs) > len(found.of("missing"))
+    if job is not None:
+        line += f"; job {job.name} goes on from there"
+    elif found.stage != "scored" and begun and not found.tasks and not found.of("running"):
+        failed = f" {len(found.of('failed'))} failed;" if found.of("failed") else ""
+        line += f"; stopped:{failed} windtunnel study goes on from there"
+    return [line]
 
 
 def _duration(seconds: float) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sweeps.study_arguments import add_study_arguments, plan_of_arguments
+from train.errors import InputError
 
 if TYPE_CHECKING:
     from sweeps.closed_loop import Closed
@@ -24,11 +25,17 @@ RESULTS/STUDY/ holds the study file, table.csv, fits, sealed predictions, scores
 enough to commit. W&B is a mirror of it, which `windtunnel wandb push STUDY` rebuilds at any time: what goes wrong there
 is told and changes no exit status.
 
-exit status: 0 the loop is closed, 1 a run failed, 2 bad input, 130 or 143 interrupted
+With --submit the loop runs on SLURM and this returns at once: the runs of a step go into the queue as an array job, and
+after them a small job that fits, seals, submits the next step and so on to the score. Repeat it from any login node, at
+any moment: nothing is submitted twice. A failed run stops the loop, as `windtunnel sweep status` says; repeating tries
+it again. `windtunnel sweep cancel` ends it. A cluster profile: see windtunnel sweep submit --help.
+
+exit status: 0 the loop is closed or submitted, 1 a run failed, 2 bad input, 130 or 143 interrupted
 
 examples:
   windtunnel study quickstart
   windtunnel study my-ladder.yaml --workers 8 --results results --wandb online
+  windtunnel study my-ladder.yaml --submit --cluster cluster.yaml
 """
 
 
@@ -50,22 +57,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("off", "offline", "online"),
         help="push it to W&B at the end, as one group (default: logging.wandb of the study, else off)",
     )
+    parser.add_argument("--submit", action="store_true", help="on SLURM: return at once, jobs go on to the score")
+    parser.add_argument(
+        "--cluster", type=Path, metavar="PROFILE.yaml", help="with --submit: how jobs are asked for (default: SLURM's)"
+    )
+    # Of a job that goes on with the loop: `results_before` of sweeps.cluster_loop.advance.
+    parser.add_argument("--continuation", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--json", metavar="PATH", help="write the scores as JSON; - for standard output")
 
 
 def run(options: argparse.Namespace) -> int:
     """Closes the loop as far as it goes. Raises InputError for bad input."""
+    _refuse_mixed(options)
+    if options.submit and options.continuation is None:
+        return _submit(options)
     from analysis.json_output import write_document
     from analysis.report.report import write_report
     from sweeps.closed_loop import close_loop, report_of
     from sweeps.outcome import OutcomeFolder
     from sweeps.pool import run_jobs
+    from sweeps.submitted_study import Waiting, trainer_of
 
     begun = time.monotonic()
     plan = plan_of_arguments(options, prepare=True)
     folder = OutcomeFolder(options.results / plan.file.name)
 
-    def train(runs: Sequence["PlannedRun"]) -> bool:
+    def train_here(runs: Sequence["PlannedRun"]) -> bool:
         summary = run_jobs(plan, runs, workers=options.workers)
         if summary.signal is not None:
             raise _Interrupted(summary.signal)
@@ -77,9 +94,13 @@ def run(options: argparse.Namespace) -> int:
         _tell(f"{time.monotonic() - begun:6.0f} s  {message}")
 
     try:
+        train = trainer_of(plan, options, tell) if options.submit else train_here
         closed = close_loop(plan, folder, train, tell)
     except _Interrupted as told:
         return 128 + told.signal
+    except Waiting as told:
+        tell(str(told))
+        return 0
     if closed is None:
         _tell(f"{plan.file.name}: runs are missing, and nothing was fitted to the rest; mend what failed and repeat")
         return 1
@@ -90,6 +111,23 @@ def run(options: argparse.Namespace) -> int:
     if not write_document({"study": plan.file.name, "results": str(folder.path), "scores": scores}, options.json):
         print("\n".join([*describe_outcome(closed), f"outcome: {folder.path}", f"report: {folder.report_page}"]))
     mirror(plan, folder, options)
+    return 0
+
+
+def _refuse_mixed(options: argparse.Namespace) -> None:
+    if options.submit and options.workers is not None:
+        raise InputError("--workers is of this machine: with --submit say workers in the cluster profile")
+    if options.cluster is not None and not options.submit:
+        raise InputError("--cluster says how jobs of SLURM are asked for: add --submit, or leave it out")
+
+
+def _submit(options: argparse.Namespace) -> int:
+    from analysis.json_output import write_document
+    from sweeps.submitted_study import describe_submitted, submit_study
+
+    document = submit_study(options, _tell)
+    if not write_document({name: value for name, value in document.items() if name != "words"}, options.json):
+        print(describe_submitted(document))
     return 0
 
 

@@ -10,23 +10,27 @@ import math
 import shlex
 import sys
 import sysconfig
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from sweeps.checkpoints_due import Trunks
 from sweeps.cluster import Cluster
 from sweeps.job import is_final, job_of, write_job
 from sweeps.packing import Seconds, Task, chains, pack
 from sweeps.plan import Plan, PlannedRun
 from sweeps.slurm_queue import QueuedTask, ask, job_name, longest_minutes, study_tasks
-from sweeps.task_file import dump_tasks, read_run_ids
+from sweeps.task_file import TaskText, dump_tasks, read_run_ids
+from sweeps.trunk_checkpoints import trunk_run, write_trunk_run
 from train.errors import InputError
 from train.records import write_atomically
 
 SAFETY = 2.0  # of a time limit over the estimate: a job that meets its limit is requeued and goes on, but waits again
 START_SECONDS = 300.0  # of a job before its first step, on a slow file system
 DIGEST_LENGTH = 12
+LOCK_SECONDS = 60.0
 # Until Python listens: a signal during the set-up must not end the job, which would then not be requeued.
 HEADER = ("#!/bin/bash", "trap '' TERM USR2")
 
@@ -42,6 +46,21 @@ class Submission:
     final: tuple[str, ...]  # trained already
     minutes: int  # the time limit of a task
     waiting_for: tuple[int, ...]  # every job in the queue that trains one of the runs: what a follow-up waits for
+
+
+def submission_in_words(found: Submission) -> str:
+    counts = [(len(found.final), "trained already"), (len(found.queued), "in the queue already")]
+    rest = ", ".join(f"{number} {what}" for number, what in counts if number)
+    if found.job is None:
+        return f"nothing to submit ({rest})"
+    return (
+        f"{_many(len(found.submitted), 'run')} in {_many(found.tasks, 'task')} of job {found.job}, "
+        f"each within {found.minutes} min{f' ({rest})' if rest else ''}"
+    )
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def study_folder(runs_directory: Path, study: str) -> Path:
@@ -60,26 +79,38 @@ def submit_runs(
     """Submit what is missing of these runs, neither trained nor in the queue, after the jobs of `dependency` have ended
     however they end; returns at once. Raises InputError with SLURM's reason.
     """
-    folder = _made_folder(plan)
-    with _one_at_a_time(folder):
+    folder = made_folder(plan)
+    with one_at_a_time(folder):
         in_queue = queued_runs(folder, study_tasks(plan.file.name, folder))
-        final = [run for run in runs if is_final(run.folder)]
-        done = {run.run_id for run in final}
-        queued = [run for run in runs if run.run_id in in_queue and run.run_id not in done]
-        missing = [run for run in runs if run.run_id not in in_queue and run.run_id not in done]
-        holding = {in_queue[run.run_id].job for run in queued}
-        job, minutes, tasks = None, 0, []
-        if missing:
-            found = chains(plan, missing, seconds_of)
-            tasks = pack(
-                found,
-                target_seconds=60 * cluster.target_minutes,
-                workers=cluster.workers,
-                most_tasks=cluster.most_tasks,
-            )
-            minutes = limit_minutes(max(task.seconds for task in tasks), cluster)
-            job = _submit_array(plan, tasks, folder, cluster, minutes, dependency)
-            holding.add(job)
+        return submit_missing(plan, runs, cluster, in_queue, seconds_of=seconds_of, dependency=dependency)
+
+
+def submit_missing(
+    plan: Plan,
+    runs: Sequence[PlannedRun],
+    cluster: Cluster,
+    in_queue: Mapping[str, QueuedTask],
+    *,
+    seconds_of: Seconds,
+    dependency: Sequence[int] = (),
+) -> Submission:
+    """`submit_runs` of a caller that is the only one at a time and has asked what is in the queue."""
+    final = [run for run in runs if is_final(run.folder)]
+    done = {run.run_id for run in final}
+    queued = [run for run in runs if run.run_id in in_queue and run.run_id not in done]
+    missing = [run for run in runs if run.run_id not in in_queue and run.run_id not in done]
+    holding = {in_queue[run.run_id].job for run in queued}
+    job, minutes, tasks = None, 0, []
+    if missing:
+        tasks = pack(
+            chains(plan, missing, seconds_of),
+            target_seconds=60 * cluster.target_minutes,
+            workers=cluster.workers,
+            most_tasks=cluster.most_tasks,
+        )
+        minutes = limit_minutes(max(task.seconds for task in tasks), cluster)
+        job = _submit_array(plan, tasks, made_folder(plan), cluster, minutes, dependency)
+        holding.add(job)
     return Submission(job, len(tasks), _ids(missing), _ids(queued), _ids(final), minutes, tuple(sorted(holding)))
 
 
@@ -89,7 +120,7 @@ def submit_command_line(
     """A job that runs `windtunnel WORDS` in this directory after the jobs of `dependency` have ended however they end.
     Its words must bear repetition: a preempted one begins again. Raises InputError with SLURM's reason.
     """
-    folder = _made_folder(plan)
+    folder = made_folder(plan)
     script = _script(cluster, [sys.executable, "-P", "-m", "sweeps.command", *words])
     digest = _digest(script.encode())
     path = folder / f"{digest}.sh"
@@ -123,7 +154,8 @@ def limit_minutes(seconds: float, cluster: Cluster) -> int:
     return wanted if longest is None else min(wanted, max(1, longest))
 
 
-def _made_folder(plan: Plan) -> Path:
+def made_folder(plan: Plan) -> Path:
+    """`study_folder`, there. Raises InputError where it cannot be made."""
     folder = study_folder(Path(plan.runs[0].config.runtime.runs_directory), plan.file.name)
     try:
         (folder / "output").mkdir(parents=True, exist_ok=True)
@@ -135,9 +167,8 @@ def _made_folder(plan: Plan) -> Path:
 def _submit_array(
     plan: Plan, tasks: Sequence[Task], folder: Path, cluster: Cluster, minutes: int, dependency: Sequence[int]
 ) -> int:
-    content = dump_tasks(
-        [[[write_job(job_of(plan, run)) for run in lane.runs] for lane in task.lanes] for task in tasks]
-    )
+    trunks = Trunks(plan)
+    content = dump_tasks([_task_text(plan, trunks, task) for task in tasks])
     digest = _digest(content, "\n".join(cluster.setup).encode())
     write_atomically(_tasks_path(folder, digest), content)
     words = [sys.executable, "-P", "-m", "sweeps.cluster_task", str(_tasks_path(folder, digest))]
@@ -152,6 +183,15 @@ def _submit_array(
         f"--signal=B:USR2@{cluster.signal_seconds}",
     ]
     return _sbatch(cluster, options, dependency, script)
+
+
+def _task_text(plan: Plan, trunks: Trunks, task: Task) -> TaskText:
+    runs = [run for lane in task.lanes for run in lane.runs]
+    found = {trunks.of(run.run_id)[0].run_id: trunks.of(run.run_id) for run in runs}
+    return TaskText(
+        [[write_job(job_of(plan, run)) for run in lane.runs] for lane in task.lanes],
+        [[write_trunk_run(trunk_run(run)) for run in trunk] for trunk in found.values()],
+    )
 
 
 def _sbatch(cluster: Cluster, options: Sequence[str], dependency: Sequence[int], script: Path) -> int:
@@ -191,11 +231,20 @@ def _ids(runs: Sequence[PlannedRun]) -> tuple[str, ...]:
 
 
 @contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Two that submit one study at a time would each find the same runs missing."""
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Two that submit one study at a time would each find the same runs missing: wait for the other. Raises InputError
+    where it takes too long.
+    """
+    deadline = time.monotonic() + LOCK_SECONDS
     with (folder / "lock").open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"{folder}: another process is submitting this study; repeat when it is done") from None
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise InputError(
+                        f"{folder}: another process is submitting this study; repeat when it is done"
+                    ) from None
+                time.sleep(0.1)
         yield

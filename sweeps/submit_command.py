@@ -1,14 +1,15 @@
 """`windtunnel sweep submit`: the family of a study on SLURM."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from analysis.json_output import write_document
 from sweeps.cluster import load_cluster
-from sweeps.packing import rough_seconds
+from sweeps.run_seconds import seconds_on
 from sweeps.slurm_queue import require
 from sweeps.study_arguments import add_study_arguments, plan_of_arguments
-from sweeps.submission import Submission, study_folder, submit_runs
+from sweeps.submission import study_folder, submission_in_words, submit_runs
 
 EXAMPLE = """\
 Submits what is neither trained nor in the queue, as one array job, and returns at once. Jobs that are preempted or meet
@@ -28,12 +29,16 @@ a cluster profile, every key of which may be left out:
   cpus_per_task: 4        # of a job (default: one a worker)
   memory: 16G             # of a job
   time_minutes: 240       # the longest limit to ask for (default: the partition's); limits come from the plan
+  rates: h100             # foresee time by this GPU of sweep plan --gpu (default: the type in gpus; without GPUs,
+                          # this machine is measured)
   target_minutes: 30      # of work in one task: short runs are packed together up to it
   most_tasks: 1000        # in one array (MaxArraySize)
   at_once: 16             # tasks that may run at one time
   signal_seconds: 120     # before the time limit, to save and be requeued
   setup: [module load cuda, export OMP_NUM_THREADS=1]
-  sbatch: {constraint: h100, mail-type: END}"""
+  sbatch: {constraint: h100, mail-type: END}
+  continuation: {partition: cpu, time_minutes: 60}    # of the job that goes on with study --submit, where it differs;
+                          # also account, qos, gpus, memory, cpus_per_task, sbatch (default: no GPU, one processor)"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +56,9 @@ def run(options: argparse.Namespace) -> int:
     cluster = load_cluster(options.cluster)  # its mistakes first: a plan may take seconds, and its data minutes
     require()
     plan = plan_of_arguments(options, prepare=True)
-    submission = submit_runs(plan, plan.of("family"), cluster, seconds_of=rough_seconds(cluster.gpu_count > 0))
+    family = plan.of("family")
+    seconds_of = seconds_on(cluster, family, options.runs, lambda message: print(message, file=sys.stderr, flush=True))
+    submission = submit_runs(plan, family, cluster, seconds_of=seconds_of)
     document = {
         "study": plan.file.name,
         "job": submission.job,
@@ -62,18 +69,7 @@ def run(options: argparse.Namespace) -> int:
         "final": list(submission.final),
     }
     if not write_document(document, options.json):
-        print(_in_words(submission, plan.file.name))
+        print(f"{plan.file.name}: {submission_in_words(submission)}")
         if submission.job is not None:
             print(f"output: {study_folder(options.runs, plan.file.name) / 'output'}")
     return 0
-
-
-def _in_words(submission: Submission, study: str) -> str:
-    found = [(len(submission.final), "trained already"), (len(submission.queued), "in the queue already")]
-    rest = ", ".join(f"{number} {what}" for number, what in found if number)
-    if submission.job is None:
-        return f"{study}: nothing to submit ({rest})"
-    return (
-        f"{study}: {len(submission.submitted)} runs in {submission.tasks} tasks of job {submission.job}, "
-        f"each within {submission.minutes} min{f' ({rest})' if rest else ''}"
-    )

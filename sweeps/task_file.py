@@ -1,35 +1,46 @@
 """What the tasks of an array are to train: one JSON line a task, written before it is submitted and never changed.
 
-It is a job's input, not a state: which runs are done the records say, which are waiting SLURM's queue says. A line is a
-list of lanes, a lane a list of jobs (`sweeps.job`). Imports no torch.
+It is a job's input, not a state: which runs are done the records say, which are waiting SLURM's queue says. A line has
+`lanes`, each a list of jobs (`sweeps.job`), and `trunks`, each the runs that go on from each other
+(`sweeps.trunk_checkpoints`), those of other tasks too. Imports no torch.
 """
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from train.errors import InputError
 
 Lane = list[dict[str, Any]]  # jobs, as `sweeps.job.read_job` takes their text
+Trunk = list[dict[str, Any]]  # runs, as `sweeps.trunk_checkpoints.read_trunk_run` takes them
+Texts = Sequence[Sequence[bytes]]
 
 
-def dump_tasks(tasks: Sequence[Sequence[Sequence[bytes]]]) -> bytes:
-    """The file's content, from the text of each job."""
-    return b"".join(_list(_list(lane) for lane in lanes) + b"\n" for lanes in tasks)
+@dataclass(frozen=True)
+class TaskText:
+    """The text of each job in each lane, and of each run in each trunk."""
+
+    lanes: Texts
+    trunks: Texts = ()
+
+
+def dump_tasks(tasks: Sequence[TaskText]) -> bytes:
+    """The file's content."""
+    return b"".join(b'{"lanes":%b,"trunks":%b}\n' % (_lists(task.lanes), _lists(task.trunks)) for task in tasks)
 
 
 def read_task(path: Path, number: int) -> list[Lane]:
     """The lanes of one task. Raises InputError where there are none."""
-    try:
-        with path.open("rb") as file:
-            for place, line in enumerate(file):
-                if place == number:
-                    lanes: list[Lane] = json.loads(line)
-                    return lanes
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); submit the study again") from None
-    raise InputError(f"{path}: has no task {number}; submit the study again")
+    lanes: list[Lane] = _line(path, number)["lanes"]
+    return lanes
+
+
+def read_trunks(path: Path, number: int) -> list[Trunk]:
+    """The trunks of one task's runs. Raises InputError where there are none."""
+    trunks: list[Trunk] = _line(path, number)["trunks"]
+    return trunks
 
 
 def read_run_ids(path: Path) -> list[list[str]]:
@@ -38,12 +49,24 @@ def read_run_ids(path: Path) -> list[list[str]]:
         lines = path.read_bytes().splitlines()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    return [[job["run_id"] for lane in json.loads(line) for job in lane] for line in lines]
+    return [[job["run_id"] for lane in json.loads(line)["lanes"] for job in lane] for line in lines]
 
 
 def folder_of(job: dict[str, Any]) -> Path:
     return Path(job["config"]["runtime"]["runs_directory"]) / str(job["run_id"])
 
 
-def _list(parts: Any) -> bytes:
-    return b"[" + b",".join(parts) + b"]"
+def _line(path: Path, number: int) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            for place, line in enumerate(file):
+                if place == number:
+                    content: dict[str, Any] = json.loads(line)
+                    return content
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); submit the study again") from None
+    raise InputError(f"{path}: has no task {number}; submit the study again")
+
+
+def _lists(texts: Texts) -> bytes:
+    return b"[" + b",".join(b"[" + b",".join(each) + b"]" for each in texts) + b"]"

@@ -14,7 +14,8 @@ from tiny_study import PlanStudy, WriteStudy
 from sweeps.cluster_task import lane_environment
 from sweeps.job import is_final, job_of, train_job, write_job
 from sweeps.plan import Plan, PlannedRun
-from sweeps.task_file import dump_tasks, read_run_ids, read_task
+from sweeps.task_file import TaskText, dump_tasks, read_run_ids, read_task
+from sweeps.trunk_checkpoints import trunk_run, write_trunk_run
 from train import checkpoint
 from train.errors import InputError
 from train.records import read_record
@@ -32,7 +33,8 @@ def plan(write_study: WriteStudy, plan_study: PlanStudy) -> Plan:
 def start(tmp_path: Path, plan: Plan) -> Callable[[], subprocess.Popen[str]]:
     """Start the task that trains them; `scontrol` is a stand-in that writes down what it was asked."""
     jobs = [write_job(job_of(plan, run)) for run in plan.runs]
-    (tmp_path / "tasks.jsonl").write_bytes(dump_tasks([[[b"{}"]], [jobs]]))
+    trunk = [write_trunk_run(trunk_run(run)) for run in plan.runs]
+    (tmp_path / "tasks.jsonl").write_bytes(dump_tasks([TaskText([[b"{}"]]), TaskText([jobs], [trunk])]))
     program = tmp_path / "bin" / "scontrol"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n')
@@ -88,7 +90,7 @@ def metrics(plan: Plan) -> list[bytes]:
 def test_lanes_and_runs_of_a_task(tmp_path: Path, plan: Plan) -> None:
     path = tmp_path / "tasks.jsonl"
     jobs = [write_job(job_of(plan, run)) for run in plan.runs]
-    path.write_bytes(dump_tasks([[jobs[:1], jobs[1:2]], [jobs[2:]]]))
+    path.write_bytes(dump_tasks([TaskText([jobs[:1], jobs[1:2]]), TaskText([jobs[2:]])]))
     ids = [run.run_id for run in plan.runs]
     assert read_run_ids(path) == [ids[:2], ids[2:]]
     assert [[job["run_id"] for job in lane] for lane in read_task(path, 0)] == [[ids[0]], [ids[1]]]
@@ -125,6 +127,7 @@ def test_a_preemption_and_a_time_limit_cost_nothing(
     assert again.returncode == 0, errors
     assert "going on from step" in errors
     assert metrics(plan) == undisturbed(plan, plan_study)
+    assert [checkpoint.find(run.folder) for run in plan.runs] == [[], [], []]  # none is needed any more
 
 
 @pytest.mark.slow

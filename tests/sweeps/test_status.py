@@ -108,6 +108,16 @@ def test_tokens_and_time_left(plan: Plan) -> None:
     assert "job 7: 1 task RUNNING" in lines
 
 
+def test_time_left_by_flops_where_no_pace_is_known(plan: Plan) -> None:
+    assert study_status(plan, None, [], {}).remaining_seconds is None
+    assert study_status(plan, None, [], {}).document()["remaining_seconds"] is None
+    first, second, third = plan.runs
+    train_job(job_of(plan, first))
+    took = json.loads((first.folder / "run.json").read_text())["performance"]["wall_seconds"]
+    left = took * (second.new_tokens + third.new_tokens) / first.new_tokens
+    assert study_status(plan, None, [], {}).remaining_seconds == pytest.approx(left)
+
+
 def test_a_curve_that_a_kill_tore(tmp_path: Path) -> None:
     assert last_step(tmp_path) == 0
     (tmp_path / "metrics.jsonl").write_text('{"step":4}\n{"step":8}\n{"step":1')

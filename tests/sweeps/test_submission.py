@@ -16,7 +16,6 @@ from tiny_study import PlanStudy, WriteStudy
 from sweeps.cluster import Cluster
 from sweeps.command import main
 from sweeps.job import is_final, job_of, train_job
-from sweeps.packing import rough_seconds
 from sweeps.plan import Plan, PlannedRun
 from sweeps.submission import study_folder, submit_command_line, submit_runs
 from train.records import read_record
@@ -108,7 +107,7 @@ def test_thirty_runs_survive_two_preemptions(
     # Long enough that some are left for the second preemption on a fast machine.
     study = write_study(steps=(200, 240, 280, 320, 360, 400))
     plan = plan_study(study)
-    cluster = profile("target_minutes: .6\nsignal_seconds: 30\n")
+    cluster = profile("target_minutes: .001\nmost_tasks: 2\nsignal_seconds: 30\n")
     done = answer(sweep, capsys, "submit", study, "--cluster", cluster)
     assert num_final(plan.runs) == 0  # it returned at once
     job, names = done["job"], [f"{done['job']}_0", f"{done['job']}_1"]
@@ -189,9 +188,9 @@ def test_a_failing_run_stops_no_other_and_what_follows_follows(
     # The cause is out of the way: only that run is submitted again, for later, so that there is something to cancel.
     (broken.folder / "checkpoints").unlink()
     later = Cluster(sbatch={"begin": "now+1hour"})
-    second = submit_runs(plan, plan.runs, later, seconds_of=rough_seconds(False))
+    second = submit_runs(plan, plan.runs, later, seconds_of=lambda run: 1.0)
     assert (second.submitted, second.queued, len(second.final)) == ((broken.run_id,), (), 3)
-    third = submit_runs(plan, plan.runs, Cluster(), seconds_of=rough_seconds(False))
+    third = submit_runs(plan, plan.runs, Cluster(), seconds_of=lambda run: 1.0)
     assert (third.job, third.queued, third.waiting_for) == (None, (broken.run_id,), (second.job,))
     assert sweep("cancel", study) == 0
     assert capsys.readouterr().out == f"tiny: cancelled 1 task of job {second.job}\n"
