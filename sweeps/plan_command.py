@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.json_output import write_document
+from analysis.output_arguments import json_output
 from sweeps.cost import shapes_of
 from sweeps.outlook import Machine, Outlook, SizeRow, look_ahead, new_flops
 from sweeps.plan import Plan
@@ -58,7 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     probing.add_argument(
         "--no-probe", action="store_true", help="measure nothing: hours from an earlier probe, or none"
     )
-    parser.add_argument("--json", metavar="PATH", help="everything for programs; - is standard output")
+    parser.add_argument(
+        "--json", type=json_output, metavar="PATH", help="everything for programs; - is standard output"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

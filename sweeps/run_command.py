@@ -3,6 +3,7 @@
 import argparse
 from typing import Any
 
+from analysis.output_arguments import json_output
 from sweeps.study_arguments import add_study_arguments, plan_of_arguments
 
 EPILOG = """\
@@ -32,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="runs in training at once (default: one for each core, or what fits on the GPUs)",
     )
     parser.add_argument("--dry-run", action="store_true", help="only say which runs are missing")
-    parser.add_argument("--json", metavar="PATH", help="write the outcome as JSON; - for standard output")
+    parser.add_argument(
+        "--json", type=json_output, metavar="PATH", help="write the outcome as JSON; - for standard output"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from analysis.json_output import write_document
+from analysis.output_arguments import json_output
 from sweeps.outcome import OutcomeFolder
 from sweeps.run_seconds import seconds_known
 from sweeps.slurm_queue import is_there, study_tasks
@@ -34,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--results", type=Path, default=Path("results"), metavar="DIR", help="the study's outcome (default: results)"
     )
-    parser.add_argument("--json", metavar="PATH", help="write the answer as JSON; - for standard output")
+    parser.add_argument(
+        "--json", type=json_output, metavar="PATH", help="write the answer as JSON; - for standard output"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

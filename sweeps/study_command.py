@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from analysis.output_arguments import json_output
 from sweeps.study_arguments import add_study_arguments, plan_of_arguments
 from train.errors import InputError
 
@@ -63,7 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     # Of a job that goes on with the loop: `results_before` of sweeps.cluster_loop.advance.
     parser.add_argument("--continuation", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--json", metavar="PATH", help="write the scores as JSON; - for standard output")
+    parser.add_argument(
+        "--json", type=json_output, metavar="PATH", help="write the scores as JSON; - for standard output"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -102,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
         tell(str(told))
         return 0
     if closed is None:
-        _tell(f"{plan.file.name}: runs are missing, and nothing was fitted to the rest; mend what failed and repeat")
+        _tell(f"{plan.file.name}: runs are missing, so the loop stops here; mend what failed and repeat")
         return 1
     if closed.fits:
         tell("drawing the report")

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from analysis.json_output import write_document
+from analysis.output_arguments import json_output
 from sweeps.cluster import load_cluster
 from sweeps.run_seconds import seconds_on
 from sweeps.slurm_queue import require
@@ -48,7 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cluster", type=Path, metavar="PROFILE.yaml", help="how jobs are asked for (default: SLURM's)"
     )
-    parser.add_argument("--json", metavar="PATH", help="write the answer as JSON; - for standard output")
+    parser.add_argument(
+        "--json", type=json_output, metavar="PATH", help="write the answer as JSON; - for standard output"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

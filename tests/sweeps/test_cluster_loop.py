@@ -254,7 +254,7 @@ def test_where_a_failure_stopped_it_stands_in_the_log_and_in_the_status(
     assert command("study", "--continuation", "0") == 1
     lines = [line.split(" s  ")[-1] for line in capsys.readouterr().err.splitlines()]
     assert f"{failed.run_id} failed: RuntimeError: no good" in lines
-    assert lines[-1].startswith("closed: runs are missing, and nothing was fitted to the rest; mend what failed")
+    assert lines[-1].startswith("closed: runs are missing, so the loop stops here; mend what failed")
     queue.end(2)
     assert command("sweep status") == 0
     lines = capsys.readouterr().out.splitlines()
