@@ -13,14 +13,15 @@ from train.errors import InputError
 AUTO = "auto"
 
 
+def ranked(laws: Sequence[CurveLaw], curves: Sequence[Curve], objective: str | None = None) -> list[InnerScore]:
+    """The laws by the mean error of inner validation, best first."""
+    scores = [inner_score(law, curves, objective) for law in laws]
+    return sorted(scores, key=lambda each: each.mean_abs_relative_error)
+
+
 def choose(curves: Sequence[Curve], objective: str | None = None) -> tuple[CurveLaw, list[InnerScore]]:
-    """The law of least mean error in inner validation, and all of them, best first. Raises InputError where no law can
-    be fitted.
-    """
-    scores = sorted(
-        (inner_score(curve_law(name), curves, objective) for name in NAMES),
-        key=lambda each: each.mean_abs_relative_error,
-    )
+    """The best law of the catalogue, and all of them. Raises InputError where none can be fitted."""
+    scores = ranked([curve_law(name) for name in NAMES], curves, objective)
     if not np.isfinite(scores[0].mean_abs_relative_error):
         raise InputError(f"no law can be validated on these curves: {scores[0].law}: {scores[0].reason}; add curves")
     return curve_law(scores[0].law), scores

@@ -126,7 +126,8 @@ class Curve:
         even_E, growing_E = np.arange(0, 1, FINEST) * last, np.geomspace(1, last, round(0.5 / FINEST))
         edge_E = np.unique(np.concatenate([self.rates.step_J, even_E, growing_E]))
         middle_I = (edge_E[:-1] + edge_E[1:]) / 2
-        share_I = np.interp(middle_I, self.rates.step_J, self.rates.rate_J) / self.rates.peak
+        # A piece is the updates from its first edge to the one before its last.
+        share_I = np.interp(middle_I - 0.5, self.rates.step_J, self.rates.rate_J) / self.rates.peak
         return Mesh(self.rates.sum(edge_E), self.rates.sum(middle_I), share_I)
 
     def points(self, chosen_P: NDArray[np.bool_]) -> "Curve":

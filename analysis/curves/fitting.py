@@ -6,21 +6,21 @@ Legend: P points, R starts, K parameters, U curves.
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
 from analysis.curves.curve import Curve
 from analysis.curves.law import CurveLaw
-from analysis.curves.problem import CurveProblem
+from analysis.curves.problem import CurveProblem, Pull
 from analysis.law import Array
 from analysis.objective import Objective, parse_objective
 from train.errors import InputError
 
 CurveStatus = Literal["converged", "edge", "not_identified", "not_converged", "too_few_points"]
 OBJECTIVE = "log-huber:1e-3"
-KEPT = 6
+KEPT = 4
 # Two starts agree when their objectives do to this share; the gradient is small when a Newton step gains less.
 AGREEMENT, DECREMENT = 1e-6, 1e-6
 ROUNDING = 1e-18  # of the objective, for each point: residuals of rounding alone
@@ -77,6 +77,10 @@ def fit_curves(
     if not len(starts_RK):
         raise InputError(f"law {law.name} has no finite value on these curves: look at their rates and losses")
     found = problem.from_starts(starts_RK)
+    if law.expectations is not None:
+        best_1K = found.internal_RK[[np.argmin(found.value_R)]]
+        problem = pulled(problem, best_1K[0])
+        found = problem.from_starts(np.concatenate([best_1K, starts_RK]))
     value_R = np.array([problem.value(internal_K) for internal_K in found.internal_RK])
     best = int(np.argmin(value_R))
     internal_K, value = found.internal_RK[best], float(value_R[best])
@@ -105,6 +109,14 @@ def fit_curves(
     )
 
 
+def pulled(problem: CurveProblem, internal_K: Array) -> CurveProblem:
+    """The problem held by what its law expects, as strongly as the noise around the optimum without says."""
+    residual_P, _ = problem.residual(internal_K)
+    variance = float(np.median(np.abs(residual_P)) / 0.6745) ** 2
+    inflation = max(1.0, len(residual_P) / (INDEPENDENT * len(problem.curves)))
+    return replace(problem, pull=Pull.of(problem.law, problem.curves, variance * inflation))
+
+
 def unidentified(problem: CurveProblem, internal_K: Array) -> tuple[str, ...]:
     """Parameters that the curves do not tell, by the curvature of the objective (`UNKNOWN`)."""
     residual_P, jacobian_KP = problem.residual(internal_K)
@@ -112,8 +124,10 @@ def unidentified(problem: CurveProblem, internal_K: Array) -> tuple[str, ...]:
     _, singular, right = np.linalg.svd((jacobian_KP / size_K[:, None]).T, full_matrices=False)
     variance = float(np.median(np.abs(residual_P)) / 0.6745) ** 2
     inflation = max(1.0, len(residual_P) / (INDEPENDENT * len(problem.curves)))
-    spread_K = np.sqrt(np.sum((right / np.maximum(singular, 1e-12)[:, None]) ** 2, axis=0)) / size_K
-    spread_K = spread_K * math.sqrt(variance * inflation)
+    far_K = np.sqrt(np.sum((right / np.maximum(singular, 1e-12)[:, None]) ** 2, axis=0)) * math.sqrt(
+        variance * inflation
+    )
+    spread_K = far_K / np.maximum(size_K, 1e-150)
     scale_K = np.where(problem.positive_K, 1.0, np.maximum(np.abs(internal_K), 0.5))
     return tuple(name for name, each in zip(problem.law.names, spread_K / scale_K, strict=True) if each > UNKNOWN)
 

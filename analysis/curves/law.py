@@ -19,6 +19,17 @@ Values = Mapping[str, Any]  # natural parameter values, numbers, real or complex
 
 
 @dataclass(frozen=True)
+class Expectation:
+    """What a shaping parameter is likely to be before any curve of this fit is seen: the sum of the shares, each times
+    the internal coordinate (the logarithm of a positive parameter), is `centre` give or take `deviation`.
+    """
+
+    shares: Mapping[str, float]
+    centre: float
+    deviation: float
+
+
+@dataclass(frozen=True)
 class CurveLaw:
     """A formula, its citation, and what fitting it takes."""
 
@@ -35,6 +46,8 @@ class CurveLaw:
     start_grid: Callable[[Sequence[Curve]], Mapping[str, Sequence[float]]]
     # d terms / d parameter, for laws whose speed matters: those that are not linear -> (P, L).
     slopes: Callable[[Values, Curve], Mapping[str, Any]] | None = None
+    # For parameters that a few curves hardly tell: they hold a fit where the curves, at their noise, leave it free.
+    expectations: Callable[[Sequence[Curve]], Sequence[Expectation]] | None = None
     # The points of a curve that the law is fitted to; all where there is none.
     fitted: Callable[[Curve], NDArray[np.bool_]] | None = None
     # A law in other columns of the curves (their sizes, their batches) makes itself for them.

@@ -27,6 +27,35 @@ COARSE_POINTS = 48  # of each curve: what starts are compared on
 
 
 @dataclass(frozen=True)
+class Pull:
+    """Squares of deviations from what the law expects, added to the Huber sum: weight/2 times those of
+    (share_MK @ internal_K - centre_M), M of them, in units of their deviations.
+    """
+
+    share_MK: Array
+    centre_M: Array
+    weight: float
+
+    @classmethod
+    def of(cls, law: CurveLaw, curves: Sequence[Curve], weight: float) -> "Pull | None":
+        found = law.expectations(curves) if law.expectations is not None else ()
+        if not found or not weight > 0:
+            return None
+        share_MK = np.array([[each.shares.get(name, 0.0) / each.deviation for name in law.names] for each in found])
+        return cls(share_MK, np.array([each.centre / each.deviation for each in found]), weight)
+
+    def value(self, internal_K: Array) -> float:
+        return 0.5 * self.weight * float(np.sum((self.share_MK @ internal_K - self.centre_M) ** 2))
+
+    def normal_equations(self, internal_RK: Array) -> NormalEquations:
+        apart_RM = internal_RK @ self.share_MK.T - self.centre_M
+        curvature_KK = self.weight * self.share_MK.T @ self.share_MK
+        curvature_RKK = np.repeat(curvature_KK[None], len(internal_RK), axis=0)
+        value_R = 0.5 * self.weight * np.sum(apart_RM**2, axis=1)
+        return NormalEquations(value_R, self.weight * apart_RM @ self.share_MK, curvature_RKK, curvature_RKK)
+
+
+@dataclass(frozen=True)
 class CurveProblem:
     """Curves hold the fitted points only. `weights_P` are those of the objective."""
 
@@ -37,6 +66,7 @@ class CurveProblem:
     positive_K: NDArray[np.bool_]
     lower_K: Array
     upper_K: Array
+    pull: "Pull | None" = None
 
     @classmethod
     def of(cls, law: CurveLaw, curves: Sequence[Curve], objective: Objective) -> "CurveProblem":
@@ -76,16 +106,9 @@ class CurveProblem:
         return {name: float(value) for name, value in zip(self.law.names, values_K, strict=True)}
 
     def internal(self, values: dict[str, float]) -> Array:
-        with np.errstate(divide="ignore"):
-            place_K = [
-                math.log(values[each.name])
-                if each.positive and values[each.name] > 0
-                else -math.inf
-                if each.positive
-                else values[each.name]
-                for each in self.law.parameters
-            ]
-        return np.clip(place_K, self.lower_K, self.upper_K)
+        place_K = [values[each.name] for each in self.law.parameters]
+        logs_K = np.log(np.where(self.positive_K, np.maximum(place_K, 1e-300), 1.0))
+        return np.asarray(np.clip(np.where(self.positive_K, logs_K, place_K), self.lower_K, self.upper_K))
 
     def deltas(self) -> tuple[float, ...]:
         """Huber thresholds from easy to the objective's own, in the unit of the residuals."""
@@ -115,7 +138,9 @@ class CurveProblem:
         with np.errstate(all="ignore"):
             predicted_P = np.concatenate([self.law.predict(values, curve) for curve in self.curves])
         weights_P = self.weights_P if weights_P is None else weights_P
-        return float(self.objective.value(predicted_P[None], self.losses[None], weights_P[None])[0])
+        value = float(self.objective.value(predicted_P[None], self.losses[None], weights_P[None])[0])
+        half = 2.0 if self.objective.kind == "mse" else 1.0  # the solver's squares are half of the objective's
+        return value if self.pull is None else value + half * self.pull.value(internal_K)
 
     def starts(self, kept: int) -> Array:
         """The best of the grid's places, their linear parameters in closed form: internal coordinates (R, K)."""
@@ -191,7 +216,8 @@ class CurveProblem:
                 parts = [self.residual(internal_K) for internal_K in internal_RK]
                 residual_RP = np.stack([part[0] for part in parts])
                 jacobian_RKP = np.stack([part[1] for part in parts])
-                return NormalEquations.of(residual_RP, jacobian_RKP, weighted_RP[rows], np.array([[delta]]))
+                found = NormalEquations.of(residual_RP, jacobian_RKP, weighted_RP[rows], np.array([[delta]]))
+                return found if self.pull is None else found.plus(self.pull.normal_equations(internal_RK))
 
             found = minimise(
                 evaluate,

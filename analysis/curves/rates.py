@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from analysis.law import Array
 
 # A schedule given update by update is thinned to knots that miss no rate by more than this share of the peak.
-TOLERANCE = 1e-6
+TOLERANCE = 1e-5
 # Rates within this share of the peak are at the peak.
 AT_PEAK = 1e-6
 

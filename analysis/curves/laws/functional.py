@@ -8,13 +8,14 @@ tau.
 The kernel is integrated in closed form over pieces, the rest taken at their middles. Legend: P points, E edges.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from analysis.curves.curve import Curve
-from analysis.curves.law import CurveLaw, Values
+from analysis.curves.law import CurveLaw, Expectation, Values
 from analysis.law import Parameter
 
 EXPONENTS = (0.2, 0.4, 0.6, 1.0)
@@ -65,6 +66,11 @@ def start_grid(curves: Sequence[Curve]) -> Mapping[str, Sequence[float]]:
     return {"s": EXPONENTS, "p": KERNEL_EXPONENTS, "tau": tuple(share * span for share in UNITS)}
 
 
+def expectations(curves: Sequence[Curve]) -> Sequence[Expectation]:
+    span = max(float(curve.sums[-1]) for curve in curves)
+    return (Expectation({"tau": 1.0}, math.log(3e-3 * span), 1.5), Expectation({"p": 1.0}, math.log(1.5), 0.2))
+
+
 LAW = CurveLaw(
     name="functional",
     title="Functional scaling law",
@@ -84,4 +90,5 @@ LAW = CurveLaw(
     terms=terms,
     start_grid=start_grid,
     slopes=slopes,
+    expectations=expectations,
 )

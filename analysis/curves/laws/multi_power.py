@@ -7,13 +7,14 @@ the other sign, so that their L0 is lower by about B times the peak rate.
 Legend: P points, Q nodes of the drops.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from analysis.curves.curve import Curve
-from analysis.curves.law import CurveLaw, Values
+from analysis.curves.law import CurveLaw, Expectation, Values
 from analysis.law import Array, Parameter
 
 EXPONENTS = (0.2, 0.35, 0.5, 0.7, 1.0)
@@ -64,6 +65,16 @@ def start_grid(curves: Sequence[Curve]) -> Mapping[str, Sequence[float]]:
     }
 
 
+def expectations(curves: Sequence[Curve]) -> Sequence[Expectation]:
+    span = max(float(curve.sums[-1]) for curve in curves)
+    peak = max(curve.rates.peak for curve in curves)
+    return (
+        Expectation({"C": 1.0, "gamma": -math.log(peak)}, math.log(300 / span), 1.5),
+        Expectation({"beta": 1.0}, math.log(0.5), 0.5),
+        Expectation({"gamma": 1.0}, 0.5, 0.3),
+    )
+
+
 LAW = CurveLaw(
     name="multi-power",
     title="Multi-power law",
@@ -83,4 +94,5 @@ LAW = CurveLaw(
     terms=terms,
     start_grid=start_grid,
     slopes=slopes,
+    expectations=expectations,
 )

@@ -7,7 +7,7 @@ batch no B_crit: S_c is then that at this batch.
 Legend: P points.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -70,16 +70,21 @@ def specialise(curves: Sequence[Curve]) -> CurveLaw:
     sizes = len({curve.size for curve in curves}) > 1 and all(curve.size for curve in curves)
     batches = len({curve.batch for curve in curves}) > 1 and all(curve.batch for curve in curves)
     names = (*(("N_c", "alpha_N") if sizes else ("L0",)), "S_c", "alpha_S", *(("B_star", "alpha_B") if batches else ()))
+    return specialise_for(names)
+
+
+def specialise_for(names: Collection[str]) -> CurveLaw:
+    """With the parameters of these names."""
     return replace(
         LAW,
-        parameters=tuple(PARAMETERS[name] for name in names),
-        terms=_of_batches if batches else _of_one_batch,
+        parameters=tuple(parameter for name, parameter in PARAMETERS.items() if name in names),
+        terms=_of_batches if "B_star" in names else _of_one_batch,
         start_grid=_grid_of(names),
         specialise=None,
     )
 
 
-def _grid_of(names: Sequence[str]) -> Callable[[Sequence[Curve]], Mapping[str, Sequence[float]]]:
+def _grid_of(names: Collection[str]) -> Callable[[Sequence[Curve]], Mapping[str, Sequence[float]]]:
     def start_grid(curves: Sequence[Curve]) -> Mapping[str, Sequence[float]]:
         span = max(float(curve.sums[-1]) / curve.rates.peak for curve in curves)
         lowest = min(float(curve.loss_P.min()) for curve in curves)
@@ -94,7 +99,7 @@ def _grid_of(names: Sequence[str]) -> Callable[[Sequence[Curve]], Mapping[str, S
             "B_star": tuple(share * batch * lowest**5 for share in BATCHES),
             "alpha_B": (0.2, 0.5),
         }
-        return {name: grid[name] for name in names}
+        return {name: values for name, values in grid.items() if name in names}
 
     return start_grid
 
