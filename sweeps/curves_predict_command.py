@@ -1,4 +1,4 @@
-"""`windtunnel curves predict`: the loss under a schedule that was not trained, from a file or from settings of a run."""
+"""`windtunnel curves predict`: the loss under a schedule that was not trained, from a file or settings of a run."""
 
 import argparse
 from pathlib import Path

@@ -59,6 +59,9 @@ def read_curve(
     _refuse_bad_rows(path, step_P, rate_P, loss_P)
     known = {GIVEN[name]: _one_value(path, name, found[name]) for name in GIVEN if name in found}
     known |= {GIVEN[name]: value for name, value in (given or {}).items()}
+    least = 2 if schedule_only else LEAST_POINTS
+    if len(table) < least:
+        raise InputError(f"{path}: {len(table)} rows, and {least} or more are needed: name another file")
     rates, notes = _rates(step_P, rate_P, warmup)
     logged_P = np.isfinite(loss_P) | schedule_only
     used_P = logged_P & (step_P >= max(rates.warmup, 1))
@@ -68,7 +71,7 @@ def read_curve(
     ):
         if left_out:
             notes.append(f"{left_out} rows {why} left out")
-    if used_P.sum() < (1 if schedule_only else LEAST_POINTS):
+    if used_P.sum() < least:
         raise InputError(
             f"{path}: {int(used_P.sum())} losses after the warm-up, which ends at step {rates.warmup}; a curve needs "
             f"{LEAST_POINTS} or more: name another file, or say --warmup"

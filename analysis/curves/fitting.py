@@ -66,6 +66,9 @@ def fit_curves(
     aim = parse_objective(objective or OBJECTIVE)
     if aim.noise_column is not None or aim.kind == "lad":
         raise InputError(f"objective {aim.name}: curves are fitted with log-huber:DELTA, log-mse, huber:DELTA or mse")
+    sizes = {curve.size for curve in curves if curve.size is not None}
+    if len(sizes) > 1 and law.specialise is None:
+        raise InputError(f"curves of {len(sizes)} sizes: {law.name} is a law of one size; name {law.name}:N")
     law = law.specialise(curves) if law.specialise is not None else law
     problem = CurveProblem.of(law, curves, aim)
     num_points, num_parameters = sum(curve.num_points for curve in problem.curves), len(law.names)

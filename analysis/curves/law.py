@@ -48,6 +48,8 @@ class CurveLaw:
     slopes: Callable[[Values, Curve], Mapping[str, Any]] | None = None
     # For parameters that a few curves hardly tell: they hold a fit where the curves, at their noise, leave it free.
     expectations: Callable[[Sequence[Curve]], Sequence[Expectation]] | None = None
+    # The shaping parameters that follow the size where the law is fitted over sizes; the first linear one is its floor.
+    size_dependent: tuple[str, ...] = ()
     # The points of a curve that the law is fitted to; all where there is none.
     fitted: Callable[[Curve], NDArray[np.bool_]] | None = None
     # A law in other columns of the curves (their sizes, their batches) makes itself for them.

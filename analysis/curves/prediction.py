@@ -15,6 +15,7 @@ from analysis.curves.curve import Curve
 from analysis.curves.document import FittedCurves
 from analysis.curves.laws import curve_law
 from analysis.curves.laws.trajectory import specialise_for
+from analysis.curves.over_sizes import of_parameters
 from analysis.law import Array
 from train.errors import InputError
 
@@ -46,9 +47,12 @@ class CurvePrediction:
 
 
 def predict_curve(fit: FittedCurves, curve: Curve, seed: int = 0) -> CurvePrediction:
-    """The loss at every logged time of a schedule. Raises InputError where the law reads a size that it does not say."""
-    law = specialise_for(fit.parameters) if fit.law == "trajectory" else curve_law(fit.law)
-    if ("N_c" in fit.parameters and curve.size is None) or ("B_star" in fit.parameters and curve.batch is None):
+    """The loss at every logged time of a schedule. Raises InputError where the law reads a size that it lacks."""
+    stem, _, over = fit.law.partition(":")
+    law = specialise_for(fit.parameters) if fit.law == "trajectory" else curve_law(stem)
+    law = of_parameters(law, fit.parameters) if over else law
+    reads_size = bool(over) or "N_c" in fit.parameters
+    if (reads_size and curve.size is None) or ("B_star" in fit.parameters and curve.batch is None):
         raise InputError(f"{curve.name}: the fit reads the size N and the batch B: give the schedule columns of them")
     loss_P = np.asarray(law.predict(fit.parameters, curve), dtype=np.float64)
     number = len(next(iter(fit.replicates.values()), ()))

@@ -23,6 +23,7 @@ from analysis.objective import Objective
 LARGEST_DERIVATIVE = 1e100
 CONTINUATION = (0.1, 0.01)
 MET = 1e-3  # starts this close in every internal coordinate, after the few points, have met
+ROUNDING = 1e-13  # residuals as small as this are none
 COARSE_POINTS = 48  # of each curve: what starts are compared on
 
 
@@ -217,6 +218,7 @@ class CurveProblem:
                 residual_RP = np.stack([part[0] for part in parts])
                 jacobian_RKP = np.stack([part[1] for part in parts])
                 found = NormalEquations.of(residual_RP, jacobian_RKP, weighted_RP[rows], np.array([[delta]]))
+                found.value_R[found.value_R < ROUNDING**2 * residual_RP.shape[1]] = 0.0  # nothing is left to gain
                 return found if self.pull is None else found.plus(self.pull.normal_equations(internal_RK))
 
             found = minimise(

@@ -1,8 +1,9 @@
 """`windtunnel curves rank`: laws of schedules by what they say of curves that they have not seen."""
 
 import argparse
+from typing import Any
 
-from analysis.curves.choice import ranked
+from analysis.curves.choice import candidates, ranked
 from analysis.curves.curve_arguments import add_curve_arguments, curves_of_arguments
 from analysis.curves.document import finite, summary
 from analysis.curves.fitting import fit_curves
@@ -22,7 +23,9 @@ that is not better than `instantaneous` and `last-window`, which know of no memo
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLE
-    parser.add_argument("--laws", metavar="A,B,C", default=",".join(NAMES), help="default: all of them")
+    parser.add_argument(
+        "--laws", metavar="A,B,C", help=f"default: {', '.join(NAMES)}, over sizes (:N) where there are several"
+    )
     add_curve_arguments(parser)
     parser.add_argument(
         "--json", type=json_output, metavar="PATH", help="the result for programs; - is standard output"
@@ -31,12 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the ranking, best first by inner validation. Raises InputError for bad input."""
-    names = [name.strip() for name in arguments.laws.split(",") if name.strip()]
+    train, test = curves_of_arguments(arguments)
+    asked = candidates(train) if arguments.laws is None else arguments.laws.split(",")
+    names = [name.strip() for name in asked if name.strip()]
     if not names or len(set(names)) < len(names):
         raise InputError(f"--laws {arguments.laws!r}: name each law once, for example --laws annealing,instantaneous")
     laws = [curve_law(name) for name in names]
-    train, test = curves_of_arguments(arguments)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for inner in ranked(laws, train, arguments.objective):
         fit = fit_curves(curve_law(inner.law), train, arguments.objective)
         tests = [score(fit, curve) for curve in test] if fit.parameters else []

@@ -14,6 +14,8 @@ from analysis.curves.law import CurveLaw
 
 # Of a single training curve: this share of its updates is fitted, and the rest predicted.
 FITTED_SHARE = 0.6
+# Schedules whose rates, at so many places, differ by less than this share of the peak are one.
+SAME, COMPARED = 0.02, 64
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,24 @@ def inner_score(law: CurveLaw, curves: Sequence[Curve], objective: str | None = 
 
 
 def folds(curves: Sequence[Curve]) -> list[tuple[list[Curve], Curve]]:
-    """(fitted, held out), for each curve."""
+    """(fitted, held out), for each curve. Curves of other sizes and seeds under its schedule are left out with it: it
+    is the schedule that is to be predicted. Where there is only one schedule, they are not.
+    """
     if len(curves) == 1:
         last = curves[0].time_P[-1]
         first_P = curves[0].time_P <= FITTED_SHARE * last
         return [([curves[0].points(first_P)], curves[0].points(~first_P))]
-    return [([each for each in curves if each is not held], held) for held in curves]
+    found = []
+    for held in curves:
+        others = [each for each in curves if each is not held]
+        found.append(([each for each in others if not same_schedule(each, held)] or others, held))
+    return found
+
+
+def same_schedule(first: Curve, second: Curve) -> bool:
+    """Whether the rates of two curves are nearly those of one schedule, as shares of their peaks."""
+    if abs(first.rates.num_updates - second.rates.num_updates) > SAME * second.rates.num_updates:
+        return False
+    step_T = np.linspace(second.rates.warmup, second.rates.num_updates - 1, COMPARED)
+    shares = [np.interp(step_T, each.rates.step_J, each.rates.rate_J) / each.rates.peak for each in (first, second)]
+    return bool(np.max(np.abs(shares[0] - shares[1])) < SAME)

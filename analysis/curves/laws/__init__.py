@@ -14,7 +14,16 @@ NAMES = ("annealing", "multi-power", "functional", "instantaneous", "trajectory"
 
 @cache
 def curve_law(name: str) -> CurveLaw:
-    """The law of that name. Raises InputError naming the laws there are."""
+    """The law of that name; `annealing:N` is the annealing law over several sizes. Raises InputError naming the laws
+    there are.
+    """
+    stem, colon, column = name.partition(":")
+    if colon:
+        from analysis.curves.over_sizes import over_sizes
+
+        if column != "N":
+            raise InputError(f"curve law {name!r}: only the size can follow the colon: write {stem}:N")
+        return over_sizes(curve_law(stem))
     if name not in NAMES:
         raise InputError(f"no curve law named {name!r}; there are {', '.join(NAMES)}{did_you_mean(name, NAMES)}")
     found: CurveLaw = import_module(f"analysis.curves.laws.{name.replace('-', '_')}").LAW

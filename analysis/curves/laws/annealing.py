@@ -48,4 +48,5 @@ LAW = CurveLaw(
     linear=("L0", "A", "C"),
     terms=terms,
     start_grid=start_grid,
+    size_dependent=("alpha",),
 )

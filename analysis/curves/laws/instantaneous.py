@@ -40,4 +40,5 @@ LAW = CurveLaw(
     linear=("L0", "A", "B"),
     terms=terms,
     start_grid=start_grid,
+    size_dependent=("alpha",),
 )

@@ -42,4 +42,5 @@ LAW = CurveLaw(
     terms=terms,
     start_grid=start_grid,
     fitted=fitted,
+    size_dependent=("alpha",),
 )

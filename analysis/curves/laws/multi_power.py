@@ -95,4 +95,5 @@ LAW = CurveLaw(
     start_grid=start_grid,
     slopes=slopes,
     expectations=expectations,
+    size_dependent=("alpha",),
 )

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from run_records import TOKENS_PER_STEP, record, variant, write
 
 from analysis.curves.curve_from_file import read_curve
 from analysis.curves.sources import read_curves
+from tests.analysis.run_records import TOKENS_PER_STEP, record, variant, write
 from train.errors import InputError
 from train.schedules import Schedule, multiplier
 
@@ -72,8 +72,9 @@ def test_named_columns_and_a_size(tmp_path: Path) -> None:
         ("1,0.1,3\n2,0.1,-3\n", r"row 2, column loss: -3 is no loss"),
         ("1.5,0.1,3\n2,0.1,3\n", r"row 1, column step: 1.5 is no whole number"),
         ("1,0,3\n2,0,3\n", r"every rate is 0"),
-        ("1,0.1,3\n2,0.1,3\n", r"2 losses after the warm-up"),
-        ("1,0.1,3\n", r"1 losses after the warm-up"),
+        ("1,0.1,3\n2,0.1,3\n", r"2 rows, and 4 or more"),
+        ("1,0.1,3\n", r"1 rows, and 4 or more"),
+        ("1,0.1,3\n2,0.2,3\n3,0.3,3\n4,0.4,3\n", r"1 losses after the warm-up, which ends at step 4"),
         ("", r"no rows"),
     ],
 )

@@ -31,7 +31,7 @@ def test_every_law_is_tried() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_truth_is_recovered(name: str) -> None:
     law = curve_law(name)
-    curves = [of_law(law, TRUTH[name], curve(each, every=100)) for each in ("constant", "cosine", "two-stage")]
+    curves = [of_law(law, TRUTH[name], curve(each, every=150)) for each in ("constant", "cosine", "two-stage")]
     found = fit_curves(law, curves)
     assert found.status == "converged", found.reason
     assert found.starts_agreeing >= 2
@@ -148,5 +148,5 @@ def test_what_the_curves_do_not_tell_is_said() -> None:
 
 
 def test_an_unknown_law() -> None:
-    with pytest.raises(InputError, match="there are annealing, .*did you mean annealing"):
+    with pytest.raises(InputError, match=r"there are annealing, .*did you mean annealing"):
         curve_law("anealing")
