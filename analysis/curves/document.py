@@ -81,6 +81,7 @@ class FittedCurves:
     replicates: dict[str, Array]
     noise: float
     last_update: float
+    peaks: tuple[float, float]  # lowest and highest peak rate that was fitted
 
     def to_json(self, path: Path) -> None:
         content: dict[str, Any] = {
@@ -104,6 +105,7 @@ class FittedCurves:
                 replicates={name: np.array(values, dtype=float) for name, values in content["replicates"].items()},
                 noise=float(content["noise"]),
                 last_update=float(content["last_update"]),
+                peaks=(float(content["peaks"][0]), float(content["peaks"][1])),
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             if isinstance(error, InputError):

@@ -58,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
             replicates=replicates(found, arguments.bootstrap, arguments.seed),
             noise=end_noise(found),
             last_update=max(float(curve.time_P[-1]) for curve in train),
+            peaks=(min(curve.rates.peak for curve in train), max(curve.rates.peak for curve in train)),
         ).to_json(arguments.output)
     document = {**fit_document(found, tests, inner), "train": [curve.name for curve in train], "notes": notes}
     if not write_document(document, arguments.json):

@@ -20,6 +20,7 @@ from analysis.law import Array
 from train.errors import InputError
 
 LEVEL = 0.90
+PEAK_APART = 1.5  # a peak rate further than this from those that were fitted is refused
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,12 @@ def predict_curve(fit: FittedCurves, curve: Curve, seed: int = 0) -> CurvePredic
     reads_size = bool(over) or "N_c" in fit.parameters
     if (reads_size and curve.size is None) or ("B_star" in fit.parameters and curve.batch is None):
         raise InputError(f"{curve.name}: the fit reads the size N and the batch B: give the schedule columns of them")
+    low, high = fit.peaks
+    if not low / PEAK_APART <= curve.rates.peak <= high * PEAK_APART:
+        raise InputError(
+            f"{curve.name}: its peak rate is {curve.rates.peak:.3g}, and {low:.3g} to {high:.3g} were fitted: "
+            "a law of schedules says nothing of other peaks; fit curves with this one"
+        )
     loss_P = np.asarray(law.predict(fit.parameters, curve), dtype=np.float64)
     number = len(next(iter(fit.replicates.values()), ()))
     interval = None

@@ -78,6 +78,10 @@ def test_a_prediction_with_its_interval(
     capsys.readouterr()
     assert curves("predict", str(fit)) == 2
     assert "say the schedule" in capsys.readouterr().err
+    higher = tmp_path / "higher.csv"
+    higher.write_text("step,lr\n0,0.01\n1000,0.01\n2000,0.001\n")
+    assert curves("predict", str(fit), "--schedule", str(higher)) == 2
+    assert "its peak rate is 0.01" in capsys.readouterr().err
     content = json.loads(fit.read_text())
     content["parameters"]["L0"] = 1.0
     fit.write_text(json.dumps(content))
