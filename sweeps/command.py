@@ -33,6 +33,12 @@ VERBS = {
     "approaches": ("analysis.approaches_command", "the three Chinchilla approaches side by side"),
     "optimum": ("analysis.optimum_command", "the best size and tokens for a budget"),
     "report": ("analysis.report_command", "one page: the checklist of a fit, and its figures as SVG and PNG"),
+    "curves fit": (
+        "analysis.curves.fit_command",
+        "a law of schedules fitted to whole loss curves, and tested on others",
+    ),
+    "curves rank": ("analysis.curves.rank_command", "laws of schedules by what they say of curves they have not seen"),
+    "curves predict": ("sweeps.curves_predict_command", "the loss under a schedule that was not trained"),
     "export": ("train.export", "a run -> a model folder that transformers loads"),
     "wandb push": ("sweeps.wandb_command", "rebuild in W&B, from what is recorded, runs or a study as one group"),
     "doctor": ("train.doctor", "what this machine is good for"),

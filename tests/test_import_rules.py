@@ -17,6 +17,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "train.records",
         "train.errors",
         "train.provenance",
+        "train.schedules",
         "models.accounting",
         "models.configuration",
     },

@@ -1,0 +1,146 @@
+"""One loss curve: the learning rate of every update, and the losses that were logged.
+
+Legend: P logged points, Q quadrature nodes, E edges of a mesh, I its pieces.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.curves.rates import Rates
+from analysis.law import Array
+
+# A fit reads at most about this many points of a curve, each the mean of a stretch of it.
+FITTED_POINTS = 400
+# A piece over which sums are taken is at most this share of a run.
+FINEST = 1 / 128
+# Gauss nodes of a piece: many where its drops have just happened, in the last pieces before a time.
+NEAR_PIECES = 3
+FAR_NODES, NEAR_NODES = np.polynomial.legendre.leggauss(2), np.polynomial.legendre.leggauss(12)
+
+
+@dataclass(frozen=True)
+class Drops:
+    """The counted drops of the rate, gathered at nodes, as each logged time sees them: the sum of the rates since, the
+    logarithm of the rate there, and how much it dropped; (P, Q).
+    """
+
+    since_PQ: Array
+    rate_PQ: Array
+    weight_PQ: Array
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """Pieces of a run over which the rate hardly changes: S1 at their edges and middles, and the share of the peak."""
+
+    sum_E: Array
+    middle_I: Array
+    rate_share_I: Array
+
+
+@dataclass(frozen=True)
+class Curve:
+    """`time_P` is the number of updates made before each loss; it may be the middle of the steps that a logged loss is
+    the mean of. `size` are parameters and `batch` tokens for each update, where they are known.
+    """
+
+    name: str
+    rates: Rates
+    time_P: Array
+    loss_P: Array
+    size: float | None = None
+    batch: float | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def num_points(self) -> int:
+        return len(self.time_P)
+
+    @cached_property
+    def sums(self) -> Array:
+        """S1 at each logged time, the warm-up included."""
+        return self.rates.sum(self.time_P)
+
+    @cached_property
+    def dropped(self) -> Array:
+        """How far the rate has dropped at each logged time."""
+        return self.rates.dropped(self.time_P)
+
+    @cached_property
+    def rate_shares(self) -> Array:
+        """The rate of the last update before each logged time, as a share of the peak."""
+        return self.rates.rate_before(self.time_P) / self.rates.peak
+
+    @cached_property
+    def drops(self) -> Drops:
+        """Of pieces of falling (or rising) rate: a sum over updates is an integral to their halves."""
+        rates = self.rates
+        falling = rates.piece_drops != 0
+        parts_I = np.maximum(1, np.ceil(np.diff(rates.step_J)[falling] / (FINEST * rates.num_updates))).astype(np.intp)
+        place_I = np.arange(parts_I.sum()) - np.repeat(np.cumsum(parts_I) - parts_I, parts_I)
+        length_I = np.repeat(np.diff(rates.step_J)[falling] / parts_I, parts_I)
+        start_I = np.repeat(rates.step_J[:-1][falling], parts_I) + place_I * length_I + 0.5
+        drop_I = np.repeat(rates.piece_drops[falling], parts_I)
+        # Drops up to update t - 1 lie before time t. The first piece of every time that is not far back:
+        end_P = self.time_P - 0.5
+        first_P = np.maximum(np.searchsorted(start_I, end_P) - NEAR_PIECES, 0)
+        node_Q, part_Q = FAR_NODES
+        # The drop of a jump is at one update, with the rate that it arrives at.
+        spread_I = np.where(length_I == 1, 0.0, 1.0)[:, None]
+        far_IQ = start_I[:, None] + length_I[:, None] * (1 + spread_I * node_Q) / 2
+        far_PI = np.arange(len(start_I)) < first_P[:, None]
+        weight_PQ = far_PI[:, :, None] * ((drop_I * length_I)[:, None] * part_Q / 2)
+        node_Q, part_Q = NEAR_NODES
+        near_PN = np.minimum(first_P[:, None] + np.arange(NEAR_PIECES), max(len(start_I) - 1, 0))
+        once_PN = first_P[:, None] + np.arange(NEAR_PIECES) < len(start_I)
+        if not len(start_I):
+            empty = np.zeros((self.num_points, 0))
+            return Drops(empty, empty, empty)
+        passed_PN = np.clip(end_P[:, None] - start_I[near_PN], 0, length_I[near_PN]) * once_PN
+        near_PNQ = start_I[near_PN][:, :, None] + passed_PN[:, :, None] * (1 + spread_I[near_PN] * node_Q) / 2
+        near_weight_PNQ = (drop_I[near_PN] * passed_PN)[:, :, None] * part_Q / 2
+        points = self.num_points
+        step_PQ = np.concatenate(
+            [np.broadcast_to(far_IQ.ravel(), (points, far_IQ.size)), near_PNQ.reshape(points, -1)], axis=1
+        )
+        sum_PQ = np.concatenate(
+            [
+                np.broadcast_to(rates.sum(far_IQ.ravel()), (points, far_IQ.size)),
+                rates.sum(near_PNQ.reshape(points, -1)),
+            ],
+            axis=1,
+        )
+        return Drops(
+            np.maximum(self.sums[:, None] - sum_PQ, 0.0),
+            np.interp(step_PQ, rates.step_J, rates.rate_J),
+            np.concatenate([weight_PQ.reshape(points, -1), near_weight_PNQ.reshape(points, -1)], axis=1),
+        )
+
+    @cached_property
+    def mesh(self) -> Mesh:
+        """Pieces between knots, and finer: even ones, and early on ones that grow with the time."""
+        last = self.rates.num_updates
+        even_E, growing_E = np.arange(0, 1, FINEST) * last, np.geomspace(1, last, round(0.5 / FINEST))
+        edge_E = np.unique(np.concatenate([self.rates.step_J, even_E, growing_E]))
+        middle_I = (edge_E[:-1] + edge_E[1:]) / 2
+        # A piece is the updates from its first edge to the one before its last.
+        share_I = np.interp(middle_I - 0.5, self.rates.step_J, self.rates.rate_J) / self.rates.peak
+        return Mesh(self.rates.sum(edge_E), self.rates.sum(middle_I), share_I)
+
+    def points(self, chosen_P: NDArray[np.bool_]) -> "Curve":
+        """The curve with some of its logged points."""
+        return replace(self, time_P=self.time_P[chosen_P], loss_P=self.loss_P[chosen_P])
+
+    def thinned(self) -> "Curve":
+        """Stretches of its points as one, so that about `FITTED_POINTS` are left: mean time, mean logarithm of loss."""
+        width = self.num_points // FITTED_POINTS
+        if width < 2:
+            return self
+        first = np.arange(0, self.num_points, width)
+        count = np.diff([*first, self.num_points])
+        time_P = np.add.reduceat(self.time_P, first) / count
+        loss_P = np.exp(np.add.reduceat(np.log(self.loss_P), first) / count)
+        return replace(self, time_P=time_P, loss_P=loss_P)

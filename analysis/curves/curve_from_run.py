@@ -1,0 +1,63 @@
+"""A run folder to a curve: the losses that were logged, under the schedule that its recorded configuration is.
+
+A line of the training curve is the mean of the steps since the line before: its time is their middle. An evaluation is
+of the model after so many updates.
+"""
+
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from analysis.curves.curve import Curve
+from analysis.curves.curve_from_file import LEAST_POINTS
+from analysis.curves.rates import Rates
+from train.errors import InputError
+from train.records import read_metrics, read_record
+from train.schedules import Schedule, multiplier
+
+Losses = Literal["training", "validation"]
+LOSSES: tuple[Losses, ...] = get_args(Losses)
+
+
+def run_curve(folder: Path, losses: Losses = "training") -> Curve:
+    """The curve of a run. Raises InputError where there is none to fit."""
+    folder = Path(folder)
+    record = read_record(folder)
+    if record["status"] == "diverged":
+        raise InputError(f"{folder}: the run diverged; leave it out, no curve law describes it")
+    config = record["config"]
+    rates = rates_of(config)
+    notes = [] if record["status"] == "finished" else [f"{folder}: {record['status']}: its curve so far"]
+    if losses == "training":
+        rows = read_metrics(folder, "train")
+        end_P = np.array([row["step"] for row in rows], dtype=np.float64)
+        # The loss of a step is that before its update.
+        time_P = (np.concatenate([[0.0], end_P[:-1]]) + end_P - 1) / 2
+        loss_P = np.array([row["loss"] for row in rows], dtype=np.float64)
+    else:
+        rows = read_metrics(folder, "evaluation")
+        time_P = np.array([row["step"] for row in rows], dtype=np.float64)
+        loss_P = np.array([row["validation_nats_per_token"] for row in rows], dtype=np.float64)
+    used_P = (time_P >= max(rates.warmup, 1)) & np.isfinite(loss_P) & (loss_P > 0)
+    if used_P.sum() < LEAST_POINTS:
+        raise InputError(
+            f"{folder}: {int(used_P.sum())} {losses} losses after the warm-up, which ends at step {rates.warmup}; "
+            f"a curve needs {LEAST_POINTS} or more"
+        )
+    return Curve(
+        name=str(folder),
+        rates=rates,
+        time_P=time_P[used_P],
+        loss_P=loss_P[used_P],
+        size=float(record["counts"]["parameters"]["non_embedding"] + record["counts"]["parameters"]["head"]),
+        batch=float(config["optimizer"]["tokens_per_step"]),
+        notes=tuple(notes),
+    )
+
+
+def rates_of(config: dict[str, Any]) -> Rates:
+    """The rate of every update of a resolved configuration (`run.json`, `config`)."""
+    schedule = Schedule(**config["schedule"])
+    rate_S = config["optimizer"]["rate"] * multiplier(schedule, np.arange(schedule.total_steps))
+    return Rates.of_updates(rate_S, schedule.warmup_steps)

@@ -1,0 +1,30 @@
+"""The catalogue of curve laws. Each is one file that exposes `LAW`; adding one is that file, its name here, and one
+test.
+"""
+
+from functools import cache
+from importlib import import_module
+
+from analysis.curves.law import CurveLaw
+from analysis.nearest_name import did_you_mean
+from train.errors import InputError
+
+NAMES = ("annealing", "multi-power", "functional", "instantaneous", "trajectory", "last-window")
+
+
+@cache
+def curve_law(name: str) -> CurveLaw:
+    """The law of that name; `annealing:N` is the annealing law over several sizes. Raises InputError naming the laws
+    there are.
+    """
+    stem, colon, column = name.partition(":")
+    if colon:
+        from analysis.curves.over_sizes import over_sizes
+
+        if column != "N":
+            raise InputError(f"curve law {name!r}: only the size can follow the colon: write {stem}:N")
+        return over_sizes(curve_law(stem))
+    if name not in NAMES:
+        raise InputError(f"no curve law named {name!r}; there are {', '.join(NAMES)}{did_you_mean(name, NAMES)}")
+    found: CurveLaw = import_module(f"analysis.curves.laws.{name.replace('-', '_')}").LAW
+    return found

@@ -1,0 +1,46 @@
+"""The naive peer: a power law in the updates, fitted to the last part of every curve, which knows of no schedule."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.curves.curve import Curve
+from analysis.curves.law import CurveLaw, Values
+from analysis.law import Parameter
+
+WINDOW = 0.5  # of the updates of a curve, its last ones
+EXPONENTS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.5)
+
+
+def terms(values: Values, curve: Curve) -> Any:
+    power_P = np.exp(-values["alpha"] * np.log(curve.time_P))
+    return np.stack([np.ones_like(power_P), power_P], axis=1)
+
+
+def fitted(curve: Curve) -> NDArray[np.bool_]:
+    return np.asarray(curve.time_P >= (1 - WINDOW) * curve.time_P[-1])
+
+
+def start_grid(curves: Sequence[Curve]) -> Mapping[str, Sequence[float]]:
+    return {"alpha": EXPONENTS}
+
+
+LAW = CurveLaw(
+    name="last-window",
+    title="Power law of the last window",
+    formula="L = L0 + A t^-alpha, fitted where t is in the last half",
+    citation="the naive peer: what a law of schedules must beat",
+    runs="one curve",
+    parameters=(
+        Parameter("L0", "loss of a long run, nats per token"),
+        Parameter("A", "amplitude of the power law, nats per token after 1 update"),
+        Parameter("alpha", "exponent of the updates", upper=10.0),
+    ),
+    linear=("L0", "A"),
+    terms=terms,
+    start_grid=start_grid,
+    fitted=fitted,
+    size_dependent=("alpha",),
+)

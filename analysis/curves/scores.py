@@ -1,0 +1,82 @@
+"""How far a law is from curves it was not fitted to, and which law is nearest by that on the training curves alone.
+
+Legend: P points, U curves.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.curves.curve import Curve
+from analysis.curves.fitting import CurveFit, fit_curves
+from analysis.curves.law import CurveLaw
+
+# Of a single training curve: this share of its updates is fitted, and the rest predicted.
+FITTED_SHARE = 0.6
+# Schedules whose rates, at so many places, differ by less than this share of the peak are one.
+SAME, COMPARED = 0.02, 64
+
+
+@dataclass(frozen=True)
+class CurveScore:
+    """Relative errors of a predicted curve, as shares of the loss: `final` is predicted / logged - 1 at the last
+    point.
+    """
+
+    curve: str
+    mean_abs_relative_error: float
+    worst: float
+    final: float
+
+
+@dataclass(frozen=True)
+class InnerScore:
+    """Inner validation of a law: each training curve predicted by a fit of the others."""
+
+    law: str
+    mean_abs_relative_error: float  # infinite where a fit was refused
+    worst: float
+    reason: str
+
+
+def score(fit: CurveFit, curve: Curve) -> CurveScore:
+    error_P = fit.predict(curve) / curve.loss_P - 1
+    size_P = np.abs(error_P)
+    return CurveScore(curve.name, float(size_P.mean()), float(size_P.max()), float(error_P[-1]))
+
+
+def inner_score(law: CurveLaw, curves: Sequence[Curve], objective: str | None = None) -> InnerScore:
+    """Leave one training curve out, each in turn; of a single curve, its end."""
+    scores: list[CurveScore] = []
+    for fitted, held in folds(curves):
+        found = fit_curves(law, fitted, objective, few_starts=True)
+        if not found.parameters:
+            return InnerScore(law.name, np.inf, np.inf, f"{found.status}: {found.reason}")
+        scores.append(score(found, held))
+    errors, worst = zip(*((each.mean_abs_relative_error, each.worst) for each in scores), strict=True)
+    return InnerScore(law.name, float(np.mean(errors)), float(np.max(worst)), "")
+
+
+def folds(curves: Sequence[Curve]) -> list[tuple[list[Curve], Curve]]:
+    """(fitted, held out), for each curve. Curves of other sizes and seeds under its schedule are left out with it: it
+    is the schedule that is to be predicted. Where there is only one schedule, they are not.
+    """
+    if len(curves) == 1:
+        last = curves[0].time_P[-1]
+        first_P = curves[0].time_P <= FITTED_SHARE * last
+        return [([curves[0].points(first_P)], curves[0].points(~first_P))]
+    found = []
+    for held in curves:
+        others = [each for each in curves if each is not held]
+        found.append(([each for each in others if not same_schedule(each, held)] or others, held))
+    return found
+
+
+def same_schedule(first: Curve, second: Curve) -> bool:
+    """Whether the rates of two curves are nearly those of one schedule, as shares of their peaks."""
+    if abs(first.rates.num_updates - second.rates.num_updates) > SAME * second.rates.num_updates:
+        return False
+    step_T = np.linspace(second.rates.warmup, second.rates.num_updates - 1, COMPARED)
+    shares = [np.interp(step_T, each.rates.step_J, each.rates.rate_J) / each.rates.peak for each in (first, second)]
+    return bool(np.max(np.abs(shares[0] - shares[1])) < SAME)

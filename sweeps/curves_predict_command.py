@@ -1,0 +1,68 @@
+"""`windtunnel curves predict`: the loss under a schedule that was not trained, from a file or settings of a run."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from analysis.curves.curve import Curve
+from analysis.curves.curve_arguments import add_reading_arguments
+from analysis.curves.curve_from_file import read_curve
+from analysis.curves.document import FittedCurves
+from analysis.curves.prediction import predict_curve
+from analysis.curves.rates import Rates
+from analysis.json_output import write_document
+from analysis.output_arguments import json_output
+from train.errors import InputError
+
+EXAMPLE = """examples:
+  windtunnel curves predict law.json --schedule wsd.csv           # columns step and lr
+  windtunnel curves predict law.json size=25k schedule=cosine horizon.tokens=4M"""
+POINTS = 200  # of a schedule that settings make: where its curve is predicted
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLE
+    parser.add_argument("fit", type=Path, metavar="FIT", help="a file written by `windtunnel curves fit --output`")
+    parser.add_argument("overrides", nargs="*", metavar="SETTING", help="of `windtunnel train`: the run to predict")
+    parser.add_argument("--schedule", type=Path, metavar="CSV", help="a file with the columns step and lr")
+    add_reading_arguments(parser)
+    parser.add_argument(
+        "--json", type=json_output, metavar="PATH", help="the prediction for programs; - is standard output"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the prediction. Raises InputError for bad input."""
+    fit = FittedCurves.from_json(arguments.fit)
+    if (arguments.schedule is None) == (not arguments.overrides):
+        raise InputError("say the schedule: either --schedule CSV or settings of a run, such as schedule=cosine")
+    if arguments.schedule is not None:
+        curve = read_curve(arguments.schedule, arguments.columns, arguments.warmup, schedule_only=True)
+    else:
+        curve = curve_of_settings(arguments.overrides)
+    found = predict_curve(fit, curve)
+    if not write_document(found.document(fit), arguments.json):
+        interval = "" if found.interval_90 is None else "  90 % interval [{:.5g}, {:.5g}]".format(*found.interval_90)
+        print(f"{fit.law} ({fit.status}): loss {found.loss_P[-1]:.5g} after {curve.time_P[-1]:.0f} updates{interval}")
+        if found.beyond > 1:
+            print(f"note: {found.beyond:.3g} times as long as the longest curve that was fitted")
+        for note in curve.notes:
+            print(f"note: {note}")
+    return 0
+
+
+def curve_of_settings(overrides: list[str]) -> Curve:
+    """The curve, without losses, of the run that `windtunnel train` would make of these settings."""
+    from train.compose import compose
+    from train.resolve import configuration, find_data
+    from train.schedules import multiplier
+
+    request = compose(overrides)
+    config = configuration(request, find_data(request.data, Path(request.runtime.data_directory)))
+    schedule = config.schedule
+    rate_S = config.optimizer.rate * multiplier(schedule, np.arange(schedule.total_steps))
+    rates = Rates.of_updates(rate_S, schedule.warmup_steps)
+    time_P = np.unique(np.linspace(max(schedule.warmup_steps, 1), schedule.total_steps, POINTS).round())
+    return Curve(" ".join(overrides), rates, time_P, np.full(len(time_P), np.nan), batch=float(config.tokens_per_step))

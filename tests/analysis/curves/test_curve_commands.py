@@ -1,0 +1,102 @@
+"""`windtunnel curves fit|rank|predict`: what people and programs get."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_curves import curve, of_law, write_csv
+
+from analysis.curves.laws import curve_law
+from sweeps.command import main
+
+TRUTH = {"L0": 2.7, "A": 0.6, "C": 2.0, "alpha": 0.45, "memory": 150.0}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The annealing law's own curves, with a little noise."""
+    folder, generator, found = tmp_path_factory.mktemp("curves"), np.random.default_rng(0), {}
+    for name in ("constant", "cosine", "two-stage", "decay"):
+        made = of_law(curve_law("annealing"), TRUTH, curve(name, every=60))
+        made.loss_P[:] *= np.exp(3e-4 * generator.standard_normal(made.num_points))
+        found[name] = str(write_csv(folder / f"{name}.csv", made))
+    return found
+
+
+def curves(verb: str, *words: str) -> int:
+    return main(["curves", verb, *words])
+
+
+def trained(files: dict[str, str]) -> list[str]:
+    return ["--train", files["constant"], files["cosine"], files["two-stage"], "--warmup", "60"]
+
+
+def test_a_fit_for_programs(files: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "fit.json"
+    words = ("--law", "annealing", *trained(files), "--test", files["decay"], "--json", str(path))
+    assert curves("fit", *words) == 0
+    document = json.loads(path.read_text())
+    assert document["law"] == "annealing"
+    assert document["status"] == "converged"
+    assert document["parameters"]["alpha"] == pytest.approx(0.45, rel=0.05)
+    (test,) = document["test"]
+    assert test["curve"] == files["decay"]
+    assert test["mean_abs_relative_error"] == document["mean_abs_relative_error"] < 1e-3
+    assert test["worst"] == document["worst"] < 3e-3
+    assert abs(test["final"]) <= test["worst"]
+
+
+def test_auto_takes_the_law_of_least_inner_error(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--laws", "annealing,instantaneous,last-window", *trained(files), "--json", "-")
+    assert curves("rank", *words, "--test", files["decay"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["best"] == "annealing"
+    inner = [each["inner_mean_abs_relative_error"] for each in document["laws"]]
+    assert inner == sorted(inner)
+    # Test curves decide nothing.
+    assert curves("rank", *words) == 0
+    alone = json.loads(capsys.readouterr().out)
+    assert [each["inner_mean_abs_relative_error"] for each in alone["laws"]] == inner
+
+
+def test_a_prediction_with_its_interval(
+    files: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit, out = tmp_path / "law.json", tmp_path / "prediction.json"
+    words = ("--law", "annealing", *trained(files), "--output", str(fit), "--bootstrap", "100")
+    assert curves("fit", *words) == 0
+    assert curves("predict", str(fit), "--schedule", files["decay"], "--warmup", "60", "--json", str(out)) == 0
+    document = json.loads(out.read_text())
+    last = of_law(curve_law("annealing"), TRUTH, curve("decay", every=60)).loss_P[-1]
+    low, high = document["final"]["interval_90"]
+    assert low < document["final"]["loss"] < high
+    assert document["final"]["loss"] == pytest.approx(last, rel=1e-3)
+    assert high - low < 0.05
+    assert len(document["curve"]["loss"]) == len(document["curve"]["step"])
+    capsys.readouterr()
+    assert curves("predict", str(fit)) == 2
+    assert "say the schedule" in capsys.readouterr().err
+    higher = tmp_path / "higher.csv"
+    higher.write_text("step,lr\n0,0.01\n1000,0.01\n2000,0.001\n")
+    assert curves("predict", str(fit), "--schedule", str(higher)) == 2
+    assert "its peak rate is 0.01" in capsys.readouterr().err
+    content = json.loads(fit.read_text())
+    content["parameters"]["L0"] = 1.0
+    fit.write_text(json.dumps(content))
+    assert curves("predict", str(fit), "--schedule", files["decay"]) == 2
+    assert "changed after it was fitted" in capsys.readouterr().err
+
+
+def test_bad_requests(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    for words, message in (
+        (("--law", "gravity", *trained(files)), "no curve law named"),
+        (("--law", "annealing", *trained(files), "--test", files["cosine"]), "named twice"),
+        (("--law", "annealing", *trained(files), "--objective", "log-lad"), "curves are fitted with"),
+        (("--law", "annealing", "--train", os.devnull), "no such file"),
+    ):
+        assert curves("fit", *words) == 2
+        told = capsys.readouterr().err
+        assert message in told
+        assert told.count("\n") == 1

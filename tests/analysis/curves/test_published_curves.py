@@ -1,0 +1,30 @@
+"""Published curves (`tests.benchmarks.curve_cases`): skipped where they are absent."""
+
+import numpy as np
+import pytest
+
+from analysis.curves.fitting import fit_curves
+from analysis.curves.laws import curve_law
+from analysis.curves.scores import score
+from tests.benchmarks.curve_cases import PRINTED, ROUNDING, TARGET, TEST, TRAIN, absent, curves, published
+
+pytestmark = pytest.mark.skipif(bool(absent()), reason=absent())
+
+
+@pytest.mark.parametrize("size", PRINTED)
+def test_printed_constants_give_the_printed_metrics(size: int) -> None:
+    relative, absolute, explained = published(size)
+    printed = PRINTED[size]
+    assert relative == pytest.approx(printed[0], abs=ROUNDING)
+    assert absolute == pytest.approx(printed[1], abs=3.5 * ROUNDING)
+    assert explained == pytest.approx(printed[2], abs=3e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", TARGET)
+def test_the_annealing_law_predicts_unseen_schedules(size: int) -> None:
+    """It is the law that inner validation takes (the benchmark ranks all)."""
+    found = fit_curves(curve_law("annealing"), curves(size, TRAIN))
+    assert found.status == "converged"
+    errors = [score(found, curve).mean_abs_relative_error for curve in curves(size, TEST)]
+    assert float(np.mean(errors)) <= TARGET[size][0]
