@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     verb = next((verb for verb in VERBS if arguments[: len(verb.split())] == verb.split()), None)
     family = [each for each in VERBS if each.split()[0] == arguments[0]]
     if verb is None and family and arguments[1:] in ([], ["-h"], ["--help"]):  # `windtunnel data --help`
-        print("\n".join(f"  windtunnel {each:14}{VERBS[each][1]}" for each in family))
+        print("\n".join(f"  windtunnel {each:16}{VERBS[each][1]}" for each in family))
         return 0
     if verb is None:
         asked = " ".join(" ".join(arguments[:2]).split())
@@ -127,7 +127,7 @@ def _run(verb: str, words: Sequence[str]) -> int:
 def _overview() -> str:
     lines = ["windtunnel: train tiny transformers and leave records that scaling laws can be built on", ""]
     lines += [
-        f"  windtunnel {verb:14}{text}"
+        f"  windtunnel {verb:16}{text}"
         for verb, text in {"train": TRAIN_HELP, **{v: t for v, (_, t) in VERBS.items()}}.items()
     ]
     lines += [
