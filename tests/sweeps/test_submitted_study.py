@@ -26,13 +26,16 @@ from train.records import read_record
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
 MEASURED = ("wall_seconds", "tokens_per_second", "share_of_peak")  # columns of a table that no two runs share
+TARGET_STEPS = 2000
 Study = Callable[..., int]
 
 
 @pytest.fixture
 def plan(tmp_path: Path, data_directory: Path) -> Plan:
-    """Two trunks of four horizons, and a target that goes on from one of them."""
-    path = write_study(tmp_path / "closed.yaml", steps=(40, 60, 100, 200), seeds=(0, 1), target_steps=400)
+    """Two trunks of four horizons, the last of them seconds long so that one can be preempted, and a target that goes
+    on from one of them.
+    """
+    path = write_study(tmp_path / "closed.yaml", steps=(40, 60, 100, 1000), seeds=(0, 1), target_steps=TARGET_STEPS)
     study = yaml.safe_load(path.read_text())
     path.write_text(yaml.safe_dump({**study, "analysis": {"laws": ["power:D"]}}))
     return plan_of(path, tmp_path / "runs", data_directory)
@@ -122,5 +125,5 @@ def test_one_command_and_a_preemption_to_the_score(
     for ours, theirs in zip(plan.runs, undisturbed.runs, strict=True):
         assert (ours.folder / "metrics.jsonl").read_bytes() == (theirs.folder / "metrics.jsonl").read_bytes()
     kept = {run.run_id: [found.step for found in checkpoint.find(run.folder)] for run in plan.runs}
-    assert kept == {run.run_id: [400] if run is target else [] for run in plan.runs}
+    assert kept == {run.run_id: [TARGET_STEPS] if run is target else [] for run in plan.runs}
     assert (tmp_path / "results/closed/report/report.html").exists()
