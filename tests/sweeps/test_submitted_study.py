@@ -26,7 +26,7 @@ from train.records import read_record
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
 MEASURED = ("wall_seconds", "tokens_per_second", "share_of_peak")  # columns of a table that no two runs share
-TARGET_STEPS = 2000
+TARGET_STEPS = 4000
 Study = Callable[..., int]
 
 
@@ -35,7 +35,7 @@ def plan(tmp_path: Path, data_directory: Path) -> Plan:
     """Two trunks of four horizons, the last of them seconds long so that one can be preempted, and a target that goes
     on from one of them.
     """
-    path = write_study(tmp_path / "closed.yaml", steps=(40, 60, 100, 1000), seeds=(0, 1), target_steps=TARGET_STEPS)
+    path = write_study(tmp_path / "closed.yaml", steps=(40, 60, 100, 2500), seeds=(0, 1), target_steps=TARGET_STEPS)
     study = yaml.safe_load(path.read_text())
     path.write_text(yaml.safe_dump({**study, "analysis": {"laws": ["power:D"]}}))
     return plan_of(path, tmp_path / "runs", data_directory)
