@@ -33,13 +33,13 @@ def output_folder(text: str) -> Path:
     return path
 
 
-def refuse_one_file(*read: str | Path, **named: str | Path | None) -> None:
+def refuse_one_file(*read: object, **named: object) -> None:
     """Raises InputError where two of a verb's paths are one file: the second would overwrite the first. `read` are
-    files that the verb reads, which may be one; `source` is that of the table.
+    files that the verb reads, which may be one; `source` is that of the table. The runs of a study are no file.
     """
-    seen = {Path(each).resolve(): "a file that is read" for each in read}
+    seen = {Path(each).resolve(): "a file that is read" for each in read if isinstance(each, str | Path)}
     for name, value in named.items():
-        if value is None or str(value) == "-" or str(value).startswith("wandb:"):
+        if not isinstance(value, str | Path) or str(value) == "-" or str(value).startswith("wandb:"):
             continue
         path, shown = Path(value).resolve(), "the source" if name == "source" else f"--{name}"
         if path in seen:

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 SOURCES = ("source", "first", "second")  # options of the verbs that read tables
+WRITTEN = ("json", "csv", "parquet", "output")  # and of what they write
 
 
 def name_studies(options: argparse.Namespace) -> None:
@@ -12,11 +13,14 @@ def name_studies(options: argparse.Namespace) -> None:
         value = getattr(options, name, None)
         if isinstance(value, str) and is_study(value):
             # Studies load Hydra and more, for which no other source should wait.
+            from analysis.output_arguments import refuse_one_file
             from sweeps.closed_loop import run_set
             from sweeps.plan import make_plan
             from sweeps.study_file import load_study
 
-            setattr(options, name, run_set(make_plan(load_study(value), Path("runs"), Path("data"))))
+            file = load_study(value)
+            refuse_one_file(file.path, **{each: getattr(options, each, None) for each in WRITTEN})
+            setattr(options, name, run_set(make_plan(file, Path("runs"), Path("data"))))
 
 
 def is_study(value: str) -> bool:

@@ -17,6 +17,8 @@ from analysis import (
     report_command,
     score_command,
 )
+from analysis.output_arguments import refuse_one_file
+from analysis.table import RunSet
 from train.errors import InputError
 
 VERBS: list[tuple[ModuleType, list[str]]] = [
@@ -50,3 +52,8 @@ def test_what_is_read_is_not_written_over(
     with pytest.raises(InputError, match=r"--json read.csv: that is .* too; give each its own file"):
         verb.run(parser.parse_args([*given, "--json", "./read.csv"]))
     assert read.read_text() == "N,D,loss\n1e6,1e8,3.0\n"
+
+
+def test_the_runs_of_a_study_are_no_file(tmp_path: Path) -> None:
+    runs = RunSet("study", tmp_path, ("a run",))
+    refuse_one_file(runs, source=runs, json=str(tmp_path / "out.json"))

@@ -173,3 +173,15 @@ def test_debug_before_train_reaches_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(train_command, "main", lambda words: 0 if list(words) == ["seed=1", "--debug"] else 1)
     assert main(["--debug", "train", "seed=1"]) == 0
+
+
+def test_a_study_as_a_source_is_its_runs(tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Here none is trained yet; and the study file is never written over."""
+    monkeypatch.chdir(tmp_path)
+    study = tmp_path / "mine.yaml"
+    study.write_text("title: mine\nfamily: [{grid: {size: 25k, horizon.tokens: 1M}}]\n")
+    assert main(["table", "mine.yaml"]) == 2
+    assert "mine: none of its 1 runs is in runs yet" in capsys.readouterr().err
+    assert main(["table", "mine.yaml", "--json", "mine.yaml"]) == 2
+    assert "that is a file that is read too" in capsys.readouterr().err
+    assert study.read_text().startswith("title: mine")
