@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from train.records import Json
+from train.schedules import FULL_SHAPES
 
 # Rows written by another version of this file are made anew (`table_index`). Raise it when a row changes its meaning.
 VERSION = 1
@@ -38,6 +39,8 @@ def row_of(record: Json, name: str) -> Row:
     domains = (record.get("data") or {}).get("domains") or []
     science = {key: value for key, value in config.items() if key not in ("runtime", "logging")}
     science["data"] = {key: value for key, value in data.items() if key not in ("spec", "folder")}
+    # Records from before there were knots are of the cells of those that have none.
+    science["schedule"] = {key: value for key, value in schedule.items() if key != "knots" or value}
     begin = {key: value for key, value in science.items() if key != "schedule"}
     begin["data"] = {key: value for key, value in science["data"].items() if key not in NOT_IN_THE_ORDER}
     row: Row = {
@@ -146,7 +149,7 @@ def fault_of(record: Json) -> str:
 
 
 def _decay_steps(schedule: Mapping[str, Any]) -> int:
-    if schedule["shape"] in ("cosine", "linear"):
+    if schedule["shape"] in FULL_SHAPES:
         steps: int = schedule["total_steps"] - schedule["warmup_steps"]
         return steps
     return int(schedule["decay_steps"])

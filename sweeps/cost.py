@@ -8,7 +8,7 @@ from models.accounting import count_parameters, flops_per_token
 from models.configuration import ModelConfig
 from sweeps.plan import PlannedRun
 from train.configuration import RunConfig
-from train.milestones import milestone_steps
+from train.milestones import milestones_of
 
 Source = Literal["measured", "interpolated", "extrapolated", "published"]
 
@@ -80,8 +80,7 @@ def step_flops(config: RunConfig) -> float:
 
 def seconds_between(config: RunConfig, pace: Pace, first_step: int, last_step: int) -> float:
     """Training from after `first_step` to after `last_step`, with evaluations and kept checkpoints on the way."""
-    milestones = milestone_steps(config.data.evaluation_tokens, config.tokens_per_step, config.schedule.total_steps)
-    evaluations = sum(first_step < step <= last_step for step in milestones)
+    evaluations = sum(first_step < step <= last_step for step in milestones_of(config))
     kept = {*config.logging.checkpoint_steps, config.schedule.total_steps}
     checkpoints = sum(first_step < step <= last_step for step in kept)
     training = (last_step - first_step) * pace.step
@@ -105,7 +104,7 @@ def checkpoint_bytes(config: RunConfig) -> int:
 def record_bytes(config: RunConfig, domains: int, seconds: float) -> int:
     """The run's record, curve and timings, which are never deleted; `seconds` of its training."""
     steps = config.schedule.total_steps
-    evaluations = len(milestone_steps(config.data.evaluation_tokens, config.tokens_per_step, steps))
+    evaluations = len(milestones_of(config))
     lines = -(-steps // config.logging.every_steps)
     return (
         RECORD_BYTES

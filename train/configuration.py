@@ -16,6 +16,8 @@ from models.configuration import ModelConfig
 from train.schedules import Schedule
 
 PROVENANCE = {"identity": False}
+# Of LoggingConfig: what decides which rows a curve has. A curve that has begun keeps them, and so do its branches.
+CURVE_INTERVALS = ("every_steps", "evaluation_interval_tokens")
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class LoggingConfig:
     project: str
     group: str | None
     tags: tuple[str, ...]
+    # Evaluations between the milestones, for whole validation curves; None: none, as in records that lack the field.
+    evaluation_interval_tokens: int | None = None
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from train.curve import Curve
 from train.evaluation import Evaluation
 from train.fleet import Fleet
 from train.interruption import Interruption
-from train.milestones import milestone_steps
+from train.milestones import milestones_of
 from train.progress import Progress
 from train.records import RunRecord
 
@@ -70,9 +70,7 @@ class Loop:
         self.clock = Clock()
         config = fleet.configs[0]
         self._total_steps = config.schedule.total_steps
-        self._milestones = set(
-            milestone_steps(config.data.evaluation_tokens, config.tokens_per_step, self._total_steps)
-        )
+        self._milestones = set(milestones_of(config))
         self._runtime = config.runtime
         self._kept_steps = {step for each in fleet.configs for step in each.logging.checkpoint_steps}
         self._ring_S2M = torch.zeros(RING_STEPS, 2, len(fleet.configs), device=fleet.device)

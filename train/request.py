@@ -18,11 +18,21 @@ from models.configuration import Activation, Parametrization
 from models.family import parse_count
 from train.configuration import LoggingConfig, OptimizerConfig, RuntimeConfig
 from train.errors import InputError
-from train.schedules import DecayShape, ScheduleShape
+from train.schedules import DecayShape, Knots, ScheduleShape
 
 
 def _count(value: Any) -> Any:
     return parse_count(value) if isinstance(value, str | float | int) else value
+
+
+def _knots(value: Any) -> Any:
+    """`0.5:0.8 1:0` -> ((0.5, 0.8), (1, 0))."""
+    if not isinstance(value, str):
+        return value
+    pairs = [knot.split(":") for knot in value.split()]
+    if not all(len(pair) == 2 for pair in pairs):
+        raise ValueError(f"{value!r}: write knots as share:multiplier with spaces between, for example 0.5:0.8 1:0")
+    return pairs
 
 
 Count = Annotated[int, BeforeValidator(_count)]
@@ -63,6 +73,12 @@ class ScheduleRequest:
     decay_shape: DecayShape
     final_fraction: float
     power_exponent: float
+    knots: Annotated[Knots, BeforeValidator(_knots)]
+
+
+@dataclass(frozen=True)
+class LoggingRequest(LoggingConfig):
+    evaluation_interval_tokens: Count | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +115,7 @@ class RunRequest:
     horizon: HorizonRequest
     data: DataRequest
     runtime: RuntimeConfig
-    logging: LoggingConfig
+    logging: LoggingRequest
     seed: int
     branch_from: str | None
     dry_run: Flag
@@ -120,6 +136,7 @@ RANGES = {
     "runtime.checkpoint_seconds": (0, math.inf),
     "runtime.keep_checkpoints": (1, math.inf),
     "logging.every_steps": (1, math.inf),
+    "logging.evaluation_interval_tokens": (1, math.inf),
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from models.accounting import count_parameters
 from models.configuration import ModelConfig
 from models.family import Shape, choose_shape, feedforward_width_of
-from train.configuration import DataConfig, OptimizerConfig, RunConfig
+from train.configuration import CURVE_INTERVALS, DataConfig, LoggingConfig, OptimizerConfig, RunConfig
 from train.data.manifest import load
 from train.data.mixture import PERIOD, apportion
 from train.data.prepare import planned_vocabulary, prepare
@@ -17,7 +17,7 @@ from train.data.specification import DataSpec
 from train.errors import InputError
 from train.lineage import Parent, find_parent
 from train.request import DataRequest, HorizonRequest, RunRequest, ScheduleRequest
-from train.schedules import Schedule, ScheduleShape, shares_rates
+from train.schedules import FULL_SHAPES, Schedule, ScheduleShape, shares_rates
 
 # Warm-up in tokens by size alone: at least 400 steps of 1,024 tokens, which the smallest models need to settle, and a
 # token per parameter from where that is more (Porian et al. 2024, arXiv 2406.19146, warm up for N tokens).
@@ -29,7 +29,7 @@ INHERITED_KEYS = (
     "schedule.warmup_tokens",
     "schedule.warmup_fraction",
     "schedule.power_exponent",
-    "logging.every_steps",
+    *(f"logging.{name}" for name in CURVE_INTERVALS),
 )
 BRANCH_KEYS = ("branch_from", "schedule", "runtime", "logging", "dry_run")
 
@@ -80,7 +80,7 @@ def configuration(request: RunRequest, data: FoundData) -> RunConfig:
         data=_data(request.data, data),
         seed=request.seed,
         runtime=request.runtime,
-        logging=request.logging,
+        logging=_logging(request),
     )
 
 
@@ -179,6 +179,10 @@ def _optimizer(request: RunRequest) -> OptimizerConfig:
     return optimizer
 
 
+def _logging(request: RunRequest) -> LoggingConfig:
+    return LoggingConfig(**{f.name: getattr(request.logging, f.name) for f in fields(LoggingConfig)})
+
+
 def _total_steps(horizon: HorizonRequest, model: ModelConfig, tokens_per_step: int) -> int:
     chosen = {f.name: value for f in fields(horizon) if (value := getattr(horizon, f.name)) is not None}
     if len(chosen) != 1:
@@ -249,7 +253,7 @@ def canonical(
     """
     if shape == "wsd" and decay_steps == 0:
         shape = "constant"
-    decays = decay_steps > 0 or shape in ("cosine", "linear")
+    decays = decay_steps > 0 or (shape in FULL_SHAPES and shape != "piecewise")
     return Schedule(
         shape=shape,
         total_steps=total_steps,
@@ -258,6 +262,7 @@ def canonical(
         decay_shape=request.decay_shape if decay_steps > 0 else "linear",
         final_fraction=float(request.final_fraction) if decays else 0.0,
         power_exponent=float(request.power_exponent) if shape == "power" else 0.0,
+        knots=request.knots if shape == "piecewise" else (),
     )
 
 
@@ -292,7 +297,7 @@ def _resolve_branch(request: RunRequest, overrides: Sequence[str]) -> tuple[RunC
             f"branch_from={request.branch_from}: by then the parent ({trunk.schedule.shape}, decay from step "
             f"{trunk.schedule.decay_start}) has left the rates of this schedule; branch from its plateau"
         )
-    logging = replace(request.logging, every_steps=trunk.logging.every_steps)
+    logging = replace(_logging(request), **{name: getattr(trunk.logging, name) for name in CURVE_INTERVALS})
     _refuse_lost_checkpoints(request.logging.checkpoint_steps, schedule)
     config = replace(trunk, schedule=schedule, runtime=request.runtime, logging=logging)
     return config, parent

@@ -14,7 +14,7 @@ import torch
 
 from models.accounting import flops_per_token
 from train.batches import Batches
-from train.configuration import RunConfig
+from train.configuration import CURVE_INTERVALS, RunConfig
 from train.curve import Curve
 from train.data.corpus import Corpus
 from train.device import Numerics, Ranks, join_ranks, settle_process, tell
@@ -104,7 +104,7 @@ def _train(
     show_progress: bool,
 ) -> list[Outcome]:
     with Interruption() as interruption:
-        configs = [_keep_interval(config, record) for config, record in zip(configs, records, strict=False)] or configs
+        configs = [_keep_intervals(config, record) for config, record in zip(configs, records, strict=False)] or configs
         corpus = Corpus(Path(configs[0].runtime.data_directory) / configs[0].data.folder)
         if ranks.is_first:
             corpus.verify_once()
@@ -149,10 +149,13 @@ def _train(
         ]
 
 
-def _keep_interval(config: RunConfig, record: RunRecord) -> RunConfig:
-    """A curve that has begun keeps the interval of its lines."""
-    recorded = record.content.get("config", {}).get("logging", {}).get("every_steps", config.logging.every_steps)
-    return replace(config, logging=replace(config.logging, every_steps=recorded))
+def _keep_intervals(config: RunConfig, record: RunRecord) -> RunConfig:
+    """A curve that has begun keeps the intervals of its lines and evaluations."""
+    recorded = record.content.get("config", {}).get("logging")
+    if recorded is None:
+        return config
+    kept = {name: recorded.get(name) for name in CURVE_INTERVALS}
+    return replace(config, logging=replace(config.logging, **kept))
 
 
 def _prepare_loop(

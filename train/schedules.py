@@ -6,12 +6,13 @@ update is made but where a decay has arrived exactly at its final fraction.
 
 A warm-up is followed by a plateau (one throughout; a power law under `power`), and the last `decay_steps` take the
 plateau down. Before its decay a schedule does not know its horizon, so a trunk and every branch decayed from it share
-their rates bitwise. Cosine and linear schedules are the ones whose decay takes all that warm-up leaves.
+their rates bitwise. Cosine and linear schedules are the ones whose decay takes all that warm-up leaves; so does a
+piecewise one, which is linear between knots of one's own.
 
 Arrays: S steps.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -19,11 +20,13 @@ from numpy.typing import NDArray
 
 from train.errors import InputError
 
-ScheduleShape = Literal["wsd", "cosine", "linear", "constant", "power"]
-DecayShape = Literal["1-sqrt", "linear", "exponential", "cosine"]
+ScheduleShape = Literal["wsd", "cosine", "linear", "constant", "power", "piecewise"]
+DecayShape = Literal["1-sqrt", "linear", "exponential", "cosine", "step"]
+Knots = tuple[tuple[float, float], ...]
 
-# The shapes that decay from the end of warm-up to the horizon, each with the decay it is made of.
+# The shapes that decay from the end of warm-up to the horizon; of cosine and linear, the decay that they are made of.
 _FULL_DECAY: dict[ScheduleShape, DecayShape] = {"cosine": "cosine", "linear": "linear"}
+FULL_SHAPES: tuple[ScheduleShape, ...] = (*_FULL_DECAY, "piecewise")
 
 
 @dataclass(frozen=True)
@@ -31,14 +34,18 @@ class Schedule:
     """One fully resolved schedule.
 
     shape: `wsd` (warm-up, stable, decay), `cosine` and `linear` (decay from the end of warm-up to the horizon),
-        `constant`, or `power` (Shen et al. 2024, arXiv 2408.13359): ((s + 1) / (warmup_steps + 1)) ** -power_exponent.
+        `constant`, `power` (Shen et al. 2024, arXiv 2408.13359): ((s + 1) / (warmup_steps + 1)) ** -power_exponent, or
+        `piecewise`: linear from the peak at the end of warm-up through `knots`.
     total_steps: updates in the run, at least 1.
     warmup_steps: updates below the peak; update `warmup_steps` is the first at the peak.
     decay_steps: length of the final decay of `wsd` and `power`; 0 leaves a trunk. 0 for every other shape.
-    decay_shape: the form of that decay; read by `wsd` and `power` only.
+    decay_shape: the form of that decay; read by `wsd` and `power` only. `step` is at the final fraction throughout: a
+        two-stage schedule.
     final_fraction: the multiplier at the end of a decay; under `power` relative to where the decay began. Above zero
         for an exponential decay, which never reaches zero. Not read where nothing decays.
     power_exponent: read by `power` only; not negative.
+    knots: read by `piecewise` only; (share of the updates after warm-up, multiplier), shares ascending from above 0 to
+        exactly 1, multipliers from 0 to 1 and above 0 before the last.
 
     Raises InputError for a combination that is no schedule.
     """
@@ -50,8 +57,10 @@ class Schedule:
     decay_shape: DecayShape
     final_fraction: float
     power_exponent: float
+    knots: Knots = field(default=(), metadata={"neutral": ()})
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "knots", tuple((float(share), float(value)) for share, value in self.knots))
         if self.shape not in get_args(ScheduleShape):
             raise InputError(f"schedule shape {self.shape!r} is unknown: choose from {_names(ScheduleShape)}")
         if self.decay_shape not in get_args(DecayShape):
@@ -73,18 +82,43 @@ class Schedule:
                 f"warm-up of {self.warmup_steps} and decay of {self.decay_steps} steps exceed the {self.total_steps} "
                 "steps of the schedule: shorten one or train longer"
             )
-        if self.shape in _FULL_DECAY and self.warmup_steps == self.total_steps:
+        if self.shape in FULL_SHAPES and self.warmup_steps == self.total_steps:
             raise InputError(
                 f"warm-up takes all {self.total_steps} steps and leaves a {self.shape} schedule none to decay in: "
                 "shorten it or train longer"
             )
         if self.decay_steps and self.decay_shape == "exponential" and self.final_fraction == 0.0:
             raise InputError("an exponential decay never reaches 0: give a final_fraction above 0, or use 1-sqrt")
+        if self.decay_steps > 1 and self.decay_shape == "step" and self.final_fraction == 0.0:
+            raise InputError("a step to rate 0 trains nothing after it: give a final_fraction above 0, or use 1-sqrt")
+        self._refuse_bad_knots()
+
+    def _refuse_bad_knots(self) -> None:
+        if (self.shape == "piecewise") != bool(self.knots):
+            raise InputError(
+                f"schedule knots are {list(self.knots)}: a piecewise schedule needs them, and no other takes them; "
+                "write them as share:multiplier, for example 0.5:0.8 1:0"
+            )
+        before = 0.0
+        for share, value in self.knots:
+            if not before < share <= 1.0:
+                raise InputError(
+                    f"schedule knot {share:g}:{value:g}: shares of the updates after warm-up must ascend from above 0 "
+                    "to 1; sort them"
+                )
+            if not (0.0 < value <= 1.0 or (value == 0.0 and share == 1.0)):
+                raise InputError(
+                    f"schedule knot {share:g}:{value:g}: the multiplier must be from above 0 to 1, and may be 0 at the "
+                    "end only"
+                )
+            before = share
+        if self.knots and before != 1.0:
+            raise InputError(f"schedule knots end at {before:g}: the last share must be 1, the end of the run")
 
     @property
     def decay_start(self) -> int:
         """First step of the decay, still at the plateau's rate; `total_steps` where nothing decays."""
-        if self.shape in _FULL_DECAY:
+        if self.shape in FULL_SHAPES:
             return self.warmup_steps
         return self.total_steps - self.decay_steps
 
@@ -112,8 +146,13 @@ def multiplier(schedule: Schedule, steps: NDArray[np.integer[Any]] | int) -> NDA
 
     duration = schedule.total_steps - start
     if duration:
-        form = _FULL_DECAY.get(schedule.shape, schedule.decay_shape)
-        decay_S = _decay(form, np.maximum(step_S - start, 0) / duration, schedule.final_fraction)
+        progress_S = np.maximum(step_S - start, 0) / duration
+        if schedule.shape == "piecewise":
+            share_J, value_J = np.array([(0.0, 1.0), *schedule.knots]).T
+            decay_S = np.interp(progress_S, share_J, value_J)
+        else:
+            form = _FULL_DECAY.get(schedule.shape, schedule.decay_shape)
+            decay_S = _decay(form, progress_S, schedule.final_fraction)
         # The first decay step keeps the plateau's own bits, whatever the form rounds to at zero progress.
         result_S = np.where(step_S <= start, result_S, plateau_S * decay_S)
     return result_S.reshape(given.shape)
@@ -136,6 +175,8 @@ def _decay(form: DecayShape, progress_S: NDArray[np.float64], final_fraction: fl
     `1-sqrt` and its fellows: Hägele et al. 2024, arXiv 2405.18392. `exponential`: Hu et al. 2024 (MiniCPM), arXiv
     2404.06395, with the half-life that arrives at the final fraction.
     """
+    if form == "step":
+        return np.full(progress_S.shape, final_fraction)
     if form == "exponential":
         decay_S = final_fraction**progress_S
     else:

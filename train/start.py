@@ -16,7 +16,7 @@ from train.errors import InputError
 from train.fleet import refuse_mixed_shapes
 from train.identity import scientific_hash
 from train.lineage import Parent
-from train.milestones import milestone_steps
+from train.milestones import milestones_of
 from train.provenance import provenance
 from train.records import KINDS, RunRecord, now, read_metrics
 from train.run_order import order_of
@@ -87,14 +87,10 @@ def _reaches(record: RunRecord, config: RunConfig, step: int) -> bool:
     """Whether the curve on disk is whole up to a checkpoint: every line and every evaluation."""
     lines, evaluations = ({row["step"] for row in read_metrics(record.folder, kind)} for kind in KINDS)
     due = range(config.logging.every_steps, step + 1, config.logging.every_steps)
-    if lines.issuperset(due) and evaluations.issuperset(s for s in _milestones(config) if s <= step):
+    if lines.issuperset(due) and evaluations.issuperset(s for s in milestones_of(config) if s <= step):
         return True
     print(f"note: {record.folder}: the curve ends before the checkpoint at step {step}; going back", flush=True)
     return False
-
-
-def _milestones(config: RunConfig) -> list[int]:
-    return milestone_steps(config.data.evaluation_tokens, config.tokens_per_step, config.schedule.total_steps)
 
 
 def begin(
@@ -114,7 +110,7 @@ def begin(
             data=corpus_summary(corpus),
         )
     if parent is not None and start.from_parent:
-        record.adopt(parent.folder, parent.step, config.logging.every_steps, _milestones(config))
+        record.adopt(parent.folder, parent.step, config.logging.every_steps, milestones_of(config))
     else:
         record.rewind(start.step)
     checkpoint.discard_after(record.folder, start.step)

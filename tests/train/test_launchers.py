@@ -20,6 +20,7 @@ FILES = sorted(f"{path.parent.name}={path.stem}" for path in FOLDER.glob("*/*.ya
 NEEDS = {
     "size=custom": ["size.width=32", "size.depth=2", "size.head_count=2"],
     "data=custom": ["data.spec=text:*.txt"],
+    "schedule=piecewise": ["schedule.knots=0.5:0.8 1:0"],
 }
 
 
@@ -33,7 +34,7 @@ def test_every_configuration_file_composes(choice: str) -> None:
     assert request.seed == 0
     group, name = choice.split("=")
     if group == "schedule" and name != "decay":
-        assert request.schedule.shape == name
+        assert request.schedule.shape == {"two-stage": "wsd"}.get(name, name)
     if group == "horizon":
         assert getattr(request.horizon, name) is not None
 
@@ -66,7 +67,10 @@ def test_any_count_is_a_size(size: str, parameters: int) -> None:
         (["+optimizer.foo=1"], "optimizer.foo: no such setting (allowed here: rate, "),
         (["hydra.foo=1"], "Could not override 'hydra.foo'"),
         (["~seed"], "seed: Field required"),
-        (["schedule=sgdr"], "schedule=sgdr: no such choice (allowed: constant, cosine, decay, linear, power, wsd)"),
+        (
+            ["schedule=sgdr"],
+            "schedule=sgdr: no such choice (allowed: constant, cosine, decay, linear, piecewise, power, ",
+        ),
         (["size=huge"], "size=huge: no such choice (allowed: 10k, 25k, 83k, "),
         (["optimizer=7"], "optimizer=7: no such choice (allowed: adamw)"),
         (["hydra/launcher=slum"], "hydra/launcher=slum: no such choice (allowed: basic"),

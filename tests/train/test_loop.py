@@ -84,6 +84,22 @@ def test_milestones_are_common_to_all_horizons(tokens_per_step: int) -> None:
     assert all((step - 1) * tokens_per_step < 8000 * 2**k <= step * tokens_per_step for k, step in enumerate(long[:-1]))
 
 
+def test_an_interval_adds_evaluations_at_its_multiples() -> None:
+    assert milestone_steps(1000, 100, 1000, 30_000) == [80, 160, 300, 320, 600, 640, 900, 1000]
+    assert milestone_steps(1000, 128, 20, 1000) == [8, 16, 20]
+
+
+def test_evaluations_between_milestones_leave_training_alone(configure) -> None:
+    often = configure("logging.evaluation_interval_tokens=1k", "data.evaluation_tokens=256", runs="often")
+    rarely = configure("data.evaluation_tokens=256", runs="rarely")
+    train(often)
+    train(rarely)
+    assert run_folder(often).name == run_folder(rarely).name
+    assert read_metrics(run_folder(often), "train") == read_metrics(run_folder(rarely), "train")
+    assert [row["tokens"] for row in read_metrics(run_folder(often), "evaluation")] == [1024, 2048, 3072, 4096, 5120]
+    assert [row["tokens"] for row in read_metrics(run_folder(rarely), "evaluation")] == [2048, 4096, 5120]
+
+
 def test_evaluations_stand_at_milestones_and_cost_little(configure) -> None:
     config = configure("data.evaluation_tokens=256", "horizon.steps=60")
     (outcome,) = train(config)

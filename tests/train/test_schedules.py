@@ -12,24 +12,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from train.errors import InputError
-from train.schedules import DecayShape, Schedule, ScheduleShape, multiplier, shares_rates
+from train.schedules import FULL_SHAPES, DecayShape, Knots, Schedule, ScheduleShape, multiplier, shares_rates
 
 DECAY_SHAPES: tuple[DecayShape, ...] = get_args(DecayShape)
 WSD = Schedule("wsd", 10, 2, 4, "1-sqrt", 0.0, 0.5)
+PIECEWISE = {"shape": "piecewise", "decay_steps": 0}
+
+
+def knots_of(shape: ScheduleShape, final_fraction: float) -> Knots:
+    """Of the piecewise shape: a plateau and two slopes."""
+    return ((0.25, 1.0), (0.5, 0.5 + 0.5 * final_fraction), (1.0, final_fraction)) if shape == "piecewise" else ()
 
 
 def tiny_schedules(shape: ScheduleShape, decay_shape: DecayShape, final_fraction: float) -> Iterator[Schedule]:
     """Every legal warm-up and decay of every total from 1 to 12."""
     for total in range(1, 13):
-        for warmup in range(total if shape in ("cosine", "linear") else total + 1):
+        for warmup in range(total if shape in FULL_SHAPES else total + 1):
             for decay in range(total - warmup + 1) if shape in ("wsd", "power") else (0,):
-                yield Schedule(shape, total, warmup, decay, decay_shape, final_fraction, 0.51)
+                knots = knots_of(shape, final_fraction)
+                yield Schedule(shape, total, warmup, decay, decay_shape, final_fraction, 0.51, knots)
 
 
 CASES = [
     (shape, decay_shape, final_fraction)
     for shape, decay_shape, final_fraction in itertools.product(get_args(ScheduleShape), DECAY_SHAPES, (0.0, 0.1, 1.0))
-    if not (decay_shape == "exponential" and final_fraction == 0.0)
+    if not (decay_shape in ("exponential", "step") and final_fraction == 0.0)
 ]
 
 
@@ -38,12 +45,14 @@ def largest_fall(schedule: Schedule) -> float:
     span = schedule.total_steps - schedule.decay_start
     falls = [0.0]
     if span:
-        form = schedule.shape if schedule.shape in ("cosine", "linear") else schedule.decay_shape
+        form = schedule.shape if schedule.shape in FULL_SHAPES else schedule.decay_shape
         share = {
             "linear": 1 / span,
             "cosine": math.sin(math.pi / (2 * span)),  # the fall is largest across the half-way point
             "1-sqrt": math.sqrt(1 / span),
             "exponential": 0.0,
+            "step": 1.0,
+            "piecewise": min(1.0, 2 / span),  # half of what there is to fall over a quarter of the span
         }[form]
         falls.append(share * (1 - schedule.final_fraction))
         if form == "exponential":
@@ -132,7 +141,8 @@ def test_a_long_schedule_is_well_formed_and_elementwise(
 ) -> None:
     warmup = int((total - 1) * shares[0])
     decay = int((total - warmup) * shares[1]) if shape in ("wsd", "power") else 0
-    schedule = Schedule(shape, total, warmup, decay, decay_shape, final_fraction, exponent)
+    knots = knots_of(shape, final_fraction)
+    schedule = Schedule(shape, total, warmup, decay, decay_shape, final_fraction, exponent, knots)
     steps = np.array(sorted(round(total * place) for place in places), dtype=np.int64)
     rates = multiplier(schedule, steps)
     assert np.isfinite(rates).all()
@@ -162,6 +172,11 @@ def test_a_long_schedule_is_well_formed_and_elementwise(
         (Schedule("wsd", 3, 0, 2, "exponential", 0.25, 0.0), [1, 1, 1 / 2, 1 / 4]),
         (Schedule("wsd", 2, 0, 2, "cosine", 0.0, 0.0), [1, 1 / 2, 0]),
         (Schedule("wsd", 1, 0, 1, "linear", 0.0, 0.0), [1, 0]),
+        (Schedule("wsd", 5, 1, 3, "step", 0.25, 0.0), [1 / 2, 1, 1, 1 / 4, 1 / 4, 1 / 4]),
+        (
+            Schedule("piecewise", 6, 2, 0, "linear", 0.0, 0.0, ((0.5, 0.5), (1.0, 0.25))),
+            [1 / 3, 2 / 3, 1, 3 / 4, 1 / 2, 3 / 8, 1 / 4],
+        ),
         (Schedule("power", 8, 1, 0, "linear", 0.0, 0.5), [1 / 2, 1, *(math.sqrt(2 / n) for n in range(3, 10))]),
         (Schedule("power", 5, 0, 2, "linear", 0.0, 1.0), [1, 1 / 2, 1 / 3, 1 / 4, 1 / 8, 0]),
     ],
@@ -227,6 +242,15 @@ def test_shares_rates_asks_for_steps_that_both_have() -> None:
         ({"power_exponent": -0.5}, "power_exponent is -0.5"),
         ({"power_exponent": math.inf}, "power_exponent is inf"),
         ({"decay_shape": "exponential"}, "never reaches 0"),
+        ({"decay_shape": "step"}, "a step to rate 0 trains nothing"),
+        ({"knots": ((1.0, 0.0),)}, "no other takes them"),
+        (PIECEWISE, "needs them"),
+        ({**PIECEWISE, "knots": ((0.5, 0.5),)}, "knots end at 0.5"),
+        ({**PIECEWISE, "knots": ((0.5, 0.5), (0.5, 0.4), (1, 0))}, "knot 0.5:0.4: shares .* must ascend"),
+        ({**PIECEWISE, "knots": ((0.5, 0.0), (1, 0))}, "knot 0.5:0: the multiplier must be"),
+        ({**PIECEWISE, "knots": ((0.5, math.nan), (1, 0))}, "knot 0.5:nan: the multiplier must be"),
+        ({**PIECEWISE, "knots": ((0.5, 1.5), (1, 0))}, "knot 0.5:1.5: the multiplier must be"),
+        ({**PIECEWISE, "knots": ((1.0, 0.0),), "warmup_steps": 10}, "leaves a piecewise schedule none"),
     ],
 )
 def test_nonsense_is_refused_in_one_line(change: dict[str, object], message: str) -> None:
