@@ -6,13 +6,17 @@ The file (`--output`) has the bootstrap replicates too, so that a prediction mad
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from analysis.curves.curve import Curve
 from analysis.curves.fitting import CurveFit
+from analysis.curves.law import CurveLaw
+from analysis.curves.laws import law_of_fit
 from analysis.curves.scores import CurveScore, InnerScore
 from analysis.law import Array
 from analysis.signed_json import digest_of, read_json
@@ -83,9 +87,29 @@ class FittedCurves:
     last_update: float
     peaks: tuple[float, float]  # lowest and highest peak rate that was fitted
 
+    @cached_property
+    def fitted_law(self) -> CurveLaw:
+        return law_of_fit(self.law, self.parameters)
+
+    @property
+    def num_replicates(self) -> int:
+        return len(next(iter(self.replicates.values()), ()))
+
+    def predict(self, curve: Curve) -> Array:
+        """The loss at the logged times of a curve, which need no losses: (P,)."""
+        return np.asarray(self.fitted_law.predict(self.parameters, curve), dtype=np.float64)
+
+    def final_losses(self, curve: Curve) -> Array:
+        """The loss at the last of those times under each replicate: (R,)."""
+        last = curve.points(np.arange(curve.num_points) == curve.num_points - 1)
+        drawn = (
+            {name: values[place] for name, values in self.replicates.items()} for place in range(self.num_replicates)
+        )
+        return np.array([float(self.fitted_law.predict(values, last)[0]) for values in drawn])
+
     def to_json(self, path: Path) -> None:
         content: dict[str, Any] = {
-            **vars(self),
+            **{each.name: getattr(self, each.name) for each in fields(self)},
             "replicates": {name: values.tolist() for name, values in self.replicates.items()},
         }
         signed = {**content, "digest": digest_of(content, "digest")}

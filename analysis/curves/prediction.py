@@ -13,9 +13,6 @@ import numpy as np
 
 from analysis.curves.curve import Curve
 from analysis.curves.document import FittedCurves
-from analysis.curves.laws import curve_law
-from analysis.curves.laws.trajectory import specialise_for
-from analysis.curves.over_sizes import of_parameters
 from analysis.law import Array
 from train.errors import InputError
 
@@ -49,10 +46,7 @@ class CurvePrediction:
 
 def predict_curve(fit: FittedCurves, curve: Curve, seed: int = 0) -> CurvePrediction:
     """The loss at every logged time of a schedule. Raises InputError where the law reads a size that it lacks."""
-    stem, _, over = fit.law.partition(":")
-    law = specialise_for(fit.parameters) if fit.law == "trajectory" else curve_law(stem)
-    law = of_parameters(law, fit.parameters) if over else law
-    reads_size = bool(over) or "N_c" in fit.parameters
+    reads_size = fit.law.endswith(":N") or "N_c" in fit.parameters
     if (reads_size and curve.size is None) or ("B_star" in fit.parameters and curve.batch is None):
         raise InputError(f"{curve.name}: the fit reads the size N and the batch B: give the schedule columns of them")
     low, high = fit.peaks
@@ -61,18 +55,10 @@ def predict_curve(fit: FittedCurves, curve: Curve, seed: int = 0) -> CurvePredic
             f"{curve.name}: its peak rate is {curve.rates.peak:.3g}, and {low:.3g} to {high:.3g} were fitted: "
             "a law of schedules says nothing of other peaks; fit curves with this one"
         )
-    loss_P = np.asarray(law.predict(fit.parameters, curve), dtype=np.float64)
-    number = len(next(iter(fit.replicates.values()), ()))
     interval = None
-    if number:
-        last = curve.points(np.arange(curve.num_points) == curve.num_points - 1)
-        drawn_R = np.array(
-            [
-                float(law.predict({name: values[place] for name, values in fit.replicates.items()}, last)[0])
-                for place in range(number)
-            ]
-        )
-        noise_R = fit.noise * np.random.default_rng(seed).standard_normal(number)
+    if fit.num_replicates:
+        drawn_R = fit.final_losses(curve)
+        noise_R = fit.noise * np.random.default_rng(seed).standard_normal(len(drawn_R))
         low, high = np.quantile(drawn_R * np.exp(noise_R), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         interval = float(low), float(high)
-    return CurvePrediction(curve, loss_P, interval, float(curve.time_P[-1]) / fit.last_update)
+    return CurvePrediction(curve, fit.predict(curve), interval, float(curve.time_P[-1]) / fit.last_update)

@@ -2,6 +2,7 @@
 test.
 """
 
+from collections.abc import Collection
 from functools import cache
 from importlib import import_module
 
@@ -28,3 +29,15 @@ def curve_law(name: str) -> CurveLaw:
         raise InputError(f"no curve law named {name!r}; there are {', '.join(NAMES)}{did_you_mean(name, NAMES)}")
     found: CurveLaw = import_module(f"analysis.curves.laws.{name.replace('-', '_')}").LAW
     return found
+
+
+def law_of_fit(name: str, parameters: Collection[str]) -> CurveLaw:
+    """The law that was fitted under that name: it has parameters of these names. Raises InputError."""
+    from analysis.curves.over_sizes import of_parameters
+
+    stem, _, over = name.partition(":")
+    if name == "trajectory":
+        from analysis.curves.laws.trajectory import specialise_for
+
+        return specialise_for(parameters)
+    return of_parameters(curve_law(stem), parameters) if over else curve_law(stem)
