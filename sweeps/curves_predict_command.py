@@ -8,7 +8,7 @@ import numpy as np
 from analysis.curves.curve import Curve
 from analysis.curves.curve_arguments import add_reading_arguments
 from analysis.curves.curve_from_file import read_curve
-from analysis.curves.document import FittedCurves
+from analysis.curves.fitted_curves import FittedCurves
 from analysis.curves.prediction import predict_curve
 from analysis.curves.rates import Rates
 from analysis.json_output import write_document

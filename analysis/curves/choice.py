@@ -1,10 +1,14 @@
-"""The law that inner validation on the training curves chooses. Test curves are never looked at here."""
+"""The law that inner validation on the training curves chooses: a combination, in which laws weigh by how well they
+predict each curve from the others. Test curves are never looked at here.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
 
+from analysis.curves.combined_law import LEAST_WEIGHT, CombinedLaw, combined, fit_combined
 from analysis.curves.curve import Curve
+from analysis.curves.fitting import CurveFit, fit_curves
 from analysis.curves.law import CurveLaw
 from analysis.curves.laws import NAMES, curve_law
 from analysis.curves.scores import InnerScore, inner_score
@@ -27,8 +31,24 @@ def ranked(laws: Sequence[CurveLaw], curves: Sequence[Curve], objective: str | N
 
 
 def choose(curves: Sequence[Curve], objective: str | None = None) -> tuple[CurveLaw, list[InnerScore]]:
-    """The best law of the catalogue, and all of them. Raises InputError where none can be fitted."""
+    """The combination of the catalogue (the law itself where one law is all of it), and the scores that weigh it.
+    Raises InputError where no law can be fitted.
+    """
     scores = ranked([curve_law(name) for name in candidates(curves)], curves, objective)
     if not np.isfinite(scores[0].mean_abs_relative_error):
         raise InputError(f"no law can be validated on these curves: {scores[0].law}: {scores[0].reason}; add curves")
-    return curve_law(scores[0].law), scores
+    least = min(each.mean_squared_error for each in scores)
+    if least == 0.0:  # exact curves of one law
+        return curve_law(scores[0].law), scores
+    weights = np.array([least / each.mean_squared_error for each in scores])
+    kept = weights / weights.sum() >= LEAST_WEIGHT
+    laws = [curve_law(each.law) for each, keep in zip(scores, kept, strict=True) if keep]
+    return (combined(laws, weights[kept]) if len(laws) > 1 else laws[0]), scores
+
+
+def fit_named(name: str, curves: Sequence[Curve], objective: str | None = None) -> tuple[CurveFit, list[InnerScore]]:
+    """The fit of the law of that name, `auto` the one that is chosen here. Raises InputError."""
+    law, scores = choose(curves, objective) if name == AUTO else (curve_law(name), [])
+    if isinstance(law, CombinedLaw):
+        return fit_combined(law, curves, objective), scores
+    return fit_curves(law, curves, objective), scores

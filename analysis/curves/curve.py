@@ -54,6 +54,7 @@ class Curve:
     size: float | None = None
     batch: float | None = None
     notes: tuple[str, ...] = ()
+    warmup_is_guessed: bool = False  # the file begins at its peak: its first step was taken for the end of the warm-up
 
     @property
     def num_points(self) -> int:

@@ -2,6 +2,8 @@
 
 import argparse
 
+import numpy as np
+
 from analysis.curves.curve import Curve
 from analysis.curves.curve_from_run import LOSSES
 from analysis.curves.sources import read_curves, refuse_twice
@@ -42,10 +44,21 @@ def add_curve_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def curves_of_arguments(arguments: argparse.Namespace) -> tuple[list[Curve], list[Curve]]:
-    """Curves to fit and to test. Raises InputError."""
-    train, test = (
-        read_curves(words, arguments.columns, arguments.warmup, arguments.losses)
-        for words in (arguments.train, arguments.test)
-    )
+    """Curves to fit and to test. Files that begin at their peak within one logging interval of each other are taken to
+    have had one warm-up, that of the earliest. Raises InputError.
+    """
+
+    def read(warmup: int | None) -> tuple[list[Curve], list[Curve]]:
+        train, test = (
+            read_curves(words, arguments.columns, warmup, arguments.losses)
+            for words in (arguments.train, arguments.test)
+        )
+        return train, test
+
+    train, test = read(arguments.warmup)
     refuse_twice([*train, *test])
+    begins = [curve.rates.warmup for curve in (*train, *test)]
+    interval = min(float(np.median(np.diff(curve.time_P))) for curve in (*train, *test))
+    if all(curve.warmup_is_guessed for curve in (*train, *test)) and 0 < max(begins) - min(begins) < interval:
+        return read(min(begins))
     return train, test

@@ -27,6 +27,7 @@ COLUMNS = ("step", "lr", "loss")
 GIVEN = {"N": "size", "B": "batch"}  # columns that say the same in every row
 LATE = 1.5  # intervals before the first row: a file that begins later than this has left its warm-up out
 LEAST_POINTS = 4
+GUESSED = "taken for the end of a linear warm-up from 0"
 
 
 def read_curve(
@@ -63,6 +64,7 @@ def read_curve(
     if len(table) < least:
         raise InputError(f"{path}: {len(table)} rows, and {least} or more are needed: name another file")
     rates, notes = _rates(step_P, rate_P, warmup)
+    guessed = any(GUESSED in note for note in notes)
     logged_P = np.isfinite(loss_P) | schedule_only
     used_P = logged_P & (step_P >= max(rates.warmup, 1))
     for left_out, why in (
@@ -77,7 +79,7 @@ def read_curve(
             f"{LEAST_POINTS} or more: name another file, or say --warmup"
         )
     told = tuple(f"{path}: {note}" for note in notes)
-    return Curve(str(path), rates, step_P[used_P], loss_P[used_P], notes=told, **known)
+    return Curve(str(path), rates, step_P[used_P], loss_P[used_P], notes=told, warmup_is_guessed=guessed, **known)
 
 
 def _numbers(path: Path, name: str, expression: str, columns: Mapping[str, NDArray[Any]], rows: int) -> Array:
@@ -140,7 +142,7 @@ def _rates(step_P: Array, rate_P: Array, warmup: int | None) -> tuple[Rates, lis
         elif warmup is None and first > LATE * interval:
             begin, before, warmup = [0.0], [0.0], int(first)
             notes.append(
-                f"begins at step {first:g} at its highest rate: taken for the end of a linear warm-up from 0 "
+                f"begins at step {first:g} at its highest rate: {GUESSED} "
                 "(--warmup STEPS says otherwise, 0 that there was none)"
             )
         else:

@@ -5,7 +5,7 @@ of the model after so many updates.
 """
 
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -27,7 +27,7 @@ def run_curve(folder: Path, losses: Losses = "training") -> Curve:
     if record["status"] == "diverged":
         raise InputError(f"{folder}: the run diverged; leave it out, no curve law describes it")
     config = record["config"]
-    rates = rates_of(config)
+    rates = rates_of(Schedule(**config["schedule"]), config["optimizer"]["rate"])
     notes = [] if record["status"] == "finished" else [f"{folder}: {record['status']}: its curve so far"]
     if losses == "training":
         rows = read_metrics(folder, "train")
@@ -56,8 +56,7 @@ def run_curve(folder: Path, losses: Losses = "training") -> Curve:
     )
 
 
-def rates_of(config: dict[str, Any]) -> Rates:
-    """The rate of every update of a resolved configuration (`run.json`, `config`)."""
-    schedule = Schedule(**config["schedule"])
-    rate_S = config["optimizer"]["rate"] * multiplier(schedule, np.arange(schedule.total_steps))
+def rates_of(schedule: Schedule, rate: float) -> Rates:
+    """The rate of every update, `rate` at the peak."""
+    rate_S = rate * multiplier(schedule, np.arange(schedule.total_steps))
     return Rates.of_updates(rate_S, schedule.warmup_steps)

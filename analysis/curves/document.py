@@ -1,37 +1,24 @@
-"""A fit of curves as JSON and as a file: law, parameters, status, and how far it is from the test curves.
+"""A fit of curves as JSON: law, parameters, status, and how far it is from the test curves."""
 
-The file (`--output`) has the bootstrap replicates too, so that a prediction made from it alone can have its interval.
-"""
-
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from analysis.curves.curve import Curve
+from analysis.curves.combined_law import CombinedLaw
 from analysis.curves.fitting import CurveFit
-from analysis.curves.law import CurveLaw
-from analysis.curves.laws import law_of_fit
 from analysis.curves.scores import CurveScore, InnerScore
-from analysis.law import Array
-from analysis.signed_json import digest_of, read_json
-from train.errors import InputError
-from train.records import write_atomically
-
-MADE_BY = "windtunnel curves fit --output FIT.json"
 
 
 def fit_document(fit: CurveFit, tests: Sequence[CurveScore], inner: Sequence[InnerScore]) -> dict[str, Any]:
     """The fit for programs. Errors are shares of the loss; `mean_abs_relative_error` is the mean over the test curves,
     `worst` the largest at any point of any, `mean_worst` the mean of the curves' own.
     """
+    weights = fit.law.weights if isinstance(fit.law, CombinedLaw) else ()
     return {
         "law": fit.law.name,
+        "weights": dict(zip([each.law.name for each in fit.members], weights, strict=True)),
         "parameters": fit.parameters,
         "status": fit.status,
         "reason": fit.reason,
@@ -71,67 +58,3 @@ def summary(tests: Sequence[CurveScore]) -> dict[str, float | None]:
 
 def finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
-
-
-@dataclass(frozen=True)
-class FittedCurves:
-    """What a prediction needs of a fit: the law by name and what it was made for, parameters, replicates (R of them),
-    and how far whole curves lay from it (s.d. of log loss near their ends).
-    """
-
-    law: str
-    parameters: dict[str, float]
-    status: str
-    replicates: dict[str, Array]
-    noise: float
-    last_update: float
-    peaks: tuple[float, float]  # lowest and highest peak rate that was fitted
-
-    @cached_property
-    def fitted_law(self) -> CurveLaw:
-        return law_of_fit(self.law, self.parameters)
-
-    @property
-    def num_replicates(self) -> int:
-        return len(next(iter(self.replicates.values()), ()))
-
-    def predict(self, curve: Curve) -> Array:
-        """The loss at the logged times of a curve, which need no losses: (P,)."""
-        return np.asarray(self.fitted_law.predict(self.parameters, curve), dtype=np.float64)
-
-    def final_losses(self, curve: Curve) -> Array:
-        """The loss at the last of those times under each replicate: (R,)."""
-        last = curve.points(np.arange(curve.num_points) == curve.num_points - 1)
-        drawn = (
-            {name: values[place] for name, values in self.replicates.items()} for place in range(self.num_replicates)
-        )
-        return np.array([float(self.fitted_law.predict(values, last)[0]) for values in drawn])
-
-    def to_json(self, path: Path) -> None:
-        content: dict[str, Any] = {
-            **{each.name: getattr(self, each.name) for each in fields(self)},
-            "replicates": {name: values.tolist() for name, values in self.replicates.items()},
-        }
-        signed = {**content, "digest": digest_of(content, "digest")}
-        write_atomically(Path(path), (json.dumps(signed, indent=1, allow_nan=False) + "\n").encode())
-
-    @classmethod
-    def from_json(cls, path: Path) -> "FittedCurves":
-        """Raises InputError where the file is missing, no fit of curves, or was changed."""
-        content = read_json(path, MADE_BY)
-        try:
-            if digest_of(content, "digest") != content["digest"]:
-                raise InputError(f"{path}: changed after it was fitted (its content has another digest); fit again")
-            return cls(
-                law=str(content["law"]),
-                parameters={name: float(value) for name, value in content["parameters"].items()},
-                status=str(content["status"]),
-                replicates={name: np.array(values, dtype=float) for name, values in content["replicates"].items()},
-                noise=float(content["noise"]),
-                last_update=float(content["last_update"]),
-                peaks=(float(content["peaks"][0]), float(content["peaks"][1])),
-            )
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{path}: no fit of curves ({error!s:.80}); name a file written by {MADE_BY}") from None

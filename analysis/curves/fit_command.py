@@ -3,12 +3,12 @@
 import argparse
 from collections.abc import Sequence
 
-from analysis.curves.choice import AUTO, choose
+from analysis.curves.choice import AUTO, fit_named
 from analysis.curves.curve_arguments import add_curve_arguments, curves_of_arguments
-from analysis.curves.document import FittedCurves, fit_document
-from analysis.curves.fitting import CurveFit, fit_curves
+from analysis.curves.document import fit_document
+from analysis.curves.fitted_curves import fitted_curves
+from analysis.curves.fitting import CurveFit
 from analysis.curves.laws import NAMES, curve_law
-from analysis.curves.resampling import end_noise, replicates
 from analysis.curves.scores import CurveScore, InnerScore, score
 from analysis.json_output import write_document
 from analysis.output_arguments import json_output, output_file, refuse_one_file
@@ -20,8 +20,8 @@ EXAMPLE = """examples:
   windtunnel curves fit --law auto --train runs/25k-*-cosine-* runs/25k-*-constant-* --output law.json --bootstrap 200
 
 A file has the columns step, lr and loss, in any logging interval; the loss of a row is that before its rate is applied.
---law auto takes the law of least error when each training curve is predicted from the others; test curves decide
-nothing."""
+--law auto combines the laws, each weighted by how well it predicts every training curve from the others; test curves
+decide nothing."""
 REPLICATES = 200
 
 
@@ -42,24 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Fits, tests and prints. Raises InputError for bad input, and for curves that cannot identify the law."""
     refuse_one_file(output=arguments.output, json=arguments.json)
-    law = None if arguments.law == AUTO else curve_law(arguments.law)
+    if arguments.law != AUTO:
+        curve_law(arguments.law)  # a mistake in its name before curves are read
     train, test = curves_of_arguments(arguments)
-    inner: list[InnerScore] = []
-    if law is None:
-        law, inner = choose(train, arguments.objective)
-    found = fit_curves(law, train, arguments.objective)
+    found, inner = fit_named(arguments.law, train, arguments.objective)
     tests = [score(found, curve) for curve in test] if found.parameters else []
     notes = [note for curve in (*train, *test) for note in curve.notes]
     if arguments.output is not None and found.parameters:
-        FittedCurves(
-            law=found.law.name,
-            parameters=found.parameters,
-            status=found.status,
-            replicates=replicates(found, arguments.bootstrap, arguments.seed),
-            noise=end_noise(found),
-            last_update=max(float(curve.time_P[-1]) for curve in train),
-            peaks=(min(curve.rates.peak for curve in train), max(curve.rates.peak for curve in train)),
-        ).to_json(arguments.output)
+        fitted_curves(found, train, arguments.bootstrap, arguments.seed).to_json(arguments.output)
     document = {**fit_document(found, tests, inner), "train": [curve.name for curve in train], "notes": notes}
     if not write_document(document, arguments.json):
         print("\n".join([*describe(found, tests, inner), *(f"note: {note}" for note in notes)]))
@@ -75,15 +65,17 @@ def describe(found: CurveFit, tests: Sequence[CurveScore], inner: Sequence[Inner
         told = f"  {each.reason}" if each.reason else ""
         lines.append(f"{each.law:<20} {_percent(each.mean_abs_relative_error):>11} {_percent(each.worst):>9}{told}")
     lines += [
-        f"{found.law.name}: {found.law.formula}",
+        *(f"{law.name}: {law.formula}" for law in getattr(found.law, "members", (found.law,))),
+        *([f"combined: {found.law.name}"] if found.members else []),
         f"status {found.status}{': ' + found.reason if found.reason else ''}",
         f"{found.num_points} points, {found.objective} = {found.value:.6g}, {found.seconds:.2f} s; "
         f"{found.starts_agreeing} of {found.starts} starts agree",
     ]
     meanings = {parameter.name: parameter.meaning for parameter in found.law.parameters}
+    wide = max(10, *map(len, found.parameters)) if found.parameters else 10
     for name, value in found.parameters.items():
         shown = "not identified" if name in found.not_identified else f"{value:.6g}"
-        lines.append(f"{name:<10} {shown:>14}  {meanings[name]}")
+        lines.append(f"{name:<{wide}} {shown:>14}  {meanings[name]}")
     if tests:
         width = max(len(each.curve) for each in tests)
         lines.append(f"{'test':<{width}} {'mean error':>11} {'worst':>9} {'final':>9}")

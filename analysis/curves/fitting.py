@@ -48,6 +48,7 @@ class CurveFit:
     newton_decrement: float
     seconds: float
     problem: CurveProblem | None = field(default=None, repr=False)
+    members: "tuple[CurveFit, ...]" = field(default=(), repr=False)  # of a combination of laws
 
     def predict(self, curve: Curve) -> Array:
         """The loss at the logged times of a curve: (P,). Raises InputError where the fit was refused."""

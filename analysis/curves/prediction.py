@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from analysis.curves.curve import Curve
-from analysis.curves.document import FittedCurves
+from analysis.curves.fitted_curves import FittedCurves
 from analysis.law import Array
 from train.errors import InputError
 
@@ -46,8 +46,9 @@ class CurvePrediction:
 
 def predict_curve(fit: FittedCurves, curve: Curve, seed: int = 0) -> CurvePrediction:
     """The loss at every logged time of a schedule. Raises InputError where the law reads a size that it lacks."""
-    reads_size = fit.law.endswith(":N") or "N_c" in fit.parameters
-    if (reads_size and curve.size is None) or ("B_star" in fit.parameters and curve.batch is None):
+    names = {name.rpartition(".")[2] for name in fit.parameters}
+    reads_size = ":N" in fit.law or "N_c" in names
+    if (reads_size and curve.size is None) or ("B_star" in names and curve.batch is None):
         raise InputError(f"{curve.name}: the fit reads the size N and the batch B: give the schedule columns of them")
     low, high = fit.peaks
     if not low / PEAK_APART <= curve.rates.peak <= high * PEAK_APART:

@@ -14,6 +14,9 @@ END = 0.1  # of the points of a curve: its end, where its distance from the law 
 
 def replicates(fit: CurveFit, number: int, seed: int) -> dict[str, Array]:
     """Natural parameters of fits in which every curve has a random weight: (R,) each. Each starts at the fit."""
+    if fit.members:  # one seed: the same curves have the same weights in every member
+        drawn = [(each.law.name, replicates(each, number, seed)) for each in fit.members]
+        return {f"{law}.{name}": values for law, found in drawn for name, values in found.items()}
     problem = fit.problem
     if problem is None or not fit.parameters:
         return {}
@@ -26,10 +29,11 @@ def replicates(fit: CurveFit, number: int, seed: int) -> dict[str, Array]:
 
 def end_noise(fit: CurveFit) -> float:
     """The root mean square, over the fitted curves, of the mean residual of log loss at their ends."""
-    if fit.problem is None:
+    problem = fit.members[0].problem if fit.members else fit.problem
+    if problem is None:
         return 0.0
     ends = []
-    for curve in fit.problem.curves:
+    for curve in problem.curves:
         residual_P = np.log(fit.predict(curve) / curve.loss_P)
         ends.append(float(residual_P[-max(1, round(END * curve.num_points)) :].mean()))
     return float(np.sqrt(np.mean(np.square(ends))))

@@ -37,6 +37,7 @@ class InnerScore:
     law: str
     mean_abs_relative_error: float  # infinite where a fit was refused
     worst: float
+    mean_squared_error: float  # mean over the curves of the square of each one's mean error
     reason: str
 
 
@@ -52,10 +53,10 @@ def inner_score(law: CurveLaw, curves: Sequence[Curve], objective: str | None = 
     for fitted, held in folds(curves):
         found = fit_curves(law, fitted, objective, few_starts=True)
         if not found.parameters:
-            return InnerScore(law.name, np.inf, np.inf, f"{found.status}: {found.reason}")
+            return InnerScore(law.name, np.inf, np.inf, np.inf, f"{found.status}: {found.reason}")
         scores.append(score(found, held))
     errors, worst = zip(*((each.mean_abs_relative_error, each.worst) for each in scores), strict=True)
-    return InnerScore(law.name, float(np.mean(errors)), float(np.max(worst)), "")
+    return InnerScore(law.name, float(np.mean(errors)), float(np.max(worst)), float(np.mean(np.square(errors))), "")
 
 
 def folds(curves: Sequence[Curve]) -> list[tuple[list[Curve], Curve]]:

@@ -1,0 +1,165 @@
+"""Sealed predictions of curves against the curves that were trained: each law's errors, beside the noise between seeds
+and beside a baseline.
+
+Legend: P points, T tested runs, G groups of them, R bootstrap replicates.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from analysis.curves.curve import Curve
+from analysis.curves.curve_seal import PredictedCurve, SealedCurves
+from analysis.law import Array
+from train.errors import InputError
+
+BASELINES = ("instantaneous", "last-window")  # know of no memory, of no schedule
+LEVEL, REPLICATES = 0.90, 10_000
+
+
+@dataclass(frozen=True)
+class ScoredCurve:
+    """A tested run. Errors are shares of the measured loss, `final` predicted / measured - 1 at its last point;
+    `inside_90` says whether that loss was in its interval, None without one.
+    """
+
+    run: str
+    target: str
+    points: int
+    mean_abs_relative_error: float
+    worst: float
+    final: float
+    inside_90: bool | None
+
+
+@dataclass(frozen=True)
+class Against:
+    """The difference of mean relative errors, a law's less the baseline's, with a bootstrap interval over schedules:
+    runs under one schedule share what a law gets wrong of it.
+    """
+
+    baseline: str
+    difference: float
+    interval_90: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class LawOutcome:
+    """`final_in_noise` is the root mean square of the final errors, means over seeds, in standard deviations between
+    seeds; None where no run has a twin.
+    """
+
+    asked: str
+    law: str
+    sealed: str
+    curves: tuple[ScoredCurve, ...]
+    mean_abs_relative_error: float
+    worst: float
+    mean_worst: float
+    final: float
+    final_in_noise: float | None
+    coverage_90: float | None
+    against: tuple[Against, ...]
+
+    def document(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def score_run(predicted: PredictedCurve, curve: Curve, run: str) -> ScoredCurve:
+    """Where the curve was logged at other steps than were predicted, between them linearly in the logarithm. Raises
+    InputError where it ends before.
+    """
+    step_P, log_loss_P = np.array(predicted.step), np.log(predicted.loss)
+    used_P = (curve.time_P >= step_P[0]) & (curve.time_P <= step_P[-1])
+    if not used_P.any() or curve.time_P[-1] < step_P[-1]:
+        raise InputError(
+            f"{run}: its curve ends at step {curve.time_P[-1]:g}, before {step_P[-1]:g}, the last predicted"
+        )
+    error_P = np.exp(np.interp(curve.time_P[used_P], step_P, log_loss_P)) / curve.loss_P[used_P] - 1
+    last, interval = float(curve.loss_P[used_P][-1]), predicted.interval_90
+    return ScoredCurve(
+        run=run,
+        target=predicted.target,
+        points=int(used_P.sum()),
+        mean_abs_relative_error=float(np.abs(error_P).mean()),
+        worst=float(np.abs(error_P).max()),
+        final=float(error_P[-1]),
+        inside_90=None if interval is None else interval[0] <= last <= interval[1],
+    )
+
+
+def outcomes(
+    sealed: Sequence[SealedCurves], curves: Mapping[str, Curve], noise: float | None
+) -> tuple[LawOutcome, ...]:
+    """Of every law, in their order. `curves` are the trained ones by run, `noise` the standard deviation of the log of
+    the final loss between seeds. Raises InputError where a run is missing or short.
+    """
+    scored: dict[str, tuple[ScoredCurve, ...]] = {}
+    for each in sealed:
+        found = []
+        for target in each.targets:
+            for run in target.runs:
+                if run not in curves:
+                    raise InputError(f"{run}: a target of {each.sealed[:16]} that has no curve; train it")
+                found.append(score_run(target, curves[run], run))
+        scored[each.asked] = tuple(found)
+    return tuple(_outcome(each, scored, noise) for each in sealed)
+
+
+def _outcome(sealed: SealedCurves, scored: Mapping[str, tuple[ScoredCurve, ...]], noise: float | None) -> LawOutcome:
+    found = scored[sealed.asked]
+    error_T = np.array([each.mean_abs_relative_error for each in found])
+    inside = [each.inside_90 for each in found if each.inside_90 is not None]
+    by_target: dict[str, list[float]] = {}
+    for each in found:
+        by_target.setdefault(each.target, []).append(each.final)
+    final = [float(np.mean(values)) for values in by_target.values()]
+    root_mean_square = float(np.sqrt(np.mean(np.square(final))))
+    schedules = {run: _schedule_of(target) for target in sealed.targets for run in target.runs}
+    group_T = np.array([schedules[each.run] for each in found])
+    against = tuple(
+        _against(name, error_T, np.array([each.mean_abs_relative_error for each in scored[name]]), group_T)
+        for name in BASELINES
+        if name in scored and name != sealed.asked
+    )
+    return LawOutcome(
+        asked=sealed.asked,
+        law=sealed.law,
+        sealed=sealed.sealed,
+        curves=found,
+        mean_abs_relative_error=float(error_T.mean()),
+        worst=max(each.worst for each in found),
+        mean_worst=float(np.mean([each.worst for each in found])),
+        final=root_mean_square,
+        final_in_noise=root_mean_square / noise if noise else None,
+        coverage_90=float(np.mean(inside)) if inside else None,
+        against=against,
+    )
+
+
+def _schedule_of(target: PredictedCurve) -> str:
+    """Equal for targets that differ by their size alone."""
+    share = {key: value for key, value in target.schedule.items() if key not in ("warmup_steps", "total_steps")}
+    return f"{target.schedule['total_steps']} {sorted(share.items())}"
+
+
+def _against(baseline: str, error_T: Array, baseline_T: Array, group_T: Any) -> Against:
+    groups, place_T = np.unique(group_T, return_inverse=True)
+    count_G = np.bincount(place_T).astype(np.float64)
+    sum_G = np.bincount(place_T, weights=error_T - baseline_T)
+    drawn_RG = np.random.default_rng(0).multinomial(len(groups), np.full(len(groups), 1 / len(groups)), REPLICATES)
+    drawn_R = (drawn_RG @ sum_G) / (drawn_RG @ count_G)
+    low, high = np.quantile(drawn_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Against(baseline, float(np.mean(error_T - baseline_T)), (float(low), float(high)))
+
+
+def noise_between_seeds(finals: Mapping[str, Sequence[float]]) -> float | None:
+    """The standard deviation of the log of the final loss between seeds, pooled over cells; None where none has two."""
+    squares, freedom = 0.0, 0
+    for losses in finals.values():
+        logs = np.log(np.asarray(losses, dtype=np.float64))
+        squares += float(np.sum((logs - logs.mean()) ** 2))
+        freedom += len(logs) - 1
+    return float(np.sqrt(squares / freedom)) if freedom else None

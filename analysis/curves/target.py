@@ -1,0 +1,50 @@
+"""A run that is to be predicted: its schedule, and the steps at which its losses will be logged."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from analysis.curves.curve import Curve
+from analysis.curves.curve_from_run import Losses, rates_of
+from train.schedules import Schedule
+
+
+@dataclass(frozen=True)
+class CurveTarget:
+    """`runs` are equal but for their seed. `blank` is the curve with NaN for losses; `rate` the peak rate at the
+    parametrization's base width.
+    """
+
+    name: str
+    runs: tuple[str, ...]
+    schedule: Mapping[str, Any]
+    rate: float
+    blank: Curve
+
+
+def curve_target(
+    name: str,
+    runs: tuple[str, ...],
+    schedule: Schedule,
+    rate: float,
+    size: float,
+    batch: float,
+    losses: Losses,
+    evaluated_steps: list[int],
+    every_steps: int,
+) -> CurveTarget:
+    """Validation losses are of the model after `evaluated_steps`; a line of the training curve is the mean of
+    `every_steps` steps, and stands at their middle as in `run_curve`.
+    """
+    if losses == "validation":
+        time_P = np.array(evaluated_steps, dtype=np.float64)
+    else:
+        end_P = np.array(
+            [*range(every_steps, schedule.total_steps, every_steps), schedule.total_steps], dtype=np.float64
+        )
+        time_P = (np.concatenate([[0.0], end_P[:-1]]) + end_P - 1) / 2
+    time_P = time_P[time_P >= max(schedule.warmup_steps, 1)]
+    blank = Curve(name, rates_of(schedule, rate), time_P, np.full(len(time_P), np.nan), size, batch)
+    return CurveTarget(name, runs, asdict(schedule), rate, blank)
