@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from analysis.table import HELD_OUT, UNITS, RunSet, Table
 from analysis.table_index import columns_of, indexed_columns
-from analysis.table_row import PRIVATE, UNDECAYED, Row, mid_run, row_of
+from analysis.table_row import PRIVATE, UNDECAYED, WHERE_KNOWN, Row, mid_run, row_of
 from analysis.table_selection import Rows
 from train.errors import InputError
 from train.records import Json, find_runs, read_metrics, read_record
@@ -74,11 +74,14 @@ def rows_of_columns(
     fault, run = columns["fault"], columns["run"]
     before_end = columns["progress"] < 1
     step = np.char.add("@", np.array([f"{value:.0f}" for value in columns["S"]], dtype=np.str_))
-    shown = {name: values for name, values in columns.items() if name not in PRIVATE}
+    unknown = {name for name in WHERE_KNOWN if bool(np.isnan(columns[name]).all())}
+    shown = {name: values for name, values in columns.items() if name not in PRIVATE | unknown}
     order = ("run", "trunk", "status", *UNITS)
     kept = {name: shown[name] for name in (*(n for n in order if n in shown), *(n for n in shown if n not in order))}
     units = UNITS | {name: UNITS["loss"] for name in kept if name.startswith("loss")}
-    units |= {"rate": "peak, at base width", "entropy": "nats per token", "wall_seconds": "seconds"}
+    units |= {"rate": "peak, at base width", "wall_seconds": "seconds"}
+    windows = "" if "entropy_rate" in unknown else ", the least that windows allow"
+    units |= {"entropy": f"nats per token{windows}", "entropy_rate": "nats per token, of endless text"}
     table = Table(
         columns=kept,
         units={name: units[name] for name in kept if name in units},

@@ -10,7 +10,7 @@ from train.records import Json
 from train.schedules import FULL_SHAPES
 
 # Rows written by another version of this file are made anew (`table_index`). Raise it when a row changes its meaning.
-VERSION = 1
+VERSION = 2
 Value = float | str | None
 Row = dict[str, Value]
 UNDECAYED = "its {shape} schedule ends before the learning rate has decayed"
@@ -21,6 +21,8 @@ TEXT = frozenset(
 )
 # Of a row, but no columns of the table.
 PRIVATE = frozenset({"fault", "parent", "lineage_key", "scientific_hash"})
+# Columns of those tables alone that have a value there: the digests of tables from before there were such stay.
+WHERE_KNOWN = frozenset({"entropy_rate"})
 # Fields of a run's data section that leave its initialisation and the order of its batches alone.
 NOT_IN_THE_ORDER = frozenset({"spec", "folder", "max_epochs", "evaluation_tokens"})
 
@@ -86,7 +88,7 @@ def row_of(record: Json, name: str) -> Row:
         "evaluation_tokens": data["evaluation_tokens"],
         "data": data["content_hash"][:16],
         "data_spec": data["spec"],
-        "entropy": _entropy(domains),
+        **_entropy(domains, data["sequence_length"]),
         "device": record.get("device_name"),
         "commit": record.get("commit"),
         "diverged_at_step": result.get("diverged_at_step"),
@@ -155,9 +157,16 @@ def _decay_steps(schedule: Mapping[str, Any]) -> int:
     return int(schedule["decay_steps"])
 
 
-def _entropy(domains: list[Json]) -> float | None:
-    """The entropy of synthetic data (nats per token), where there is one domain of known entropy."""
-    return _number(domains[0].get("entropy_nats_per_token")) if len(domains) == 1 else None
+def _entropy(domains: list[Json], sequence_length: int) -> Row:
+    """`entropy`: the lowest loss that a reader of the run's windows can reach, beside the `entropy_rate` of the source,
+    where there is one domain of known entropy. Where it is not known what the first predictions of a window cost, as in
+    old records, `entropy` is the rate itself and `entropy_rate` is missing.
+    """
+    only = domains[0] if len(domains) == 1 else {}
+    rate, excess = _number(only.get("entropy_nats_per_token")), _number(only.get("opening_excess_nats"))
+    if rate is None or excess is None or sequence_length < 2:  # the excess is that of a window's first two predictions
+        return {"entropy": rate, "entropy_rate": None}
+    return {"entropy": rate + excess / sequence_length, "entropy_rate": rate}
 
 
 def _number(value: Any) -> float | None:

@@ -39,6 +39,7 @@ def corpus_summary(corpus: Corpus) -> Json:
                 "validation_tokens": domain.validation_tokens,
                 "validation_bytes_per_token": domain.validation_bytes_per_token,
                 "entropy_nats_per_token": domain.entropy_nats_per_token,
+                "opening_excess_nats": domain.opening_excess_nats,
             }
             for domain in corpus.manifest.domains
         ],

@@ -7,7 +7,7 @@ import numpy as np
 
 from analysis.fit_document import Fit
 from analysis.report.drawing import Drawing, draw
-from analysis.report.known_entropy import FLOOR, compared
+from analysis.report.known_entropy import FLOOR, KnownEntropy, compared
 from analysis.report.profile_curves import ProfileCurve, profile_curves
 from analysis.report.style import BAND_OPACITY, BLUE, GREEN, INK, MUTED, RED, figures, log_axis
 
@@ -20,7 +20,7 @@ SEEN = 0.03  # a rise below minus this is another valley, not rounding
 HIGHEST = 2.6  # of the rise that is shown, in ends of the interval
 
 
-def profile_figure(fit: Fit, entropy: float | None = None) -> Drawing | None:
+def profile_figure(fit: Fit, entropy: KnownEntropy | None = None) -> Drawing | None:
     """None where there is no profile: a refused fit, or data without noise. entropy: of the source, where it is known,
     which the floor is held against.
     """
@@ -34,7 +34,7 @@ def profile_figure(fit: Fit, entropy: float | None = None) -> Drawing | None:
         for panel, curve in zip(panels.ravel(), curves, strict=False):
             _panel(panel, curve)
             if entropy is not None and curve.name == FLOOR:
-                panel.axvline(entropy, color=GREEN, linewidth=1.6, label="entropy of the source")
+                panel.axvline(entropy.nats, color=GREEN, linewidth=1.6, label="entropy of the source")
                 panel.legend(loc="upper right")
         for panel in panels.ravel()[len(curves) :]:
             panel.remove()

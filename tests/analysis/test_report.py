@@ -115,6 +115,12 @@ def test_a_known_entropy_is_held_against_the_floor(table: Table, found: Fit) -> 
         drawing = profile_figure(found, known_entropy(known, found))
         assert drawing is not None
         assert told in drawing.caption
+        assert told.startswith("The entropy of the source is")  # a rate, whatever the windows
+        windows = {"entropy_rate": known.columns["entropy"] - 0.01, "sequence_length": np.full(len(table), 128.0)}
+        told = headline(Table.of({**known.columns, **windows}), found, [], [])[-1]
+        assert told.startswith(
+            f"The entropy of the source, read in windows of 128 tokens, is {entropy:.6f} nats per token"
+        )
     mixed = Table.of({**table.columns, "entropy": np.arange(1.0, len(table) + 1)})
     assert known_entropy(mixed, found) is None
     assert known_entropy(table, found) is None

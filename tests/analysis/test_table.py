@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from run_records import record, variant, write
+from run_records import SEQUENCE_LENGTH, record, variant, write
 
 from analysis.table import Table, load_table
 from train.errors import InputError
@@ -43,6 +43,34 @@ def test_columns_have_units_and_every_convention(runs: Path) -> None:
     assert row["loss"] == content["result"]["validation_nats_per_token"]
     assert (table.units["N"], table.units["D"], table.units["loss"]) == ("parameters", "tokens", "nats per token")
     assert all(values.dtype.kind in "fU" for values in table.columns.values())
+
+
+def test_entropy_is_what_the_windows_of_a_run_allow(tmp_path: Path) -> None:
+    def entropies(folder: str, domains: list[dict[str, float | None]]) -> Table:
+        write(tmp_path / folder, variant(record(), data={"domains": domains}))
+        return load_table(tmp_path / folder)
+
+    domain = {"entropy_nats_per_token": 1.25, "opening_excess_nats": 0.5}
+    found = entropies("known", [domain])
+    assert found.columns["entropy"].tolist() == [1.25 + 0.5 / SEQUENCE_LENGTH]
+    assert found.columns["entropy_rate"].tolist() == [1.25]
+    assert found.units["entropy"] == "nats per token, the least that windows allow"
+    for folder, before in (
+        ("unknown", domain | {"opening_excess_nats": None}),
+        ("old", {"entropy_nats_per_token": 1.25}),
+    ):
+        found = entropies(folder, [before])
+        assert found.columns["entropy"].tolist() == [1.25]
+        assert "entropy_rate" not in found.columns
+        assert found.units["entropy"] == "nats per token"
+    assert np.isnan(entropies("mixed", [domain, domain]).columns["entropy"]).all()
+
+
+def test_one_prediction_a_window_is_not_what_the_excess_is_of(tmp_path: Path) -> None:
+    content = variant(record(), data={"domains": [{"entropy_nats_per_token": 1.25, "opening_excess_nats": 0.5}]})
+    content["config"]["data"]["sequence_length"] = 1
+    write(tmp_path, content)
+    assert "entropy_rate" not in load_table(tmp_path).columns
 
 
 def test_seeds_differ_by_run_and_horizons_of_one_seed_share_one(runs: Path) -> None:

@@ -155,3 +155,4 @@ def test_synthetic_tokens_have_no_bytes(configure) -> None:
     (outcome,) = train(configure("data=zipf-facts", "data.token_budget=50k"))
     assert "validation_bits_per_byte" not in outcome.record["result"]
     assert outcome.record["data"]["domains"][0]["entropy_nats_per_token"] == pytest.approx(0.811963, abs=1e-6)
+    assert outcome.record["data"]["domains"][0]["opening_excess_nats"] is None

@@ -11,7 +11,8 @@ whatever the stationary law. Everything is a whole number over 65,536 (eps = 131
 down, the remainder to the likeliest), so no sampled probability differs from the formula.
 
 A block of 65,536 tokens is one sequence, started from a context of zeros: a reader who has no such context pays up to
-three tokens per block more than H, about 3e-4 nats a token, and likewise at the start of each window.
+three tokens per block more than H, about 3e-4 nats a token. A reader of windows predicts the second and the third token
+of each from one and from two tokens, and pays for what they leave open: `opening_excess_nats`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ import numpy.typing as npt
 
 from train.data.counter_random import block_words
 from train.data.permutation import MIX_STEPS, key_of, mix
+from train.data.stationary_triples import Shares, stationary_triples
 from train.errors import InputError
 
 Words = npt.NDArray[np.uint64]
@@ -36,6 +38,7 @@ _SIGNAL = UNITS - NOISE
 _TAIL = [percent * _SIGNAL // 100 for percent in (25, 13, 7)]
 SUCCESSORS = (_SIGNAL - sum(_TAIL), *_TAIL)
 _SIXTEEN = np.uint64(16)
+MOST_WITH_TRIPLES = 64  # symbols: their 262,144 contexts take a second, the 1e9 of 1,024 symbols tens of gigabytes
 
 
 class ContextTree:
@@ -70,6 +73,33 @@ class ContextTree:
         noise = NOISE / UNITS / self.vocabulary
         probabilities = np.array([weight / UNITS + noise for weight in SUCCESSORS])
         return float(-(probabilities * np.log(probabilities)).sum() - (self.vocabulary - 4) * noise * np.log(noise))
+
+    @property
+    def opening_excess_nats(self) -> float | None:
+        """What the first predictions of a window cost beyond H, in nats in all; None above 64 symbols.
+
+        A window's first token is given, its second is predicted from one token and its third from two; from the fourth
+        on the context is whole. In an endless text that is H(X2|X1) - H + H(X3|X1,X2) - H = H(X1,X2,X3) - H(X1) - 2 H.
+        """
+        if self.vocabulary > MOST_WITH_TRIPLES:
+            return None
+        triple = self.stationary_triples()
+        return _nats_of(triple) - _nats_of(triple.sum(axis=(1, 2))) - 2 * self.entropy_nats_per_token
+
+    def stationary_triples(self) -> Shares:
+        """(V, V, V) how often three tokens follow one another in an endless text."""
+        first, second, last = np.indices((self.vocabulary,) * 3, dtype=np.uint64).reshape(3, -1)
+        successors = self._successors_after(first << np.uint64(32) | second << np.uint64(16) | last, last)
+        noise = NOISE / UNITS / self.vocabulary
+        return stationary_triples(self.vocabulary, successors.astype(np.int64), np.array(SUCCESSORS) / UNITS, noise)
+
+    def _successors_after(self, history: Words, last: Words) -> Words:
+        """(contexts, 4) the likely tokens after each history of three tokens, of which `last` is the last."""
+        hashed = mix((history & self._kept[last]) ^ self._tree)
+        residues = np.arange(len(SUCCESSORS), dtype=np.uint64)
+        index = (hashed[:, None] >> residues * _SIXTEEN & np.uint64(UNITS - 1)) + residues * np.uint64(UNITS)
+        successors: Words = self._successor[index]
+        return successors
 
     def blocks(self, places: Sequence[tuple[int, int]]) -> Iterator[Ids]:
         """The blocks at (stream, number), BLOCK tokens each. A block depends on its place alone, not on those asked for
@@ -117,13 +147,15 @@ class ContextTree:
         ids = np.asarray(tokens).astype(np.uint64)
         padded = np.concatenate([np.zeros(3, dtype=np.uint64), ids])
         history = padded[2:-1] | padded[1:-2] << np.uint64(16) | padded[:-3] << np.uint64(32)
-        hashed = mix((history & self._kept[padded[2:-1]]) ^ self._tree)
-        weight = np.full(len(ids), NOISE / UNITS / self.vocabulary)
-        for residue, successor_weight in enumerate(SUCCESSORS):
-            index = (hashed >> np.uint64(16 * residue) & np.uint64(0xFFFF)) + np.uint64(residue * UNITS)
-            weight += np.where(self._successor[index] == ids, successor_weight / UNITS, 0.0)
+        likely = self._successors_after(history, padded[2:-1]) == ids[:, None]
+        weight = NOISE / UNITS / self.vocabulary + likely @ (np.array(SUCCESSORS) / UNITS)
         nats: npt.NDArray[np.float64] = -np.log(weight)
         return nats
+
+
+def _nats_of(shares: Shares) -> float:
+    """The entropy of a distribution of which every outcome is possible."""
+    return float(-(shares * np.log(shares)).sum())
 
 
 def _mix_in_place(word: Words, scratch: Words) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -44,6 +44,9 @@ class Domain:
     validation_groups: NonNegativeInt
     duplicates_removed: NonNegativeInt
     entropy_nats_per_token: float | None  # exact, of a synthetic source
+    # What the first predictions of a window, which lack context, cost beyond that entropy: exact, in all, for windows
+    # of two predictions or more. None where it is not known; manifests from before it was recorded have none.
+    opening_excess_nats: float | None = field(default=None, kw_only=True)
     train_shard: FileRecord
     validation_shard: FileRecord
     train_offsets: FileRecord  # .npy, int64, (documents + 1,): token at which each document starts, and the end

@@ -112,6 +112,7 @@ def _domain(name: str, source: Source, process: ContextTree | ZipfFacts, spec: D
         validation_groups=validation.documents,
         duplicates_removed=0,
         entropy_nats_per_token=process.entropy_nats_per_token,
+        opening_excess_nats=process.opening_excess_nats,
         train_shard=record_of(train.shard),
         validation_shard=record_of(validation.shard),
         train_offsets=record_of(train.offsets),

@@ -144,6 +144,7 @@ def _encode(
         validation_groups=spool.held_out_groups,
         duplicates_removed=spool.duplicates_removed,
         entropy_nats_per_token=None,
+        opening_excess_nats=None,
         train_shard=record_of(train.writer.shard),
         validation_shard=record_of(validation.writer.shard),
         train_offsets=record_of(train.writer.offsets),

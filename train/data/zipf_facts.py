@@ -60,6 +60,11 @@ class ZipfFacts:
         key_bits = float((self._weights * np.arange(len(self._weights))).sum()) / UNITS
         return (float(-(weights * np.log(weights)).sum()) + key_bits * float(np.log(2))) / RECORD
 
+    @property
+    def opening_excess_nats(self) -> None:
+        """Not known: it hangs on where in a record the windows begin, and so on their length."""
+        return None
+
     def blocks(self, places: Sequence[tuple[int, int]]) -> Iterator[Ids]:
         """The blocks at (stream, number), BLOCK tokens each. A block depends on its place alone, not on those asked for
         beside it.

@@ -71,6 +71,58 @@ def test_only_the_context_that_the_last_token_asks_for_matters() -> None:
     assert reach == {(False, False), (True, False), (True, True)}
 
 
+def entropy_of(shares: np.ndarray) -> float:
+    possible = shares[shares > 0]
+    return float(-(possible * np.log(possible)).sum())
+
+
+@pytest.fixture(scope="module")
+def small() -> ContextTree:
+    return ContextTree(vocabulary=16)
+
+
+def test_the_stationary_law_is_that_of_the_source(small: ContextTree) -> None:
+    """Every group of four is read from one stream, with the probability of its last token as the tree itself says."""
+    groups = np.indices((16,) * 4).reshape(4, -1).T
+    probability = np.exp(-small.nats(groups.ravel())[3::4]).reshape((16,) * 4)
+    triple = small.stationary_triples()
+    assert triple.sum() == pytest.approx(1, abs=1e-12)
+    quadruple = triple[..., None] * probability
+    assert np.abs(quadruple.sum(axis=0) - triple).max() < 1e-12
+    assert entropy_of(quadruple) - entropy_of(triple) == pytest.approx(small.entropy_nats_per_token, abs=1e-10)
+
+
+def test_the_opening_excess_does_not_change(small: ContextTree) -> None:
+    assert small.opening_excess_nats == pytest.approx(0.4401468861, abs=1e-10)
+
+
+def test_the_opening_excess_is_what_pairs_and_triples_of_the_blocks_show(small: ContextTree) -> None:
+    """Two million tokens: to four standard errors, which the spread of the blocks shows, and the bias of counts."""
+
+    def excess(triple: np.ndarray) -> float:
+        share = triple.reshape((16,) * 3) / triple.sum()
+        pair, single = entropy_of(share.sum(axis=2)), entropy_of(share.sum(axis=(1, 2)))
+        second, third = pair - single, entropy_of(share) - pair
+        return second + third - 2 * small.entropy_nats_per_token
+
+    blocks = np.stack(list(small.blocks([(0, number) for number in range(32)]))).astype(np.int64)
+    triples = 256 * blocks[:, :-2] + 16 * blocks[:, 1:-1] + blocks[:, 2:]
+    counts = np.stack([np.bincount(each, minlength=4096) for each in triples])
+    error = np.std([excess(each) for each in counts], ddof=1) / np.sqrt(len(counts))
+    # Counts of n tokens understate the entropy of K outcomes by up to (K - 1) / 2n (Miller 1955).
+    understated = 4095 / (2 * counts.sum())
+    assert 4 * error + understated < 0.01
+    assert excess(counts.sum(axis=0)) == pytest.approx(small.opening_excess_nats, abs=4 * error + understated)
+
+
+def test_the_opening_excess_of_many_symbols_is_not_known(tree: ContextTree) -> None:
+    assert tree.opening_excess_nats is None
+    assert ContextTree(vocabulary=128).opening_excess_nats is None
+    most = ContextTree(vocabulary=64).opening_excess_nats
+    assert most is not None
+    assert 0 < most < 2 * np.log(64)
+
+
 def test_another_seed_is_another_tree_of_the_same_entropy(tree: ContextTree, blocks: list[np.ndarray]) -> None:
     other = ContextTree(seed=1)
     assert other.entropy_nats_per_token == tree.entropy_nats_per_token

@@ -196,12 +196,28 @@ def test_synthetic_domains_are_exact_and_a_small_budget_is_a_prefix(facts: Corpu
         assert domain.train_tokens == 100_000
         assert domain.validation_tokens == 5263
         assert domain.entropy_nats_per_token == pytest.approx(0.811963, abs=5e-7)
+        assert domain.opening_excess_nats is None
         assert domain.train_bytes_per_token is None
     assert facts.token_bytes() is None
     small = Corpus(prepare(DataSpec("synthetic:zipf-facts", 0, 30_000), tmp_path))
     assert np.array_equal(small.train_tokens(0), facts.train_tokens(0)[:30_000])
     assert not np.array_equal(facts.train_tokens(0), facts.train_tokens(1))
     facts.verify()
+
+
+def test_a_manifest_says_what_windows_cost_and_one_from_before_it_did_is_the_same_data(tmp_path: Path) -> None:
+    folder = prepare(DataSpec("synthetic:context-tree?vocabulary=16", 0, 1000), tmp_path)
+    manifest = load(folder)
+    assert manifest.domains[0].opening_excess_nats == pytest.approx(0.440147, abs=5e-7)
+    path = folder / "manifest.json"
+    document = json.loads(path.read_text())
+    del document["domains"][0]["opening_excess_nats"]
+    path.write_text(json.dumps(document))
+    before = load(folder)
+    assert before.domains[0].opening_excess_nats is None
+    assert before.content_hash == manifest.content_hash
+    # As it was when manifests had no such field.
+    assert manifest.content_hash == "44d6b57385aa58eda67d687704217cd52d98758a11035c9cd24cc2d6392b984c"
 
 
 def test_preparing_again_builds_nothing(texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
