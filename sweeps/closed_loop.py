@@ -9,6 +9,8 @@ from typing import Any
 
 from analysis.audit import audit
 from analysis.backtest import Ranking, rank
+from analysis.curves.curve_seal import SealedCurves
+from analysis.curves.fitted_curves import FittedCurves
 from analysis.fit_document import Fit
 from analysis.isoflop import fit_isoflop
 from analysis.laws import law as law_named
@@ -17,6 +19,7 @@ from analysis.report.report import Report
 from analysis.score import Score, score
 from analysis.table import RunSet, Table, load_table
 from analysis.table_command import write_csv
+from sweeps.curve_loop import CurveOutcome, check_laws, fit_curve_laws, score_curves, seal_curve_laws
 from sweeps.job import is_final
 from sweeps.outcome import OutcomeFolder
 from sweeps.plan import Plan, PlannedRun, Role
@@ -38,6 +41,7 @@ class Closed:
     ranking: Ranking | None
     sealed: tuple[Sealed, ...]
     scores: tuple[Score, ...]
+    curves: CurveOutcome | None = None
 
     @property
     def headline(self) -> Score | None:
@@ -55,16 +59,28 @@ def close_loop(plan: Plan, folder: OutcomeFolder, train: Train, tell: Tell) -> C
     _write_table(plan, folder)
     if plan.file.study.analysis is None:
         return Closed(_table(plan, None), {}, None, (), ())
-    table = _table(plan, plan.file.study.analysis.where)
-    tell(f"fitting {len(table)} runs of {len(set(table.run.tolist()))} trunks")
-    fits = fit_laws(plan, table, folder, tell)
-    ranking = _rank(plan, table, fits, folder, tell)
-    sealed = seal_all(plan, targets, fits, folder, tell)
+    fits: dict[str, Fit] = {}
+    ranking, sealed = None, []
+    if plan.file.study.analysis.laws:
+        table = _table(plan, plan.file.study.analysis.where)
+        tell(f"fitting {len(table)} runs of {len(set(table.run.tolist()))} trunks")
+        fits = fit_laws(plan, table, folder, tell)
+        ranking = _rank(plan, table, fits, folder, tell)
+    else:
+        table = load_table(run_set(plan), mixed=True)  # curves are fitted: of the table nothing is
+    curve_fits: Mapping[str, FittedCurves] = {}
+    sealed_curves: tuple[SealedCurves, ...] = ()
+    if plan.file.study.analysis.curves is not None:
+        curve_fits = fit_curve_laws(plan, folder, tell)
+        sealed_curves = seal_curve_laws(plan, curve_fits, folder, tell)
+    if fits:
+        sealed = seal_all(plan, targets, fits, folder, tell)
     if not _train(plan, "target", train, tell):
         return None
-    scores = _score(plan, sealed, folder, tell)
+    scores = _score(plan, sealed, folder, tell) if fits else []
+    curves = score_curves(plan, curve_fits, sealed_curves, folder, tell) if curve_fits else None
     _write_table(plan, folder)
-    return Closed(table, fits, ranking, tuple(sealed), tuple(scores))
+    return Closed(table, fits, ranking, tuple(sealed), tuple(scores), curves)
 
 
 def begin(plan: Plan, folder: OutcomeFolder) -> list[Target]:
@@ -72,6 +88,8 @@ def begin(plan: Plan, folder: OutcomeFolder) -> list[Target]:
     where it cannot, or has changed since it was sealed.
     """
     targets = targets_of(plan)
+    if plan.file.study.analysis is not None and plan.file.study.analysis.curves is not None:
+        check_laws(plan)
     folder.make()
     _keep_study(plan, folder)
     return targets
@@ -85,7 +103,7 @@ def run_set(plan: Plan) -> RunSet:
 
 def _keep_study(plan: Plan, folder: OutcomeFolder) -> None:
     """The study as it was begun; what is fixed beforehand must not change afterwards."""
-    if folder.study.exists() and folder.predictions.is_dir() and any(folder.predictions.iterdir()):
+    if folder.study.exists() and folder.has_sealed:
         if folder.study.read_text() != plan.file.text:
             raise InputError(
                 f"{plan.file.path} is not what {folder.study} was when its predictions were sealed: restore it, "

@@ -31,6 +31,14 @@ class OutcomeFolder:
         return self.path / "predictions"
 
     @property
+    def curve_predictions(self) -> Path:
+        return self.path / "curve-predictions"
+
+    @property
+    def has_sealed(self) -> bool:
+        return any(self.predictions.glob("*.json")) or any(self.curve_predictions.glob("*.json"))
+
+    @property
     def report(self) -> Path:
         return self.path / "report"
 
@@ -40,6 +48,9 @@ class OutcomeFolder:
 
     def fit(self, law: str) -> Path:
         return self.path / "fits" / f"{file_stem(law)}.json"
+
+    def curve_fit(self, law: str) -> Path:
+        return self.path / "curve-fits" / f"{file_stem(law)}.json"
 
     def document(self, name: str) -> Path:
         return self.path / f"{name}.json"

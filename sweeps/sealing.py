@@ -141,6 +141,17 @@ def seal_all(
     return found
 
 
+def refuse_begun(plan: Plan, runs: Sequence[PlannedRun]) -> None:
+    """Raises InputError where any of these runs, or one that differs from it by its seed alone, has results."""
+    for run in runs:
+        begun = _begun(_twins(plan, Target((run,), {})))
+        if begun is not None:
+            raise InputError(
+                f"{begun} has results and no sealed prediction: name targets that were never trained in "
+                f"{plan.file.path}, or restore the sealed files"
+            )
+
+
 def sealed_in(folder: OutcomeFolder) -> list[Sealed]:
     """What is sealed already, checked. Raises InputError where a file was changed."""
     return [Sealed(path, read_sealed(path)) for path in sorted(folder.predictions.glob("*.json"))]

@@ -21,7 +21,7 @@ def stage_of(plan: Plan, folder: OutcomeFolder) -> Stage:
     if not all(is_final(run.folder) for run in plan.of("family")):
         return "family"
     if not all(is_final(run.folder) for run in plan.of("target")):
-        return "targets" if any(folder.predictions.glob("*.json")) else "sealing"
+        return "targets" if folder.has_sealed else "sealing"
     return "scored" if _is_current(plan, folder) else "scoring"
 
 

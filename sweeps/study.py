@@ -4,7 +4,7 @@ One YAML file, typed by the classes here. `sweeps.study_file` reads it and names
 """
 
 import math
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -69,16 +69,33 @@ class Block(_Strict):
         return self
 
 
-class Analysis(_Strict):
-    """What will be fitted, fixed before the targets are trained. The first law makes the study's prediction; all are
-    sealed, scored and ranked.
+class CurveAnalysis(_Strict):
+    """Laws of schedules fitted to the whole curves of the family, which say the curve of every target. The first makes
+    the study's prediction.
     """
 
     laws: Annotated[list[str], Field(min_length=1)]
+    losses: Literal["training", "validation"] = "validation"
+    objective: str | None = None  # None: that of curves
+
+
+class Analysis(_Strict):
+    """What will be fitted, fixed before the targets are trained: laws of final losses, of whole curves, or both. The
+    first law makes the study's prediction; all are sealed, scored and ranked.
+    """
+
+    laws: list[str] = []
+    curves: CurveAnalysis | None = None
     objective: str | None = None  # None: each law's own
     where: str | None = None  # rows of the family that are fitted
     columns: str | None = None  # as `--columns`: which count is N, D or C
     hold: str | None = None  # rows held out in the back-test; None: rolling over growing compute
+
+    @model_validator(mode="after")
+    def _names_laws(self) -> "Analysis":
+        if not self.laws and self.curves is None:
+            raise ValueError("an analysis names laws, of final losses (laws) or of whole curves (curves)")
+        return self
 
 
 class Budget(_Strict):

@@ -50,8 +50,12 @@ def score(fit: CurveFit, curve: Curve) -> CurveScore:
 def inner_score(law: CurveLaw, curves: Sequence[Curve], objective: str | None = None) -> InnerScore:
     """Leave one training curve out, each in turn; of a single curve, its end."""
     scores: list[CurveScore] = []
+    fits: dict[tuple[int, ...], CurveFit] = {}  # curves of one schedule are predicted from the same others
     for fitted, held in folds(curves):
-        found = fit_curves(law, fitted, objective, few_starts=True)
+        key = tuple(map(id, fitted)) if len(curves) > 1 else ()
+        if key not in fits:
+            fits[key] = fit_curves(law, fitted, objective, few_starts=True)
+        found = fits[key]
         if not found.parameters:
             return InnerScore(law.name, np.inf, np.inf, np.inf, f"{found.status}: {found.reason}")
         scores.append(score(found, held))

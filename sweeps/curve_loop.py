@@ -1,0 +1,223 @@
+"""The closed loop over whole curves: laws of schedules fitted to the family's curves, the curves of the targets sealed
+before any of them begins, and scored after.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from analysis.curves.choice import AUTO, fit_named
+from analysis.curves.curve import Curve
+from analysis.curves.curve_from_run import run_curve
+from analysis.curves.curve_seal import SealedCurves, read_sealed_curves, seal_curves
+from analysis.curves.fitted_curves import FittedCurves, fitted_curves
+from analysis.curves.laws import curve_law
+from analysis.curves.outcome import LawOutcome, noise_between_seeds, outcomes
+from analysis.curves.target import CurveTarget, curve_target
+from analysis.signed_json import digest_of
+from sweeps.outcome import OutcomeFolder
+from sweeps.plan import Plan, PlannedRun
+from sweeps.sealing import refuse_begun
+from sweeps.study import CurveAnalysis
+from train.errors import InputError
+from train.identity import scientific
+from train.milestones import milestones_of
+from train.provenance import commit
+from train.records import read_metrics, read_record
+
+Tell = Callable[[str], None]
+REPLICATES, SEED = 200, 0
+
+
+@dataclass(frozen=True)
+class CurveOutcome:
+    """What a study's curves came to. `trained` are the targets' curves by run; `noise` is that of the log of the final
+    loss between seeds.
+    """
+
+    fits: Mapping[str, FittedCurves]
+    sealed: tuple[SealedCurves, ...]
+    laws: tuple[LawOutcome, ...]
+    trained: Mapping[str, Curve]
+    noise: float | None
+
+
+def check_laws(plan: Plan) -> None:
+    """Raises InputError, naming the line, where a law of curves cannot be had."""
+    analysis = _analysis(plan)
+    sizes = {run.parameters.non_embedding for run in plan.of("family")}
+    for place, name in enumerate(analysis.laws):
+        try:
+            if name != AUTO and curve_law(name).specialise is None and len(sizes) > 1:
+                raise InputError(f"the family has {len(sizes)} sizes: {name} is of one; write {name}:N")
+        except InputError as error:
+            raise plan.file.fault(("analysis", "curves", "laws", place), str(error)) from None
+
+
+def fit_curve_laws(plan: Plan, folder: OutcomeFolder, tell: Tell) -> dict[str, FittedCurves]:
+    """Every law fitted to the family's curves, by the name that the study gives it, and written down."""
+    analysis, curves = _analysis(plan), family_curves(plan, tell)
+    found: dict[str, FittedCurves] = {}
+    for name in analysis.laws:
+        fit, scores = fit_named(name, curves, analysis.objective)
+        told = f" ({fit.reason})" if fit.reason else ""
+        tell(f"fitted {name} to {len(curves)} curves: {fit.law.name}, {fit.status}{told}")
+        for each in scores:
+            tell(f"  inner validation: {each.law} {100 * each.mean_abs_relative_error:.3f} %")
+        if fit.parameters:
+            found[name] = fitted_curves(fit, curves, REPLICATES, SEED)
+            found[name].to_json(folder.curve_fit(name))
+    return found
+
+
+def family_curves(plan: Plan, tell: Tell) -> list[Curve]:
+    return [run_curve(run.folder, _analysis(plan).losses) for run in _trained(plan.of("family"), tell)]
+
+
+def seal_curve_laws(
+    plan: Plan, fits: Mapping[str, FittedCurves], folder: OutcomeFolder, tell: Tell
+) -> tuple[SealedCurves, ...]:
+    """What every law says of every target, sealed: what is there already, and new where no target has begun. Raises
+    InputError where a target has results and was never sealed.
+    """
+    targets = targets_of_curves(plan)
+    if not targets:
+        return ()
+    source = _source(plan)
+    there = {each.asked: each for each in sealed_curves_in(folder)}
+    for each in there.values():
+        if each.fit["digest"] != source["digest"]:
+            raise InputError(
+                f"{folder.curve_predictions}: {each.asked} was sealed from other curves than the family's now; nothing "
+                f"is sealed twice: restore those runs, or move {folder.path} away"
+            )
+    missing = [name for name in fits if name not in there]
+    if missing and there:
+        tell(f"not sealed: {', '.join(missing)}: the targets may have begun")
+    if missing and not there:
+        refuse_begun(plan, plan.of("target"))
+        for name in missing:
+            try:
+                path = seal_curves(
+                    name, fits[name], source, _analysis(plan).losses, targets, folder.curve_predictions, commit()
+                )
+            except InputError as error:
+                tell(f"not sealed: {name}: {error}")
+                continue
+            there[name] = read_sealed_curves(path)
+            tell(f"sealed {path.name}: {len(targets)} curves by {name}")
+    if not there:
+        raise InputError(f"{plan.file.path}: no law of curves could be sealed; targets are not trained")
+    return tuple(there[name] for name in _analysis(plan).laws if name in there)
+
+
+def score_curves(
+    plan: Plan, fits: Mapping[str, FittedCurves], sealed: Sequence[SealedCurves], folder: OutcomeFolder, tell: Tell
+) -> CurveOutcome:
+    """The targets that came to a curve, held against what was sealed of them."""
+    losses = _analysis(plan).losses
+    trained = {run.run_id: run_curve(run.folder, losses) for run in _trained(plan.of("target"), tell)}
+    kept = [_of_trained(each, trained) for each in sealed]
+    noise = noise_between_seeds(_finals(plan))
+    found = CurveOutcome(fits, tuple(sealed), outcomes(kept, trained, noise) if trained else (), trained, noise)
+    folder.write("curve-scores", {"noise_between_seeds": noise, "laws": [each.document() for each in found.laws]})
+    for each in found.laws:
+        tell(describe(each))
+    return found
+
+
+def describe(law: LawOutcome) -> str:
+    """One line."""
+    text = (
+        f"{law.asked}: mean error {100 * law.mean_abs_relative_error:.3f} %, worst {100 * law.worst:.2f} %, final "
+        f"{100 * law.final:.3f} %"
+    )
+    if law.final_in_noise is not None:
+        text += f" ({law.final_in_noise:.2g} of the noise between seeds)"
+    if law.coverage_90 is not None:
+        text += f", {law.coverage_90:.0%} of final losses in their 90 % intervals"
+    for each in law.against:
+        low, high = (100 * end for end in each.interval_90)
+        text += f"; less {each.baseline}'s error: {100 * each.difference:+.3f} % [{low:+.3f}, {high:+.3f}]"
+    return text
+
+
+def targets_of_curves(plan: Plan) -> list[CurveTarget]:
+    """The targets of a plan, seeds together."""
+    losses = _analysis(plan).losses
+    groups: dict[str, list[PlannedRun]] = {}
+    for run in plan.of("target"):
+        groups.setdefault(json.dumps(scientific(replace(run.config, seed=0))), []).append(run)
+    found = []
+    for runs in groups.values():
+        config = runs[0].config
+        seedless = runs[0].run_id.replace(f"-s{config.seed}-", "-").rpartition("-")[0]
+        found.append(
+            curve_target(
+                name=f"{seedless}{_decay_in_words(config.schedule.decay_shape, config.schedule.decay_steps)}",
+                runs=tuple(run.run_id for run in runs),
+                schedule=config.schedule,
+                rate=config.optimizer.rate,
+                size=float(runs[0].parameters.non_embedding + config.model.vocabulary_size * config.model.width),
+                batch=float(config.tokens_per_step),
+                losses=losses,
+                evaluated_steps=milestones_of(config),
+                every_steps=config.logging.every_steps,
+            )
+        )
+    return found
+
+
+def _decay_in_words(shape: str, steps: int) -> str:
+    return f" ({shape} over {steps} steps)" if steps else ""
+
+
+def sealed_curves_in(folder: OutcomeFolder) -> list[SealedCurves]:
+    """What is sealed already, checked. Raises InputError where a file was changed."""
+    return [read_sealed_curves(path) for path in sorted(folder.curve_predictions.glob("curves-*.json"))]
+
+
+def _analysis(plan: Plan) -> CurveAnalysis:
+    analysis = plan.file.study.analysis
+    assert analysis is not None
+    assert analysis.curves is not None
+    return analysis.curves
+
+
+def _source(plan: Plan) -> dict[str, object]:
+    """What the laws were fitted to."""
+    curves = family_curves(plan, lambda _: None)
+    points = [[Path(curve.name).name, curve.time_P.tolist(), curve.loss_P.tolist()] for curve in curves]
+    names = [name for name, *_ in points]
+    return {"study": plan.file.name, "curves": names, "digest": digest_of({"points": points}, "")}
+
+
+def _trained(runs: Sequence[PlannedRun], tell: Tell) -> list[PlannedRun]:
+    """Those that finished. A run that diverged is a result, and no curve law describes it."""
+    kept = [run for run in runs if _status(run.folder) == "finished"]
+    for run in runs:
+        if run not in kept:
+            tell(f"left out: {run.run_id}: {_status(run.folder)}")
+    return kept
+
+
+def _status(folder: Path) -> str:
+    return str(read_record(folder)["status"]) if (folder / "run.json").exists() else "missing"
+
+
+def _of_trained(sealed: SealedCurves, trained: Mapping[str, Curve]) -> SealedCurves:
+    """Without the targets that came to no curve."""
+    targets = [replace(target, runs=tuple(run for run in target.runs if run in trained)) for target in sealed.targets]
+    return replace(sealed, targets=tuple(target for target in targets if target.runs))
+
+
+def _finals(plan: Plan) -> dict[str, list[float]]:
+    """The last validation losses of runs that are equal but for their seed."""
+    found: dict[str, list[float]] = {}
+    for run in plan.runs:
+        if _status(run.folder) == "finished":
+            rows = read_metrics(run.folder, "evaluation")
+            key = json.dumps(scientific(replace(run.config, seed=0)))
+            found.setdefault(key, []).append(float(rows[-1]["validation_nats_per_token"]))
+    return found
