@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis.fitting import fit
+from analysis.laws import law
 from analysis.seal import read_sealed
 from analysis.table import load_table
-from sweeps.closed_loop import Closed, close_loop
+from sweeps.closed_loop import Closed, close_loop, run_set
 from sweeps.outcome import OutcomeFolder
 from sweeps.plan import Plan, PlannedRun, make_plan
+from sweeps.sealing import Sealed, seal_all, targets_of
 from sweeps.study_file import parse_study
 from train.counts import corpus_summary, counts
 from train.data.corpus import Corpus
@@ -145,7 +148,7 @@ def test_targets_do_not_enter_the_fit(tmp_path: Path, data_directory: Path) -> N
 def test_a_target_with_results_is_never_sealed(tmp_path: Path, data_directory: Path) -> None:
     plan = plan_of(STUDY, tmp_path, data_directory)
     write_record(plan.of("target")[1])
-    with pytest.raises(InputError, match=r"has results at .* and no sealed prediction"):
+    with pytest.raises(InputError, match=r"has begun .* no sealed prediction at"):
         close(plan, tmp_path, Trainer())
 
 
@@ -164,8 +167,49 @@ def test_a_law_that_was_not_sealed_in_time_is_left_out_of_what_was(tmp_path: Pat
 def test_nor_one_of_which_another_seed_has(tmp_path: Path, data_directory: Path) -> None:
     other = plan_of(STUDY.replace("16M, seed: [0, 1]", "16M, seed: [7]"), tmp_path, data_directory)
     write_record(other.of("target")[0])
-    with pytest.raises(InputError, match=r"-s7-.* has results at .* and no sealed prediction"):
+    with pytest.raises(InputError, match=r"-s7-.* has begun .* no sealed prediction at"):
         close(plan_of(STUDY, tmp_path, data_directory), tmp_path, Trainer())
+
+
+def seal_one_law(plan: Plan, folder: Path) -> list[Sealed]:
+    """One law of a quick fit, without all that the loop does besides."""
+    for run in plan.of("family"):
+        write_record(run)
+    fits = {"kaplan": fit(load_table(run_set(plan)), law("kaplan"), profile=False)}
+    outcome = OutcomeFolder(folder / "results")
+    outcome.make()
+    return seal_all(plan, targets_of(plan), fits, outcome, lambda message: None)
+
+
+@pytest.mark.parametrize(
+    ("seed", "deleted", "sign"),
+    [
+        (0, ("metrics.jsonl", "result"), "its record says running"),
+        (7, ("metrics.jsonl", "run.json"), "it has checkpoints"),
+        (7, ("checkpoints", "run.json"), "it has metrics.jsonl"),
+    ],
+)
+def test_nor_one_of_which_traces_were_deleted(
+    tmp_path: Path, data_directory: Path, seed: int, deleted: tuple[str, ...], sign: str
+) -> None:
+    study = STUDY.replace("chinchilla, kaplan, overtraining", "kaplan")
+    other = plan_of(study.replace("16M, seed: [0, 1]", f"16M, seed: {seed}"), tmp_path, data_directory)
+    run = other.of("target")[0]
+    write_record(run, "running" if "result" in deleted else "finished")
+    if "checkpoints" not in deleted:
+        (run.folder / "checkpoints").mkdir()
+    for name in deleted:
+        (run.folder / name).unlink(missing_ok=True)
+    with pytest.raises(InputError, match=rf"{run.run_id} has begun \({sign}\), and there is no sealed prediction"):
+        seal_one_law(plan_of(study, tmp_path, data_directory), tmp_path)
+
+
+def test_a_target_that_is_only_planned_is_sealed(tmp_path: Path, data_directory: Path) -> None:
+    plan = plan_of(STUDY.replace("chinchilla, kaplan, overtraining", "kaplan"), tmp_path, data_directory)
+    run = plan.of("target")[0]
+    write_record(run, "planned")
+    (run.folder / "metrics.jsonl").unlink()
+    assert len(seal_one_law(plan, tmp_path)) == 1
 
 
 def test_a_run_that_is_missing_stops_the_loop_before_the_fit(tmp_path: Path, data_directory: Path) -> None:
