@@ -159,7 +159,7 @@ def describe_outcome(closed: "Closed") -> list[str]:
     first = next(iter(closed.fits.values()), None)
     if first is None:
         return [f"{len(closed.table)} runs; the study names no laws"]
-    return list(headline(closed.table, first, [each.prediction for each in closed.sealed], closed.scores))
+    return list(headline(closed.table, first, [each.prediction for each in closed.sealed], closed.scores, closed.own))
 
 
 def _tell(message: str) -> None:

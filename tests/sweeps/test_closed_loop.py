@@ -13,11 +13,13 @@ from analysis.fitting import fit
 from analysis.laws import law
 from analysis.seal import read_sealed
 from analysis.table import load_table
-from sweeps.closed_loop import Closed, close_loop, run_set
+from sweeps.closed_loop import Closed, close_loop, report_of, run_set
 from sweeps.outcome import OutcomeFolder
 from sweeps.plan import Plan, PlannedRun, make_plan
 from sweeps.sealing import Sealed, seal_all, targets_of
+from sweeps.study_command import describe_outcome
 from sweeps.study_file import parse_study
+from sweeps.wandb_analysis import read_analysis
 from train.counts import corpus_summary, counts
 from train.data.corpus import Corpus
 from train.errors import InputError
@@ -164,6 +166,24 @@ def test_a_law_that_was_not_sealed_in_time_is_left_out_of_what_was(tmp_path: Pat
     assert not list((tmp_path / "results/predictions").glob("*kaplan*"))
 
 
+def test_no_other_law_stands_for_the_first_where_its_seal_is_gone(tmp_path: Path, data_directory: Path) -> None:
+    plan = plan_of(STUDY.replace("chinchilla, kaplan, overtraining", "kaplan, power:C"), tmp_path, data_directory)
+    close(plan, tmp_path, Trainer())
+    next((tmp_path / "results/predictions").glob("*kaplan*")).unlink()
+    closed, told = close(plan, tmp_path, Trainer())
+    assert closed is not None
+    assert [each.prediction.law for each in closed.scores] == ["power:C"]
+    assert closed.headline is None
+    assert any("first law kaplan" in line and "is MISSING" in line for line in told)
+    printed = describe_outcome(closed)
+    assert printed[0] == report_of(closed).document()["headline"][0]
+    assert "first law kaplan" in printed[0]
+    assert "is MISSING" in printed[0]
+    assert printed[1].startswith("power:C at ")
+    summary = read_analysis(OutcomeFolder(tmp_path / "results")).summary
+    assert (summary["law"], summary["sealed"]) == ("kaplan", "missing")
+
+
 def test_nor_one_of_which_another_seed_has(tmp_path: Path, data_directory: Path) -> None:
     other = plan_of(STUDY.replace("16M, seed: [0, 1]", "16M, seed: [7]"), tmp_path, data_directory)
     write_record(other.of("target")[0])
@@ -248,6 +268,19 @@ def test_a_changed_digit_in_a_sealed_file_is_found(tmp_path: Path, data_director
         ("chinchilla, kaplan", "error-loss, kaplan", 10, "predicts error, which runs do not record"),
         ("chinchilla, kaplan", "power:seconds, kaplan", 10, "not known of a run before it is trained"),
         ("size: 200k, horizon.tokens: 16M", "size: 3m, horizon.tokens: 60M", 10, "times beyond the data in C"),
+        ("[10k, 25k, 50k, 100k], horizon.tokens: [", "100k, horizon.tokens: [3M, ", 10, "every point has N = "),
+        ("[10k, 25k, 50k, 100k]", "[50k, 100k]", 10, "chinchilla: 2 values of N, 3 values of D: whatever the losses"),
+        ("overtraining]", "overtraining]\n  where: D > 3e6 and seed == 0", 10, "chinchilla: 4 points for the 5 parameters"),
+        ("overtraining]", "overtraining]\n  where: D >= 3e7", 11, "where: .* leaves no run to fit"),
+        ("overtraining]", "overtraining]\n  where: tokens > 3", 11, "where: .*no column tokens; the table has run"),
+        ("overtraining]", "overtraining]\n  where: D >", 11, "where: cannot read 'D >'"),
+        ("overtraining]", "overtraining]\n  where: loss < 3 and depht > 1", 11, "no column depht"),
+        ("overtraining]", "overtraining]\n  hold: C > 1e30", 11, "hold: .* holds out no row"),
+        ("overtraining]", "overtraining]\n  hold: tokens > 3", 11, "hold: .*no column tokens"),
+        ("overtraining]", "overtraining]\n  columns: D=tokens", 11, "columns: .*no column tokens"),
+        ("overtraining]", "overtraining]\n  columns: loss=perplexity", 11, "columns: .*no column perplexity"),
+        ("overtraining]", "overtraining]\n  objective: hubber", 11, "objective: no objective named 'hubber'"),
+        ("overtraining]", "overtraining]\n  objective: mse@spread", 11, "objective: .*no column spread"),
     ],
 )
 def test_what_cannot_be_predicted_is_refused_before_training(
