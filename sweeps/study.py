@@ -29,18 +29,18 @@ def _number(value: Any) -> Any:
     return value
 
 
-Number = Annotated[float, BeforeValidator(_number)]
+Number = Annotated[float, BeforeValidator(_number), Field(gt=0, allow_inf_nan=False)]
 
 
 class LogRange(_Strict):
     """`{from: 25k, to: 400k, points: 5}`: geometric, both ends included. Values are whole where both ends are."""
 
-    first: Number = Field(alias="from", gt=0)
-    last: Number = Field(alias="to", gt=0)
+    first: Number = Field(alias="from")
+    last: Number = Field(alias="to")
     points: int = Field(ge=2, le=LARGEST_RANGE)
 
     def values(self) -> list[Scalar]:
-        ratio = math.log(self.last / self.first) / (self.points - 1)
+        ratio = (math.log(self.last) - math.log(self.first)) / (self.points - 1)
         inner = [self.first * math.exp(ratio * place) for place in range(1, self.points - 1)]
         whole = self.first.is_integer() and self.last.is_integer()
         every = [self.first, *inner, self.last]
@@ -82,12 +82,12 @@ class Analysis(_Strict):
 
 
 class Budget(_Strict):
-    """The plan is refused where it needs more."""
+    """The plan is refused where it needs more; `sweeps.within_budget` says when, and what of it binds where."""
 
     tokens: Count | None = None
     flops: Number | None = None
     hours: Number | None = None  # by the clock, with all workers of the machine at hand
-    disk_gigabytes: Number | None = None
+    disk_gigabytes: Number | None = None  # workers wait for room
 
 
 class Study(_Strict):

@@ -270,7 +270,12 @@ def test_a_changed_digit_in_a_sealed_file_is_found(tmp_path: Path, data_director
         ("size: 200k, horizon.tokens: 16M", "size: 3m, horizon.tokens: 60M", 10, "times beyond the data in C"),
         ("[10k, 25k, 50k, 100k], horizon.tokens: [", "100k, horizon.tokens: [3M, ", 10, "every point has N = "),
         ("[10k, 25k, 50k, 100k]", "[50k, 100k]", 10, "chinchilla: 2 values of N, 3 values of D: whatever the losses"),
-        ("overtraining]", "overtraining]\n  where: D > 3e6 and seed == 0", 10, "chinchilla: 4 points for the 5 parameters"),
+        (
+            "overtraining]",
+            "overtraining]\n  where: D > 3e6 and seed == 0",
+            10,
+            "chinchilla: 4 points for the 5 parameters",
+        ),
         ("overtraining]", "overtraining]\n  where: D >= 3e7", 11, "where: .* leaves no run to fit"),
         ("overtraining]", "overtraining]\n  where: tokens > 3", 11, "where: .*no column tokens; the table has run"),
         ("overtraining]", "overtraining]\n  where: D >", 11, "where: cannot read 'D >'"),
