@@ -20,11 +20,20 @@ def refuse_infeasible(plan: Plan) -> None:
     analysed as it says: columns, conditions or an objective that cannot be read or name what there will not be,
     conditions that leave no rows, laws that this family cannot identify whatever its losses.
 
-    What follows from a measurement (`where: loss < 3`) is not known yet and is passed over. Once the family is trained
+    What follows from a measurement (`where: loss < 3`) is not known yet and is passed over; of data that are not
+    prepared, all but the names of the laws. Once the family is trained
     nothing is refused here: the loop says what came of it.
     """
     analysis, family = plan.file.study.analysis, plan.of("family")
-    if analysis is None or not plan.prepared or all(is_final(run.folder) for run in family):
+    if analysis is None:
+        return
+    laws = []
+    for place, name in enumerate(analysis.laws):
+        try:
+            laws.append(law_named(name))
+        except InputError as error:
+            raise plan.file.fault(("analysis", "laws", place), str(error)) from None
+    if not plan.prepared or all(is_final(run.folder) for run in family):
         return
     table = _table(plan, analysis, planned_rows(family, plan.file.name))
     if analysis.objective is not None:
@@ -33,15 +42,13 @@ def refuse_infeasible(plan: Plan) -> None:
         except InputError as error:
             raise plan.file.fault(("analysis", "objective"), f"objective: {error}") from None
     is_known = not _reads_measured(analysis.where, table)
-    laws = []
-    for place, name in enumerate(analysis.laws):
+    for place, law in enumerate(laws):
         try:
-            laws.append(law_named(name))
-            refused = refusal(table, laws[-1], analysis.objective if laws[-1].steps is None else None)
+            refused = refusal(table, law, analysis.objective if law.steps is None else None)
         except InputError as error:
-            raise plan.file.fault(("analysis", "laws", place), f"{name}: {error}") from None
+            raise plan.file.fault(("analysis", "laws", place), f"{law.name}: {error}") from None
         if refused is not None and is_known:
-            raise plan.file.fault(("analysis", "laws", place), f"{name}: {refused[1]}")
+            raise plan.file.fault(("analysis", "laws", place), f"{law.name}: {refused[1]}")
     if analysis.hold is not None:
         try:
             held_out(table, laws, analysis.hold)

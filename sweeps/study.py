@@ -20,7 +20,9 @@ class _Strict(BaseModel):
 
 
 def _number(value: Any) -> Any:
-    """`25k` and `1e-3` are numbers here."""
+    """`25k` and `1e-3` are numbers here; `true` is none."""
+    if isinstance(value, bool):
+        raise ValueError(f"{str(value).lower()} is not a number")
     if isinstance(value, str):
         try:
             return float(value)
@@ -79,6 +81,13 @@ class Analysis(_Strict):
     where: str | None = None  # rows of the family that are fitted
     columns: str | None = None  # as `--columns`: which count is N, D or C
     hold: str | None = None  # rows held out in the back-test; None: rolling over growing compute
+
+    @model_validator(mode="after")
+    def _has_each_law_once(self) -> "Analysis":
+        twice = sorted({law for law in self.laws if self.laws.count(law) > 1})
+        if twice:
+            raise ValueError(f"laws: {twice[0]} is named twice: keep one")
+        return self
 
 
 class Budget(_Strict):
