@@ -25,7 +25,7 @@ from analysis.starts import KEPT, choose_starts, thinned
 from analysis.table import Table
 from train.errors import InputError
 
-__all__ = ["REFUSED", "Fit", "fit", "fit_batch", "global_optimum"]
+__all__ = ["REFUSED", "Fit", "fit", "fit_batch", "global_optimum", "refusal"]
 
 # Two starts agree when their objectives do to this share (the kinks of absolute deviations are met less sharply), or to
 # this part of what a standard deviation of one parameter costs: in a flat valley no more can be told.
@@ -58,13 +58,7 @@ def fit(
         if objective is not None:
             raise InputError(f"law {law.name} is two steps, each with its own objective: leave --objective out")
         return fit_chain(table, law, bootstrap=bootstrap, seed=seed, profile=profile, few_points=few_points)
-    law = for_table(law, table.columns)
-    noise = seed_noise(table, law.target)
-    aim = parse_objective(objective or law.objective, noise)
-    if law.rows is not None:
-        table.require(*law.columns, law.target)
-        table = table.take(law.rows(table.columns))
-    points = _points(table, law, aim)
+    law, aim, noise, points, table = _set_out(table, law, objective)
     empty = Fit(
         law=law,
         objective=aim.name,
@@ -120,6 +114,35 @@ def fit(
         replicates=replicates_KR,
         seconds=time.perf_counter() - began,
     )
+
+
+def refusal(table: Table, law: Law, objective: str | Objective | None = None) -> tuple[Status, str] | None:
+    """Why `fit` would refuse this design whatever its losses are, as a status and a reason, or None. Raises InputError
+    as `fit` does.
+    """
+    if law.steps is not None:
+        return next((found for step in law.steps if (found := refusal(table, step)) is not None), None)
+    law, aim, _, points, _ = _set_out(table, law, objective)
+    fault = design_fault(law, points.columns, len(points.target_P))
+    if fault is not None:
+        return fault
+    problem = Problem.of(law, points.columns, points.target_P, points.weights_P, aim)
+    return rank_fault(problem, choose_starts(problem))
+
+
+def _set_out(
+    table: Table, law: Law, objective: str | Objective | None
+) -> tuple[Law, Objective, float | None, Points, Table]:
+    """What is fitted: the law with the columns of the table, the objective, the seed noise it knows, the points, and
+    the rows they come from.
+    """
+    law = for_table(law, table.columns)
+    noise = seed_noise(table, law.target)
+    aim = parse_objective(objective or law.objective, noise)
+    if law.rows is not None:
+        table.require(*law.columns, law.target)
+        table = table.take(law.rows(table.columns))
+    return law, aim, noise, _points(table, law, aim), table
 
 
 def fit_batch(

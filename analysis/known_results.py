@@ -49,6 +49,22 @@ def runs_at(source: Source, at: Mapping[str, float], columns: str | None = None)
     return _rows_at(str(source), at, columns)
 
 
+def sign_of_beginning(folder: Path, record: Json) -> str | None:
+    """What shows that a run has begun, in words, or None. Any one sign is enough: the others may have been deleted.
+    `record` is its run.json, {} where that is not there.
+    """
+    if record.get("status", "planned") != "planned":
+        return f"its record says {record['status']}"
+    if record.get("started") or record.get("result"):
+        return "its record says when it started" if record.get("started") else "its record has a result"
+    if (folder / "checkpoints").is_dir():  # made with the first of them, and never removed
+        return "it has checkpoints"
+    for name in ("metrics.jsonl", "timings.jsonl"):
+        if (folder / name).exists() and (folder / name).stat().st_size:
+            return f"it has {name}"
+    return None
+
+
 def _rows_at(source: str, at: Mapping[str, float], columns: str | None) -> list[Known]:
     from analysis.table_from_file import read_file
     from analysis.table_from_wandb import read_wandb
@@ -81,8 +97,7 @@ def _records_at(folders: Sequence[Path], at: Mapping[str, float]) -> list[Known]
     found = []
     for folder in folders:
         record = read_record(folder)
-        metrics = folder / "metrics.jsonl"
-        if not (metrics.exists() and metrics.stat().st_size) and not record.get("result"):
+        if sign_of_beginning(folder, record) is None:
             continue
         if any(matches(columns, at, 1)[0] for columns in _conventions(record)):
             status = record["status"]

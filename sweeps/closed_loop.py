@@ -15,11 +15,13 @@ from analysis.fit_document import Fit
 from analysis.isoflop import fit_isoflop
 from analysis.laws import law as law_named
 from analysis.prediction import describe
+from analysis.report.headline import missing
 from analysis.report.report import Report
 from analysis.score import Score, score
 from analysis.table import RunSet, Table, load_table
 from analysis.table_command import write_csv
-from sweeps.curve_loop import CurveOutcome, check_laws, fit_curve_laws, score_curves, seal_curve_laws
+from sweeps.curve_loop import CurveOutcome, fit_curve_laws, score_curves, seal_curve_laws
+from sweeps.feasible_analysis import refuse_infeasible
 from sweeps.job import is_final
 from sweeps.outcome import OutcomeFolder
 from sweeps.plan import Plan, PlannedRun, Role
@@ -34,19 +36,26 @@ Train = Callable[[Sequence[PlannedRun]], bool]  # whether all of them came to a 
 
 @dataclass(frozen=True)
 class Closed:
-    """What a study came to. `scores` is empty where it has no targets."""
+    """What a study came to. `scores` is empty where it has no targets; `own` is where the first law makes the study's
+    prediction, None without targets.
+    """
 
     table: Table
     fits: Mapping[str, Fit]
     ranking: Ranking | None
     sealed: tuple[Sealed, ...]
     scores: tuple[Score, ...]
+    own: Mapping[str, float] | None = None
     curves: CurveOutcome | None = None
 
     @property
     def headline(self) -> Score | None:
-        """The score of the study's own prediction: its first law at its first target."""
-        return self.scores[0] if self.scores else None
+        """The score of the study's own prediction: its first law at its first target. None where that is not there,
+        whatever other laws have: they do not stand for it.
+        """
+        law = next((fitted.law.name for fitted in self.fits.values()), None)
+        own = (each for each in self.scores if each.prediction.law == law and each.prediction.at == self.own)
+        return next(own, None)
 
 
 def close_loop(plan: Plan, folder: OutcomeFolder, train: Train, tell: Tell) -> Closed | None:
@@ -77,10 +86,20 @@ def close_loop(plan: Plan, folder: OutcomeFolder, train: Train, tell: Tell) -> C
         sealed = seal_all(plan, targets, fits, folder, tell)
     if not _train(plan, "target", train, tell):
         return None
-    scores = _score(plan, sealed, folder, tell) if fits else []
-    curves = score_curves(plan, curve_fits, sealed_curves, folder, tell) if curve_fits else None
+    first = next(iter(plan.file.study.analysis.laws), None)
+    closed = Closed(
+        table,
+        fits,
+        ranking,
+        sealed=tuple(sealed),
+        scores=tuple(_score(plan, sealed, tell)),
+        own=targets[0].at[first] if targets and first is not None else None,
+        curves=score_curves(plan, curve_fits, sealed_curves, folder, tell) if curve_fits else None,
+    )
+    if fits:
+        _write_scores(closed, folder, tell)
     _write_table(plan, folder)
-    return Closed(table, fits, ranking, tuple(sealed), tuple(scores), curves)
+    return closed
 
 
 def begin(plan: Plan, folder: OutcomeFolder) -> list[Target]:
@@ -88,8 +107,7 @@ def begin(plan: Plan, folder: OutcomeFolder) -> list[Target]:
     where it cannot, or has changed since it was sealed.
     """
     targets = targets_of(plan)
-    if plan.file.study.analysis is not None and plan.file.study.analysis.curves is not None:
-        check_laws(plan)
+    refuse_infeasible(plan)
     folder.make()
     _keep_study(plan, folder)
     return targets
@@ -164,23 +182,35 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _score(plan: Plan, sealed: Sequence[Sealed], folder: OutcomeFolder, tell: Tell) -> list[Score]:
-    """The scores of what was sealed, the first law's first."""
+def _score(plan: Plan, sealed: Sequence[Sealed], tell: Tell) -> list[Score]:
+    """The scores of what was sealed."""
     analysis = plan.file.study.analysis
     scores = []
     for each in sealed:
         try:
-            scores.append(score(each.path, run_set(plan), columns=analysis.columns if analysis else None))
+            found = score(each.path, run_set(plan), columns=analysis.columns if analysis else None)
         except InputError as error:
             tell(f"not scored: {error}")
-    folder.write("scores", {"scores": [each.document() for each in scores]})
-    for found in scores:
+            continue
+        scores.append(found)
         at, law = describe(found.prediction.at), found.prediction.law
         tell(
             f"{law} at {at}: predicted {found.prediction.loss:.4f}, measured {found.mean.loss:.4f}: "
             f"{found.mean.error_percent:+.2f} %, {'inside' if found.mean.inside_90 else 'outside'} the 90 % interval"
         )
     return scores
+
+
+def _write_scores(closed: Closed, folder: OutcomeFolder, tell: Tell) -> None:
+    """All scores, and which of them is the study's own."""
+    content: dict[str, Any] = {"scores": [each.document() for each in closed.scores]}
+    if closed.own is not None:
+        law = next(iter(closed.fits.values())).law.name
+        sealed = closed.headline.prediction.sealed if closed.headline else None
+        content["own"] = {"law": law, "at": dict(closed.own), "sealed": sealed}
+        if not any(each.prediction.law == law and each.prediction.at == closed.own for each in closed.sealed):
+            tell(missing(law, closed.own))
+    folder.write("scores", content)
 
 
 def report_of(closed: Closed) -> Report:
@@ -200,4 +230,5 @@ def report_of(closed: Closed) -> Report:
         scores=closed.scores,
         absent=absent,
         commit=commit(),
+        own=closed.own,
     )

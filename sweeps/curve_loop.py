@@ -96,7 +96,7 @@ def seal_curve_laws(
     if missing and there:
         tell(f"not sealed: {', '.join(missing)}: the targets may have begun")
     if missing and not there:
-        refuse_begun(plan, plan.of("target"))
+        refuse_begun(plan, [plan.by_id[target.runs[0]] for target in targets])
         for name in missing:
             try:
                 path = seal_curves(

@@ -1,15 +1,19 @@
 """What a study leaves behind, small enough to commit: its file, table, fits, sealed predictions, scores and report."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from analysis.report.report import PAGE
 from analysis.table import OUTCOME
+from sweeps.lock import held
 from train.errors import InputError
 from train.records import write_atomically
+
+LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,18 @@ class OutcomeFolder:
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         write_json(self.document(name), content)
+
+    @contextmanager
+    def alone(self, patience_seconds: float = 0.0) -> Iterator[None]:
+        """The only process that works on this outcome. Raises InputError where another still does after so long, or the
+        folder cannot be made.
+        """
+        self.make()
+        busy = (
+            f"{self.path}: another process works on this study: wait until it has ended, then repeat; nothing is lost"
+        )
+        with held(self.path / LOCK, patience_seconds, busy):
+            yield
 
     def make(self) -> None:
         """Raises InputError where the folder cannot be made."""

@@ -12,6 +12,7 @@ from rich.table import Table
 from analysis.json_output import write_document
 from analysis.output_arguments import json_output
 from sweeps.cost import shapes_of
+from sweeps.feasible_analysis import refuse_infeasible
 from sweeps.outlook import Machine, Outlook, SizeRow, look_ahead, new_flops
 from sweeps.plan import Plan
 from sweeps.probe import paces_here
@@ -40,7 +41,7 @@ A study file names settings as `windtunnel train` does:
   analysis: {laws: [chinchilla], where: D >= 1e6}
   budget: {hours: 2}                          # by the clock, of all workers; also tokens, flops, disk_gigabytes
 
-Exit status 2 where the plan goes beyond its budget."""
+Exit status 2 where the plan goes beyond its budget, or its laws cannot be fitted to such a family."""
 WIDEST_HORIZONS = 5
 
 
@@ -65,7 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints the plan. Raises InputError for bad input, and after the table where the budget is exceeded."""
+    """Prints the plan. Raises InputError for bad input, and after the table where the budget is exceeded
+    or the analysis cannot be carried out.
+    """
     if options.workers is not None and not 1 <= options.workers <= 100_000:
         raise InputError(f"--workers {options.workers}: give at least 1")
     if options.gpu and (options.workers or options.probe or options.no_probe):
@@ -77,6 +80,7 @@ def run(options: argparse.Namespace) -> int:
         show(outlook, every_run=options.all)
     if outlook.exceeded:
         raise plan.file.fault(("budget",), f"beyond the budget: {'; '.join(outlook.exceeded)}")
+    refuse_infeasible(plan)
     return 0
 
 

@@ -35,7 +35,10 @@ class Resolver:
         """What a run is asked for. Raises InputError naming the setting."""
         chosen, values = self._split(settings)
         if chosen not in self._composed:
-            composed = compose_settings(chosen)
+            try:
+                composed = compose_settings(chosen)
+            except ValueError as error:  # Hydra's own, of a choice that it takes for a number
+                raise error if isinstance(error, InputError) else InputError(f"{', '.join(chosen)}: {error}") from None
             paths = {"runs_directory": str(self.runs_directory), "data_directory": str(self.data_directory)}
             self._composed[chosen] = {**composed, "runtime": {**composed["runtime"], **paths}}
         composed = self._composed[chosen]
@@ -81,6 +84,8 @@ class Resolver:
                 chosen.append("size=custom")  # a size that no file names is its count: composed once for all
                 values["size.parameters"] = value
             elif key in groups():
+                if not isinstance(value, str):  # Hydra would complain about its own types
+                    raise InputError(f"{key}={value}: no such choice; there are {', '.join(choices(key))}")
                 chosen.append(f"{key}={value}")
             else:
                 values[key] = value

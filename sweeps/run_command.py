@@ -40,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from analysis.json_output import write_document
+    from sweeps.feasible_analysis import refuse_infeasible
     from sweeps.pool import Summary, missing_runs, run_jobs
+    from sweeps.within_budget import refuse_beyond_budget, workers_here
     from train.errors import InputError
 
     plan = plan_of_arguments(options, prepare=not options.dry_run)
@@ -57,6 +59,8 @@ def run(options: argparse.Namespace) -> int:
             note = "" if plan.prepared else "; ids are those of data that are not prepared yet"
             print(f"{len(missing)} of {len(runs)} runs would be trained{note}")
         return 0
+    refuse_infeasible(plan)
+    refuse_beyond_budget(plan, options.runs, workers_here(plan, options.workers))
     summary: Summary = run_jobs(plan, runs, workers=options.workers)
     write_document({"study": plan.file.name, "role": options.only, **_document(summary)}, options.json)
     if summary.signal is not None:

@@ -3,29 +3,32 @@ the targets has begun.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from analysis.fit_document import REFUSED, Fit
 from analysis.fitting import fit
+from analysis.known_results import sign_of_beginning
 from analysis.law import Array, Law
 from analysis.laws import law as law_named
 from analysis.prediction import Prediction, describe, predict
 from analysis.seal import read_sealed, seal
-from analysis.table import RunSet, Table
+from analysis.table import Table
 from analysis.table_selection import parse_columns
 from analysis.target import refuse_far
 from analysis.where import compute_column
 from sweeps.outcome import OutcomeFolder
 from sweeps.plan import Plan, PlannedRun, columns_of
 from train.errors import InputError
-from train.identity import scientific
+from train.identity import run_id, scientific
 from train.lineage import recorded_config
 from train.provenance import commit
-from train.records import find_runs, read_record
+from train.records import Json, read_record
 
 Tell = Callable[[str], None]
+SEED_IN_NAME = re.compile(r"-s(\d+)-[0-9a-f]+$")  # of a run id
 
 
 @dataclass(frozen=True)
@@ -98,13 +101,14 @@ def seal_all(
     """The sealed predictions of every law at every target: those that are there, and new ones where the target has not
     begun. A law that cannot be sealed is told of and left out.
 
-    Raises InputError where a target has results and was never sealed, or the table has changed since the seal.
+    Raises InputError where a target has begun and was never sealed, or the table has changed since the seal.
     """
     there = {(each.prediction.law, _key(each.prediction.at)): each for each in sealed_in(folder)}
     sealed_at = {at for _, at in there}
     found = []
     for target in targets:
-        twins: list[RunSet] | None = None
+        begun: str | None = None
+        looked = False
         for name, fitted in fits.items():
             at = target.at[name]
             existing = there.get((fitted.law.name, _key(at)))
@@ -115,12 +119,11 @@ def seal_all(
             if fitted.status in REFUSED:
                 tell(f"not sealed: {name} was refused ({fitted.status}): {fitted.reason}")
                 continue
-            if twins is None:
-                twins = _twins(plan, target)
-            begun = _begun(twins)
+            if not looked:  # at every run there is: once a target, and not where everything is sealed
+                begun, looked = _begun(target), True
             if begun is not None and not any(_key(each) in sealed_at for each in target.at.values()):
                 raise InputError(
-                    f"{begun} has results at {describe(at)} and no sealed prediction: "
+                    f"{begun}, and there is no sealed prediction at {describe(at)}: "
                     f"name targets that were never trained in {plan.file.path}, or restore the sealed files"
                 )
             if begun is not None:
@@ -142,12 +145,12 @@ def seal_all(
 
 
 def refuse_begun(plan: Plan, runs: Sequence[PlannedRun]) -> None:
-    """Raises InputError where any of these runs, or one that differs from it by its seed alone, has results."""
+    """Raises InputError where any of these runs, or one that differs from it by its seed alone, has begun."""
     for run in runs:
-        begun = _begun(_twins(plan, Target((run,), {})))
+        begun = _begun(Target((run,), {}))
         if begun is not None:
             raise InputError(
-                f"{begun} has results and no sealed prediction: name targets that were never trained in "
+                f"{begun}, and there is no sealed prediction of it: name targets that were never trained in "
                 f"{plan.file.path}, or restore the sealed files"
             )
 
@@ -169,25 +172,22 @@ def _refuse_other_table(existing: Sealed, fitted: Fit, folder: OutcomeFolder) ->
         )
 
 
-def _twins(plan: Plan, target: Target) -> list[RunSet]:
-    """Recorded runs that are the target but for their seed: any of them, whoever trained it, would be hindsight."""
-    wanted = scientific(replace(target.runs[0].config, seed=0))
-    directory = target.runs[0].folder.parent
-    found = []
-    for folder in find_runs(directory):
-        config = recorded_config(read_record(folder))
-        if scientific(replace(config, seed=0)) == wanted:
-            found.append(folder.name)
-    return [RunSet(plan.file.name, directory, tuple(found))] if found else []
-
-
-def _begun(twins: Sequence[RunSet]) -> Path | None:
-    """The first of these runs that has results."""
-    for source in twins:
-        for run in source.runs:
-            metrics = source.directory / run / "metrics.jsonl"
-            if metrics.exists() and metrics.stat().st_size:
-                return source.directory / run
+def _begun(target: Target) -> str | None:
+    """The first recorded run that is the target but for its seed and has begun, with the sign of it, in words: whoever
+    trained it, and whatever was deleted since, a prediction after it would be hindsight.
+    """
+    config = replace(target.runs[0].config, seed=0)
+    wanted = scientific(config)
+    for folder in sorted(path for path in target.runs[0].folder.parent.glob("*") if path.is_dir()):
+        record: Json = {}
+        if (folder / "run.json").exists():
+            record = read_record(folder)
+            is_twin = scientific(replace(recorded_config(record), seed=0)) == wanted
+        else:  # a run without its record is still known by its name, which holds the seed and a hash of the rest
+            seed = SEED_IN_NAME.search(folder.name)
+            is_twin = seed is not None and run_id(replace(config, seed=int(seed[1]))) == folder.name
+        if is_twin and (sign := sign_of_beginning(folder, record)) is not None:
+            return f"{folder} has begun ({sign})"
     return None
 
 

@@ -20,7 +20,9 @@ class _Strict(BaseModel):
 
 
 def _number(value: Any) -> Any:
-    """`25k` and `1e-3` are numbers here."""
+    """`25k` and `1e-3` are numbers here; `true` is none."""
+    if isinstance(value, bool):
+        raise ValueError(f"{str(value).lower()} is not a number")
     if isinstance(value, str):
         try:
             return float(value)
@@ -29,18 +31,18 @@ def _number(value: Any) -> Any:
     return value
 
 
-Number = Annotated[float, BeforeValidator(_number)]
+Number = Annotated[float, BeforeValidator(_number), Field(gt=0, allow_inf_nan=False)]
 
 
 class LogRange(_Strict):
     """`{from: 25k, to: 400k, points: 5}`: geometric, both ends included. Values are whole where both ends are."""
 
-    first: Number = Field(alias="from", gt=0)
-    last: Number = Field(alias="to", gt=0)
+    first: Number = Field(alias="from")
+    last: Number = Field(alias="to")
     points: int = Field(ge=2, le=LARGEST_RANGE)
 
     def values(self) -> list[Scalar]:
-        ratio = math.log(self.last / self.first) / (self.points - 1)
+        ratio = (math.log(self.last) - math.log(self.first)) / (self.points - 1)
         inner = [self.first * math.exp(ratio * place) for place in range(1, self.points - 1)]
         whole = self.first.is_integer() and self.last.is_integer()
         every = [self.first, *inner, self.last]
@@ -92,19 +94,23 @@ class Analysis(_Strict):
     hold: str | None = None  # rows held out in the back-test; None: rolling over growing compute
 
     @model_validator(mode="after")
-    def _names_laws(self) -> "Analysis":
+    def _names_each_law_once(self) -> "Analysis":
         if not self.laws and self.curves is None:
             raise ValueError("an analysis names laws, of final losses (laws) or of whole curves (curves)")
+        for laws in (self.laws, self.curves.laws if self.curves else []):
+            twice = sorted({law for law in laws if laws.count(law) > 1})
+            if twice:
+                raise ValueError(f"laws: {twice[0]} is named twice: keep one")
         return self
 
 
 class Budget(_Strict):
-    """The plan is refused where it needs more."""
+    """The plan is refused where it needs more; `sweeps.within_budget` says when, and what of it binds where."""
 
     tokens: Count | None = None
     flops: Number | None = None
     hours: Number | None = None  # by the clock, with all workers of the machine at hand
-    disk_gigabytes: Number | None = None
+    disk_gigabytes: Number | None = None  # workers wait for room
 
 
 class Study(_Strict):

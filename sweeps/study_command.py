@@ -23,8 +23,11 @@ EPILOG = """\
 Every step finds what is there and does what is missing: after Ctrl-C, a crash or a power cut, repeat the command.
 Predictions are sealed before the first target begins and never again; the study file may not change after that.
 RESULTS/STUDY/ holds the study file, table.csv, fits, sealed predictions, scores, ranking, audit and the report: small
-enough to commit. W&B is a mirror of it, which `windtunnel wandb push STUDY` rebuilds at any time: what goes wrong there
-is told and changes no exit status.
+enough to commit. One process at a time works on it. W&B is a mirror of it, which `windtunnel wandb push STUDY` rebuilds
+at any time: what goes wrong there is told and changes no exit status.
+
+Nothing is trained where the plan needs more tokens or FLOPs than the study's budget, or more hours by what
+`windtunnel sweep plan` has measured here, or where its laws cannot be fitted to such a family.
 
 With --submit the loop runs on SLURM and this returns at once: the runs of a step go into the queue as an array job, and
 after them a small job that fits, seals, submits the next step and so on to the score. Repeat it from any login node, at
@@ -79,7 +82,9 @@ def run(options: argparse.Namespace) -> int:
     from sweeps.closed_loop import close_loop, report_of
     from sweeps.outcome import OutcomeFolder
     from sweeps.pool import run_jobs
+    from sweeps.submission import LOCK_SECONDS
     from sweeps.submitted_study import Waiting, trainer_of
+    from sweeps.within_budget import refuse_beyond_budget, workers_here
 
     begun = time.monotonic()
     plan = plan_of_arguments(options, prepare=True)
@@ -96,9 +101,15 @@ def run(options: argparse.Namespace) -> int:
     def tell(message: str) -> None:
         _tell(f"{time.monotonic() - begun:6.0f} s  {message}")
 
+    if not options.submit:  # a continuation goes on with what was allowed when it was submitted
+        refuse_beyond_budget(plan, options.runs, workers_here(plan, options.workers))
     try:
-        train = trainer_of(plan, options, tell) if options.submit else train_here
-        closed = close_loop(plan, folder, train, tell)
+        with folder.alone(patience_seconds=LOCK_SECONDS if options.submit else 0.0):
+            train = trainer_of(plan, options, tell) if options.submit else train_here
+            closed = close_loop(plan, folder, train, tell)
+            if closed is not None and closed.fits:
+                tell("drawing the report")
+                write_report(report_of(closed), folder.report)
     except _Interrupted as told:
         return 128 + told.signal
     except Waiting as told:
@@ -107,9 +118,6 @@ def run(options: argparse.Namespace) -> int:
     if closed is None:
         _tell(f"{plan.file.name}: runs are missing, so the loop stops here; mend what failed and repeat")
         return 1
-    if closed.fits:
-        tell("drawing the report")
-        write_report(report_of(closed), folder.report)
     scores = [each.document() for each in closed.scores]
     if not write_document({"study": plan.file.name, "results": str(folder.path), "scores": scores}, options.json):
         print("\n".join([*describe_outcome(closed), f"outcome: {folder.path}", f"report: {folder.report_page}"]))
@@ -159,7 +167,7 @@ def describe_outcome(closed: "Closed") -> list[str]:
     first = next(iter(closed.fits.values()), None)
     if first is None:
         return [f"{len(closed.table)} runs; the study names no laws"]
-    return list(headline(closed.table, first, [each.prediction for each in closed.sealed], closed.scores))
+    return list(headline(closed.table, first, [each.prediction for each in closed.sealed], closed.scores, closed.own))
 
 
 def _tell(message: str) -> None:

@@ -4,13 +4,11 @@ Everything a job needs lies below `RUNS/.studies/STUDY/`: the script and the lis
 hash, and the output. What has been submitted is known from SLURM's queue alone.
 """
 
-import fcntl
 import hashlib
 import math
 import shlex
 import sys
 import sysconfig
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from pathlib import Path
 from sweeps.checkpoints_due import Trunks
 from sweeps.cluster import Cluster
 from sweeps.job import is_final, job_of, write_job
+from sweeps.lock import held
 from sweeps.packing import Seconds, Task, chains, pack
 from sweeps.plan import Plan, PlannedRun
 from sweeps.slurm_queue import QueuedTask, ask, job_name, longest_minutes, study_tasks
@@ -235,16 +234,6 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
     """Two that submit one study at a time would each find the same runs missing: wait for the other. Raises InputError
     where it takes too long.
     """
-    deadline = time.monotonic() + LOCK_SECONDS
-    with (folder / "lock").open("ab") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise InputError(
-                        f"{folder}: another process is submitting this study; repeat when it is done"
-                    ) from None
-                time.sleep(0.1)
+    busy = f"{folder}: another process is submitting this study; repeat when it is done"
+    with held(folder / "lock", LOCK_SECONDS, busy):
         yield

@@ -7,10 +7,12 @@ from pathlib import Path
 from analysis.json_output import write_document
 from analysis.output_arguments import json_output
 from sweeps.cluster import load_cluster
+from sweeps.feasible_analysis import refuse_infeasible
 from sweeps.run_seconds import seconds_on
 from sweeps.slurm_queue import require
 from sweeps.study_arguments import add_study_arguments, plan_of_arguments
 from sweeps.submission import study_folder, submission_in_words, submit_runs
+from sweeps.within_budget import refuse_beyond_budget, slurm_notes
 
 EXAMPLE = """\
 Submits what is neither trained nor in the queue, as one array job, and returns at once. Jobs that are preempted or meet
@@ -59,8 +61,12 @@ def run(options: argparse.Namespace) -> int:
     cluster = load_cluster(options.cluster)  # its mistakes first: a plan may take seconds, and its data minutes
     require()
     plan = plan_of_arguments(options, prepare=True)
+    refuse_infeasible(plan)
+    refuse_beyond_budget(plan, options.runs, workers=None)
+    for note in slurm_notes(plan):
+        _tell(note)
     family = plan.of("family")
-    seconds_of = seconds_on(cluster, family, options.runs, lambda message: print(message, file=sys.stderr, flush=True))
+    seconds_of = seconds_on(cluster, family, options.runs, _tell)
     submission = submit_runs(plan, family, cluster, seconds_of=seconds_of)
     document = {
         "study": plan.file.name,
@@ -76,3 +82,7 @@ def run(options: argparse.Namespace) -> int:
         if submission.job is not None:
             print(f"output: {study_folder(options.runs, plan.file.name) / 'output'}")
     return 0
+
+
+def _tell(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)

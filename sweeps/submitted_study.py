@@ -14,7 +14,8 @@ from sweeps.run_seconds import seconds_on
 from sweeps.slurm_queue import require
 from sweeps.stage import IN_WORDS, Stage, stage_of
 from sweeps.study_arguments import plan_of_arguments
-from sweeps.submission import study_folder, submission_in_words
+from sweeps.submission import LOCK_SECONDS, study_folder, submission_in_words
+from sweeps.within_budget import refuse_beyond_budget, slurm_notes
 
 Tell = Callable[[str], None]
 
@@ -31,7 +32,11 @@ def submit_study(options: argparse.Namespace, tell: Tell) -> dict[str, Any]:
     require()
     plan = plan_of_arguments(options, prepare=True)
     folder = OutcomeFolder(options.results / plan.file.name)
-    begin(plan, folder)
+    refuse_beyond_budget(plan, options.runs, workers=None)
+    for note in slurm_notes(plan):
+        tell(note)
+    with folder.alone(patience_seconds=LOCK_SECONDS):
+        begin(plan, folder)
     stage = stage_of(plan, folder)
     found = None
     if stage != "scored":

@@ -47,9 +47,14 @@ def read_analysis(folder: OutcomeFolder) -> Analysis:
     laws = study.analysis.laws if study.analysis else []
     fits = [Fit.from_json(folder.fit(law)) for law in laws if folder.fit(law).exists()]
     sealed = [each.prediction for each in sealed_in(folder)]
-    scores = _scores(folder.document("scores"))
+    scored = _scores(folder.document("scores"))
     runs = _runs(folder.table)
-    tables = {"runs": runs, "fits": _fits(fits), "predictions": _predictions(sealed), "scores": _scored(scores)}
+    tables = {
+        "runs": runs,
+        "fits": _fits(fits),
+        "predictions": _predictions(sealed),
+        "scores": _scored(scored["scores"]),
+    }
     pages = [path for path in [folder.report_page] if path.exists()]
     figures = {name: folder.report / FIGURES / f"{name}.png" for name in NAMES}
     kept = [folder.study, folder.table, *(folder.fit(law) for law in laws), *sorted(folder.predictions.glob("*.json"))]
@@ -57,7 +62,7 @@ def read_analysis(folder: OutcomeFolder) -> Analysis:
     return Analysis(
         config={"study": as_written, "table_digest": fits[0].table_digest if fits else None},
         tables={name: table for name, table in tables.items() if table.rows},
-        summary={"num_runs": len(runs.rows), **_states(fits), **_headline(scores, sealed, laws)},
+        summary={"num_runs": len(runs.rows), **_states(fits), **_headline(scored, sealed, laws)},
         figures={name: path for name, path in figures.items() if path.exists()},
         page=pages[0] if pages else None,
         files={str(path.relative_to(folder.path)): path for path in kept if path.exists()},
@@ -148,24 +153,30 @@ def _states(fits: Sequence[Fit]) -> Json:
     return {f"status/{fit.law.name}": fit.status for fit in fits}
 
 
-def _headline(scores: Sequence[Json], sealed: Sequence[Prediction], laws: Sequence[str]) -> Json:
-    """The study's own prediction in numbers: its first law's, at its first target; scored, or else as it was sealed."""
-    if scores:
-        names = ("law", "predicted", "observed", "error_percent", "inside_90", "sealed")
-        return {"target": describe(scores[0]["at"]), **{name: scores[0][name] for name in names}}
-    own = next((each for each in sealed if laws and each.law == laws[0]), None)
-    if own is None:
-        return {}
-    return {"target": describe(own.at), "law": own.law, "predicted": own.loss, "sealed": own.sealed}
+def _headline(scored: Json, sealed: Sequence[Prediction], laws: Sequence[str]) -> Json:
+    """The study's own prediction in numbers: its first law's, at its first target; scored, or else as it was sealed, or
+    said to be missing: never another law's.
+    """
+    own = scored.get("own")
+    for each in scored["scores"]:
+        if each["sealed"] == own["sealed"] if own else each["law"] in laws[:1]:
+            names = ("law", "predicted", "observed", "error_percent", "inside_90", "sealed")
+            return {"target": describe(each["at"]), **{name: each[name] for name in names}}
+    for made in sealed:
+        if made.law == own["law"] and dict(made.at) == own["at"] if own else made.law in laws[:1]:
+            return {"target": describe(made.at), "law": made.law, "predicted": made.loss, "sealed": made.sealed}
+    return {"target": describe(own["at"]), "law": own["law"], "sealed": "missing"} if own else {}
 
 
-def _scores(path: Path) -> list[Json]:
+def _scores(path: Path) -> Json:
     if not path.exists():
-        return []
+        return {"scores": []}
     try:
-        return list(json.loads(_text(path))["scores"])
+        content: Json = json.loads(_text(path))
+        list(content["scores"])
     except (json.JSONDecodeError, KeyError, TypeError):
         raise InputError(f"{path}: not the scores of a study; repeat the study to write them") from None
+    return content
 
 
 def _text(path: Path) -> str:

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from sweeps.yaml_nodes import refuse_deep, refuse_unreadable
 from train.errors import InputError
 
 Place = Sequence[str | int]
@@ -15,7 +17,16 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's booleans: `off` is a word, as in `logging.wandb: off`."""
+    """YAML 1.2's booleans: `off` is a word, as in `logging.wandb: off`. What looks like a value and is none, such as an
+    impossible date, is a mistake at its line.
+    """
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:
+            reason = f"{shortened(node.value)} is no value ({str(error).split(';')[0]})"
+            raise yaml.constructor.ConstructorError(None, None, reason, node.start_mark) from None
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -76,19 +87,20 @@ def parse_document(text: str, path: Path, expected: str) -> YamlDocument:
     line.
     """
     try:
+        refuse_deep(text, path)
         root = yaml.compose(text, _Loader)
+        if root is not None:
+            refuse_unreadable(root, path)
         content = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        position = getattr(error, "position", 0)  # of a character that no YAML may hold
+        where = f"{path}:{(mark.line if mark else text.count(chr(10), 0, position)) + 1}"
         raise InputError(
             f"{where}: not YAML: {getattr(error, 'problem', None) or str(error).splitlines()[0]}"
         ) from None
-    except ValueError as error:  # an impossible date, for one
-        raise InputError(f"{path}: not YAML: {error}") from None
     if root is None or not isinstance(content, dict):
         raise InputError(f"{path}: {expected}")
-    _refuse_twins(root, path)
     return YamlDocument(path, text, content, root)
 
 
@@ -106,20 +118,6 @@ def line_of(root: yaml.Node, place: Place) -> int:
             node = node.value[step]
             line = node.start_mark.line
     return int(line) + 1
-
-
-def _refuse_twins(node: yaml.Node, path: Path) -> None:
-    """Of two equal keys YAML would silently take the last."""
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if key.value in seen:
-                raise InputError(f"{path}:{key.start_mark.line + 1}: {key.value} stands here for the second time")
-            seen.add(key.value)
-            _refuse_twins(value, path)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _refuse_twins(value, path)
 
 
 def _known(place: Place, root: type[BaseModel]) -> list[str]:

@@ -1,7 +1,7 @@
 """What a report says first: how the predictions fared, or else what state the fit is in."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from analysis.fit_document import REFUSED, Fit
 from analysis.prediction import Prediction, describe
@@ -10,13 +10,40 @@ from analysis.score import Score
 from analysis.table import Table
 
 
-def headline(table: Table, fit: Fit, predictions: Sequence[Prediction], scores: Sequence[Score]) -> tuple[str, ...]:
-    """One sentence a prediction, scored ones first, one on the fit, and one on its floor where the truth is known."""
+def headline(
+    table: Table,
+    fit: Fit,
+    predictions: Sequence[Prediction],
+    scores: Sequence[Score],
+    own: Mapping[str, float] | None = None,
+) -> tuple[str, ...]:
+    """One sentence a prediction, scored ones first, one on the fit, and one on its floor where the truth is known.
+
+    own: the target at which a study's first law, that of `fit`, makes the study's prediction. That comes first, or a
+    sentence that it is missing: never another law's in its place.
+    """
     scored = {each.prediction.sealed for each in scores}
     waiting = [each for each in predictions if each.sealed is None or each.sealed not in scored]
+    told = [(each.prediction, _scored(each)) for each in scores] + [(each, _waiting(each)) for each in waiting]
+    told.sort(key=lambda each: not _is_own(each[0], fit, own))  # stable
+    lines = [text if made.law == fit.law.name else f"{made.law} at {text}" for made, text in told]
+    if own is not None and not any(_is_own(made, fit, own) for made, _ in told):
+        lines.insert(0, missing(fit.law.name, own))
     entropy = known_entropy(table, fit)
     floor = () if entropy is None else (compared(fit, entropy),)
-    return (*map(_scored, scores), *map(_waiting, waiting), _state(fit), *floor)
+    return (*lines, _state(fit), *floor)
+
+
+def missing(law: str, own: Mapping[str, float]) -> str:
+    """That a study's own prediction is not there."""
+    return (
+        f"The study's own prediction, of its first law {law} at {describe(own)}, is MISSING: it was not sealed, or its "
+        "file is gone; what other laws predicted does not stand for it."
+    )
+
+
+def _is_own(made: Prediction, fit: Fit, own: Mapping[str, float] | None) -> bool:
+    return own is not None and made.law == fit.law.name and dict(made.at) == dict(own)
 
 
 def interval(low: float, high: float) -> str:

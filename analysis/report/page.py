@@ -49,7 +49,7 @@ def page(report: "Report", drawings: Mapping[str, Drawing]) -> str:
     if not report.predictions:
         del bodies["predictions"]
     title = f"Report on {report.table.source}"
-    lines = headline(report.table, report.fit, report.predictions, report.scores)
+    lines = headline(report.table, report.fit, report.predictions, report.scores, report.own)
     refused = " refused" if report.fit.status in REFUSED else ""
     parts = [
         "<!DOCTYPE html>",

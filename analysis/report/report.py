@@ -29,6 +29,7 @@ NAMES = ("loss", "predictions", "backtest", "residuals", "profiles", "isoflop")
 class Report:
     """fits: of `table`; the first is what the report is about, of the others it shows the parameters. scores: of some
     of the predictions, by their seal. absent: "ranking" or "isoflop" -> why it is not there.
+    own: of a study, where its first law makes the study's prediction.
     """
 
     table: Table
@@ -40,6 +41,7 @@ class Report:
     notes: tuple[str, ...] = ()
     absent: Mapping[str, str] = field(default_factory=dict)
     commit: str | None = None
+    own: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         if not self.fits:
@@ -61,7 +63,7 @@ class Report:
         from analysis.isoflop_command import document
 
         return {
-            "headline": list(headline(self.table, self.fit, self.predictions, self.scores)),
+            "headline": list(headline(self.table, self.fit, self.predictions, self.scores, self.own)),
             "law": self.fit.law.name,
             "status": self.fit.status,
             "refused": self.fit.status in REFUSED,

@@ -9,12 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis.fitting import fit
+from analysis.laws import law
 from analysis.seal import read_sealed
 from analysis.table import load_table
-from sweeps.closed_loop import Closed, close_loop
+from sweeps.closed_loop import Closed, close_loop, report_of, run_set
 from sweeps.outcome import OutcomeFolder
 from sweeps.plan import Plan, PlannedRun, make_plan
+from sweeps.sealing import Sealed, seal_all, targets_of
+from sweeps.study_command import describe_outcome
 from sweeps.study_file import parse_study
+from sweeps.wandb_analysis import read_analysis
 from train.counts import corpus_summary, counts
 from train.data.corpus import Corpus
 from train.errors import InputError
@@ -145,7 +150,7 @@ def test_targets_do_not_enter_the_fit(tmp_path: Path, data_directory: Path) -> N
 def test_a_target_with_results_is_never_sealed(tmp_path: Path, data_directory: Path) -> None:
     plan = plan_of(STUDY, tmp_path, data_directory)
     write_record(plan.of("target")[1])
-    with pytest.raises(InputError, match=r"has results at .* and no sealed prediction"):
+    with pytest.raises(InputError, match=r"has begun .* no sealed prediction at"):
         close(plan, tmp_path, Trainer())
 
 
@@ -161,11 +166,70 @@ def test_a_law_that_was_not_sealed_in_time_is_left_out_of_what_was(tmp_path: Pat
     assert not list((tmp_path / "results/predictions").glob("*kaplan*"))
 
 
+def test_no_other_law_stands_for_the_first_where_its_seal_is_gone(tmp_path: Path, data_directory: Path) -> None:
+    plan = plan_of(STUDY.replace("chinchilla, kaplan, overtraining", "kaplan, power:C"), tmp_path, data_directory)
+    close(plan, tmp_path, Trainer())
+    next((tmp_path / "results/predictions").glob("*kaplan*")).unlink()
+    closed, told = close(plan, tmp_path, Trainer())
+    assert closed is not None
+    assert [each.prediction.law for each in closed.scores] == ["power:C"]
+    assert closed.headline is None
+    assert any("first law kaplan" in line and "is MISSING" in line for line in told)
+    printed = describe_outcome(closed)
+    assert printed[0] == report_of(closed).document()["headline"][0]
+    assert "first law kaplan" in printed[0]
+    assert "is MISSING" in printed[0]
+    assert printed[1].startswith("power:C at ")
+    summary = read_analysis(OutcomeFolder(tmp_path / "results")).summary
+    assert (summary["law"], summary["sealed"]) == ("kaplan", "missing")
+
+
 def test_nor_one_of_which_another_seed_has(tmp_path: Path, data_directory: Path) -> None:
     other = plan_of(STUDY.replace("16M, seed: [0, 1]", "16M, seed: [7]"), tmp_path, data_directory)
     write_record(other.of("target")[0])
-    with pytest.raises(InputError, match=r"-s7-.* has results at .* and no sealed prediction"):
+    with pytest.raises(InputError, match=r"-s7-.* has begun .* no sealed prediction at"):
         close(plan_of(STUDY, tmp_path, data_directory), tmp_path, Trainer())
+
+
+def seal_one_law(plan: Plan, folder: Path) -> list[Sealed]:
+    """One law of a quick fit, without all that the loop does besides."""
+    for run in plan.of("family"):
+        write_record(run)
+    fits = {"kaplan": fit(load_table(run_set(plan)), law("kaplan"), profile=False)}
+    outcome = OutcomeFolder(folder / "results")
+    outcome.make()
+    return seal_all(plan, targets_of(plan), fits, outcome, lambda message: None)
+
+
+@pytest.mark.parametrize(
+    ("seed", "deleted", "sign"),
+    [
+        (0, ("metrics.jsonl", "result"), "its record says running"),
+        (7, ("metrics.jsonl", "run.json"), "it has checkpoints"),
+        (7, ("checkpoints", "run.json"), "it has metrics.jsonl"),
+    ],
+)
+def test_nor_one_of_which_traces_were_deleted(
+    tmp_path: Path, data_directory: Path, seed: int, deleted: tuple[str, ...], sign: str
+) -> None:
+    study = STUDY.replace("chinchilla, kaplan, overtraining", "kaplan")
+    other = plan_of(study.replace("16M, seed: [0, 1]", f"16M, seed: {seed}"), tmp_path, data_directory)
+    run = other.of("target")[0]
+    write_record(run, "running" if "result" in deleted else "finished")
+    if "checkpoints" not in deleted:
+        (run.folder / "checkpoints").mkdir()
+    for name in deleted:
+        (run.folder / name).unlink(missing_ok=True)
+    with pytest.raises(InputError, match=rf"{run.run_id} has begun \({sign}\), and there is no sealed prediction"):
+        seal_one_law(plan_of(study, tmp_path, data_directory), tmp_path)
+
+
+def test_a_target_that_is_only_planned_is_sealed(tmp_path: Path, data_directory: Path) -> None:
+    plan = plan_of(STUDY.replace("chinchilla, kaplan, overtraining", "kaplan"), tmp_path, data_directory)
+    run = plan.of("target")[0]
+    write_record(run, "planned")
+    (run.folder / "metrics.jsonl").unlink()
+    assert len(seal_one_law(plan, tmp_path)) == 1
 
 
 def test_a_run_that_is_missing_stops_the_loop_before_the_fit(tmp_path: Path, data_directory: Path) -> None:
@@ -204,6 +268,24 @@ def test_a_changed_digit_in_a_sealed_file_is_found(tmp_path: Path, data_director
         ("chinchilla, kaplan", "error-loss, kaplan", 10, "predicts error, which runs do not record"),
         ("chinchilla, kaplan", "power:seconds, kaplan", 10, "not known of a run before it is trained"),
         ("size: 200k, horizon.tokens: 16M", "size: 3m, horizon.tokens: 60M", 10, "times beyond the data in C"),
+        ("[10k, 25k, 50k, 100k], horizon.tokens: [", "100k, horizon.tokens: [3M, ", 10, "every point has N = "),
+        ("[10k, 25k, 50k, 100k]", "[50k, 100k]", 10, "chinchilla: 2 values of N, 3 values of D: whatever the losses"),
+        (
+            "overtraining]",
+            "overtraining]\n  where: D > 3e6 and seed == 0",
+            10,
+            "chinchilla: 4 points for the 5 parameters",
+        ),
+        ("overtraining]", "overtraining]\n  where: D >= 3e7", 11, "where: .* leaves no run to fit"),
+        ("overtraining]", "overtraining]\n  where: tokens > 3", 11, "where: .*no column tokens; the table has run"),
+        ("overtraining]", "overtraining]\n  where: D >", 11, "where: cannot read 'D >'"),
+        ("overtraining]", "overtraining]\n  where: loss < 3 and depht > 1", 11, "no column depht"),
+        ("overtraining]", "overtraining]\n  hold: C > 1e30", 11, "hold: .* holds out no row"),
+        ("overtraining]", "overtraining]\n  hold: tokens > 3", 11, "hold: .*no column tokens"),
+        ("overtraining]", "overtraining]\n  columns: D=tokens", 11, "columns: .*no column tokens"),
+        ("overtraining]", "overtraining]\n  columns: loss=perplexity", 11, "columns: .*no column perplexity"),
+        ("overtraining]", "overtraining]\n  objective: hubber", 11, "objective: no objective named 'hubber'"),
+        ("overtraining]", "overtraining]\n  objective: mse@spread", 11, "objective: .*no column spread"),
     ],
 )
 def test_what_cannot_be_predicted_is_refused_before_training(

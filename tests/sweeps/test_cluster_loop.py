@@ -77,7 +77,7 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> Queue:
 def plan(tmp_path: Path, data_directory: Path) -> Plan:
     path = write_study(tmp_path / "closed.yaml", steps=(40, 60), seeds=(0, 1), target_steps=80)
     study = yaml.safe_load(path.read_text())
-    path.write_text(yaml.safe_dump({**study, "analysis": {"laws": ["power:D"]}}))
+    path.write_text(yaml.safe_dump({**study, "analysis": {"laws": ["power:D@E=1"]}}))
     return plan_of(path, tmp_path / "runs", data_directory)
 
 

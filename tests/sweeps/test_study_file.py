@@ -27,6 +27,8 @@ analysis:
 budget: {tokens: 100M}
 """
 
+LAUGHS = ", ".join(f"&a{number} [{', '.join([f'*a{number - 1}'] * 8)}]" for number in range(1, 25))
+
 # What is written instead of what, the line that is named, and words of the message.
 MISTAKES = {
     "no such section": ("budget:", "bugdet:", 15, "no such key; there are title, fixed, family, targets, analysis"),
@@ -35,7 +37,7 @@ MISTAKES = {
         "  laws: [chinchilla]",
         "  law: chinchilla",
         14,
-        "no such key; there are laws, objective",
+        "no such key; there are laws, curves, objective",
     ),
     "no such key of the budget": ("{tokens: 100M}", "{token: 100M}", 15, "no such key; there are tokens, flops, hours"),
     "no such setting": ("  logging.wandb: off", "  logging.wandbb: off", 4, "did you mean wandb"),
@@ -74,7 +76,7 @@ MISTAKES = {
     ),
     "the same key twice": ("  logging.wandb: off", "  data: plays", 4, "data stands here for the second time"),
     "targets without an analysis": ("analysis:\n  laws: [chinchilla]\n", "", 1, "targets need an analysis"),
-    "an analysis without laws": ("  laws: [chinchilla]", "  laws: []", 14, "at least 1 item"),
+    "an analysis without laws": ("  laws: [chinchilla]", "  laws: []", 13, "an analysis names laws"),
     "a target in the family": (
         "{size: 200k, horizon.tokens: 4M}",
         "{size: 25k, horizon.tokens: 2M}",
@@ -97,6 +99,22 @@ MISTAKES = {
         "4,000,001 runs; a study has at most",
     ),
     "a budget that is no number": ("{tokens: 100M}", "{hours: long}", 15, "is not a count"),
+    "a budget of true": ("{tokens: 100M}", "{hours: true}", 15, "true is not a number"),
+    "a budget below zero": ("{tokens: 100M}", "{hours: -1}", 15, "greater than 0"),
+    "a budget without end": ("{tokens: 100M}", "{flops: .inf}", 15, "finite number"),
+    "a budget of nothing known": ("{tokens: 100M}", "{disk_gigabytes: .nan}", 15, "greater than 0"),
+    "a range without end": ("[25k, 83k]", "{from: 25k, to: .inf, points: 3}", 7, "finite number"),
+    "a range of endless points": ("[25k, 83k]", "{from: 25k, to: 83k, points: .inf}", 7, "finite number"),
+    "an infinite size": ("[25k, 83k]", "[25k, .inf]", 7, "size=inf: no such choice"),
+    "a law twice": ("[chinchilla]", "[chinchilla, chinchilla]", 14, "chinchilla is named twice"),
+    "an impossible date": ("title: a study", "title: 2020-99-99", 1, "month must be in 1..12"),
+    "a number of too many digits": ("[0, 1]", f"[{'9' * 5000}]", 9, "is no value"),
+    "a tag that does not fit": ("[0, 1]", "[!!int x]", 9, "'x' is no value"),
+    "a control character": ("[0, 1]", "[0, \a]", 9, "special characters are not allowed"),
+    "an alias within itself": ("[0, 1]", "&seeds [*seeds]", 9, "within itself"),
+    "aliases of aliases": ("[0, 1]", f"[&a0 [1, 2], {LAUGHS}]", 9, "stands for over 200,000 values"),
+    "brackets in brackets": ("[0, 1]", "[" * 3000 + "]" * 3000, 9, "over 60 deep"),
+    "brackets not quite as deep": ("[0, 1]", "[" * 100 + "]" * 100, 9, "over 60 deep"),
     "no YAML": ("[25k, 83k]", "[25k, 83k", 8, "not YAML"),
     "a tab": ("  data: speeches", "\tdata: speeches", 3, "not YAML"),
 }

@@ -42,6 +42,15 @@ def fingerprint(pattern: str) -> str | None:
     return hashlib.sha256(json.dumps(states).encode()).hexdigest()[:16] if states else None
 
 
+def content_digest(pattern: str) -> str:
+    """A digest of names and contents of the files, however old they are."""
+    contents = []
+    for path in _files(pattern):
+        with path.open("rb") as file:
+            contents.append((str(path), hashlib.file_digest(file, "sha256").hexdigest()))
+    return hashlib.sha256(json.dumps(contents).encode()).hexdigest()[:16]
+
+
 def _files(pattern: str) -> list[Path]:
     try:
         expanded = str(Path(pattern).expanduser())

@@ -51,6 +51,7 @@ class Domain:
     validation_shard: FileRecord
     train_offsets: FileRecord  # .npy, int64, (documents + 1,): token at which each document starts, and the end
     validation_offsets: FileRecord
+    source_digest: str | None = None  # of names and contents of the input files; earlier manifests lack it
 
     @property
     def train_bytes_per_token(self) -> float | None:

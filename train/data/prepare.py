@@ -10,7 +10,7 @@ from pathlib import Path
 from train.data import synthetic_domains, text_domains
 from train.data.corpus import Corpus
 from train.data.manifest import MANIFEST_NAME, Manifest, load
-from train.data.sources import fingerprint
+from train.data.sources import content_digest, fingerprint
 from train.data.specification import DataSpec
 from train.errors import InputError
 
@@ -93,8 +93,13 @@ def _check(spec: DataSpec, folder: Path) -> None:
 
 
 def _changed(manifest: Manifest) -> str | None:
+    """The first source that is not what it was. Files are read again only where their sizes or times differ: they may
+    have been copied or touched.
+    """
     for source, domain in zip(manifest.spec.sources, manifest.domains, strict=True):
         now = fingerprint(source)
-        if now is not None and now != domain.source_fingerprint:
+        if now is None or now == domain.source_fingerprint:
+            continue
+        if domain.source_digest is None or content_digest(source) != domain.source_digest:
             return domain.source
     return None

@@ -40,6 +40,11 @@ def fingerprint(source: Source) -> str | None:
     return None
 
 
+def content_digest(source: Source) -> str | None:
+    """Of the files of a source, all of which are read for it; None where it has none."""
+    return files.content_digest(source.argument) if source.kind in ("text", "jsonl", "parquet") else None
+
+
 def domain_names(sources: Sequence[Source]) -> list[str]:
     """A name for each domain that may stand in a file or metric name; a second of the same name gets a number."""
     names: list[str] = []

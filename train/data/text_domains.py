@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from train.data.manifest import TOKENIZER_NAME, Domain, Manifest, assemble, record_of
 from train.data.shards import ShardWriter
-from train.data.sources import documents, domain_names, fingerprint, licence
+from train.data.sources import content_digest, documents, domain_names, fingerprint, licence
 from train.data.specification import BYTE_VOCABULARY, DataSpec, Source
 from train.data.spool import Spool
 from train.data.vocabulary import (
@@ -149,6 +149,7 @@ def _encode(
         validation_shard=record_of(validation.writer.shard),
         train_offsets=record_of(train.writer.offsets),
         validation_offsets=record_of(validation.writer.offsets),
+        source_digest=content_digest(source),
     )
 
 

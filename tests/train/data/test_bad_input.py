@@ -166,6 +166,18 @@ def test_input_that_changed_since(texts: Path, tmp_path: Path) -> None:
     assert prepare(spec, tmp_path / "data") == folder  # the input may be gone: the data set stands by itself
 
 
+def test_input_that_was_only_touched_has_not_changed(texts: Path, tmp_path: Path) -> None:
+    spec = DataSpec(f"text:{texts}/*.txt")
+    folder = prepare(spec, tmp_path / "data")
+    path = texts / "00.txt"
+    os.utime(path, ns=(0, 0))
+    assert prepare(spec, tmp_path / "data") == folder
+    path.write_bytes(path.read_bytes()[::-1])  # as many bytes, and others
+    os.utime(path, ns=(1, 1))
+    with pytest.raises(InputError, match="changed since"):
+        prepare(spec, tmp_path / "data")
+
+
 def test_a_directory_that_holds_another_spec(texts: Path, tmp_path: Path) -> None:
     one, other = DataSpec(f"text:{texts}/*.txt"), DataSpec(f"text:{texts}/0*.txt")
     prepare(one, tmp_path).rename(tmp_path / other.folder_name)
