@@ -66,9 +66,18 @@ class Curve:
         return self.rates.sum(self.time_P)
 
     @cached_property
+    def log_sums(self) -> Array:
+        return np.log(self.sums)
+
+    @cached_property
     def dropped(self) -> Array:
         """How far the rate has dropped at each logged time."""
         return self.rates.dropped(self.time_P)
+
+    @cached_property
+    def drop_places(self) -> tuple[NDArray[np.intp], Array]:
+        """Where in the schedule each logged time is, for `Rates.faded`."""
+        return self.rates.drops_before(self.time_P)
 
     @cached_property
     def rate_shares(self) -> Array:

@@ -63,6 +63,10 @@ class Rates:
         return float(self.rate_J.max())
 
     @cached_property
+    def _lengths(self) -> Array:
+        return np.diff(self.step_J)
+
+    @cached_property
     def slopes(self) -> Array:
         return np.diff(self.rate_J) / np.diff(self.step_J)
 
@@ -94,27 +98,27 @@ class Rates:
         ramp_P = self.slopes[piece_P] * number_P * (number_P - 1) / 2
         return np.asarray(self._sums[piece_P] + number_P * self.rate_J[piece_P] + ramp_P)
 
-    def _drops_before(self, time_P: Array) -> tuple[NDArray[np.intp], Array]:
+    def drops_before(self, time_P: Array) -> tuple[NDArray[np.intp], Array]:
         """The piece that each time is in and how many of its drops lie before."""
         piece_P = np.clip(np.searchsorted(self.step_J + 1, time_P, side="right") - 1, 0, len(self.slopes) - 1)
         return piece_P, np.clip(time_P - self.step_J[piece_P] - 1, 0, np.diff(self.step_J)[piece_P])
 
     def dropped(self, time_P: Array) -> Array:
         """The sum of the counted drops before each time: (P,)."""
-        piece_P, number_P = self._drops_before(time_P)
+        piece_P, number_P = self.drops_before(time_P)
         return np.asarray(self._dropped[piece_P] + number_P * self.piece_drops[piece_P])
 
-    def faded(self, time_P: Array, memory: Any) -> NDArray[Any]:
-        """The counted drops before each time, a drop n updates old weighted by (1 - 1/memory)**n: (P,). `memory` is a
-        number of updates above 1, complex for a derivative.
+    def faded(self, places: tuple[NDArray[np.intp], Array], memory: Any) -> NDArray[Any]:
+        """The counted drops before times, a drop n updates old weighted by (1 - 1/memory)**n: (P,). `places` of the
+        times are those of `drops_before`; `memory` is a number of updates above 1, complex for a derivative.
         """
         log_factor = np.log1p(-1 / memory)
-        fade_I = np.exp(log_factor * np.diff(self.step_J))
+        fade_I = np.exp(log_factor * self._lengths)
         # Of one drop an update, without end: the factor over one less the factor.
         gain_I = self.piece_drops * (memory - 1) * (1 - fade_I)
         steps = zip(fade_I.tolist(), gain_I.tolist(), strict=True)
         faded_J = np.array(list(accumulate(steps, lambda before, each: before * each[0] + each[1], initial=0.0)))
-        piece_P, number_P = self._drops_before(time_P)
+        piece_P, number_P = places
         fade_P = np.exp(log_factor * number_P)
         return np.asarray(faded_J[piece_P] * fade_P + self.piece_drops[piece_P] * (memory - 1) * (1 - fade_P))
 

@@ -21,10 +21,22 @@ MEMORIES = (0.001, 0.004, 0.015, 0.05, 0.2)
 
 
 def terms(values: Values, curve: Curve) -> Any:
-    faded_P = curve.rates.faded(curve.time_P, values["memory"])
+    faded_P = curve.rates.faded(curve.drop_places, values["memory"])
     response_P = -values["memory"] * (curve.dropped - faded_P)
-    power_P = np.exp(-values["alpha"] * np.log(curve.sums))
+    power_P = np.exp(-values["alpha"] * curve.log_sums)
     return np.stack([np.ones_like(response_P), power_P, response_P], axis=1)
+
+
+def slopes(values: Values, curve: Curve) -> Mapping[str, Any]:
+    memory, zero_P = values["memory"], np.zeros(curve.num_points)
+    step = memory * 1e-20  # a complex step: the value and its derivative at once, exact to rounding
+    faded_P = curve.rates.faded(curve.drop_places, memory + 1j * step)
+    by_memory_P = -(curve.dropped - faded_P.real) + memory * faded_P.imag / step
+    by_alpha_P = -np.exp(-values["alpha"] * curve.log_sums) * curve.log_sums
+    return {
+        "alpha": np.stack([zero_P, by_alpha_P, zero_P], axis=1),
+        "memory": np.stack([zero_P, zero_P, by_memory_P], axis=1),
+    }
 
 
 def start_grid(curves: Sequence[Curve]) -> Mapping[str, Sequence[float]]:
@@ -48,5 +60,6 @@ LAW = CurveLaw(
     linear=("L0", "A", "C"),
     terms=terms,
     start_grid=start_grid,
+    slopes=slopes,
     size_dependent=("alpha",),
 )

@@ -15,9 +15,18 @@ LEAST_SHARE = 1e-12  # of the peak: the logarithm of a rate of 0
 
 
 def terms(values: Values, curve: Curve) -> Any:
-    power_P = np.exp(-values["alpha"] * np.log(curve.sums))
+    power_P = np.exp(-values["alpha"] * curve.log_sums)
     rate_P = np.exp(values["g"] * np.log(np.maximum(curve.rate_shares, LEAST_SHARE)))
     return np.stack([np.ones_like(power_P), power_P, rate_P], axis=1)
+
+
+def slopes(values: Values, curve: Curve) -> Mapping[str, Any]:
+    zero_P, log_share_P = np.zeros(curve.num_points), np.log(np.maximum(curve.rate_shares, LEAST_SHARE))
+    by_alpha_P = -np.exp(-values["alpha"] * curve.log_sums) * curve.log_sums
+    return {
+        "alpha": np.stack([zero_P, by_alpha_P, zero_P], axis=1),
+        "g": np.stack([zero_P, zero_P, np.exp(values["g"] * log_share_P) * log_share_P], axis=1),
+    }
 
 
 def start_grid(curves: Sequence[Curve]) -> Mapping[str, Sequence[float]]:
@@ -40,5 +49,6 @@ LAW = CurveLaw(
     linear=("L0", "A", "B"),
     terms=terms,
     start_grid=start_grid,
+    slopes=slopes,
     size_dependent=("alpha",),
 )

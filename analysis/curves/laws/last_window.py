@@ -19,6 +19,12 @@ def terms(values: Values, curve: Curve) -> Any:
     return np.stack([np.ones_like(power_P), power_P], axis=1)
 
 
+def slopes(values: Values, curve: Curve) -> Mapping[str, Any]:
+    log_time_P = np.log(curve.time_P)
+    by_alpha_P = -np.exp(-values["alpha"] * log_time_P) * log_time_P
+    return {"alpha": np.stack([np.zeros_like(by_alpha_P), by_alpha_P], axis=1)}
+
+
 def fitted(curve: Curve) -> NDArray[np.bool_]:
     return np.asarray(curve.time_P >= (1 - WINDOW) * curve.time_P[-1])
 
@@ -41,6 +47,7 @@ LAW = CurveLaw(
     linear=("L0", "A"),
     terms=terms,
     start_grid=start_grid,
+    slopes=slopes,
     fitted=fitted,
     size_dependent=("alpha",),
 )

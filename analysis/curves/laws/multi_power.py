@@ -33,7 +33,7 @@ def terms(values: Values, curve: Curve) -> Any:
     scale_PQ = values["C"] * np.exp(-values["gamma"] * _log_rates(curve))
     felt_PQ = -np.expm1(-values["beta"] * np.log1p(scale_PQ * curve.drops.since_PQ))
     felt_P = np.sum(felt_PQ * curve.drops.weight_PQ, axis=1)
-    power_P = np.exp(-values["alpha"] * np.log(curve.sums))
+    power_P = np.exp(-values["alpha"] * curve.log_sums)
     return np.stack([np.ones_like(felt_P), power_P, -felt_P], axis=1)
 
 
@@ -43,7 +43,7 @@ def slopes(values: Values, curve: Curve) -> Mapping[str, Any]:
     log_PQ = np.log1p(x_PQ)
     left_PQ = weight_PQ * np.exp(-values["beta"] * log_PQ)
     by_log_C_PQ = values["beta"] * left_PQ * x_PQ / (1 + x_PQ)
-    zero_P, log_sum_P = np.zeros(curve.num_points), np.log(curve.sums)
+    zero_P, log_sum_P = np.zeros(curve.num_points), curve.log_sums
     felt = {
         "C": by_log_C_PQ.sum(axis=1) / values["C"],
         "beta": (left_PQ * log_PQ).sum(axis=1),

@@ -24,7 +24,7 @@ def test_sums_equal_a_loop_over_the_updates(name: str) -> None:
     assert len(rates.step_J) < 500
     drop_S = drops(rate_S)
     for memory in (1.5, 20.0, 5000.0):
-        faded = rates.faded(TIMES, memory)
+        faded = rates.faded(rates.drops_before(TIMES), memory)
         for place, time in enumerate(TIMES.astype(int)):
             assert rates.sum(TIMES)[place] == pytest.approx(rate_S[:time].sum(), rel=1e-5)
             assert rates.dropped(TIMES)[place] == pytest.approx(drop_S[:time].sum(), abs=1e-5 * PEAK)
@@ -44,13 +44,13 @@ def test_a_linear_rate_is_summed_exactly() -> None:
     for drop in drop_S:
         momentum = fade * (momentum + drop)
         faded.append(momentum)
-    np.testing.assert_allclose(rates.faded(time_P, 50.0), faded, atol=1e-13)
+    np.testing.assert_allclose(rates.faded(rates.drops_before(time_P), 50.0), faded, atol=1e-13)
 
 
 def test_the_derivative_by_the_memory() -> None:
     rates = Rates.of_updates(schedules()["cosine"])
-    slope = np.imag(rates.faded(TIMES, 300.0 + 1e-20j)) / 1e-20
-    apart = (rates.faded(TIMES, 300.001) - rates.faded(TIMES, 299.999)) / 0.002
+    slope = np.imag(rates.faded(rates.drops_before(TIMES), 300.0 + 1e-20j)) / 1e-20
+    apart = (rates.faded(rates.drops_before(TIMES), 300.001) - rates.faded(rates.drops_before(TIMES), 299.999)) / 0.002
     np.testing.assert_allclose(slope, apart, rtol=1e-5, atol=1e-12)
 
 
