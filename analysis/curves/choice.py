@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.curves.combined_law import LEAST_WEIGHT, CombinedLaw, combined, fit_combined
+from analysis.curves.combined_law import LEAST_WEIGHT, CombinedLaw, combine_fits, combined
 from analysis.curves.curve import Curve
 from analysis.curves.fitting import CurveFit, fit_curves
 from analysis.curves.law import CurveLaw
@@ -46,9 +46,17 @@ def choose(curves: Sequence[Curve], objective: str | None = None) -> tuple[Curve
     return (combined(laws, weights[kept]) if len(laws) > 1 else laws[0]), scores
 
 
-def fit_named(name: str, curves: Sequence[Curve], objective: str | None = None) -> tuple[CurveFit, list[InnerScore]]:
-    """The fit of the law of that name, `auto` the one that is chosen here. Raises InputError."""
+def fit_named(
+    name: str, curves: Sequence[Curve], objective: str | None = None, known: dict[str, CurveFit] | None = None
+) -> tuple[CurveFit, list[InnerScore]]:
+    """The fit of the law of that name, `auto` the one that is chosen here. `known` are fits of single laws to the same
+    curves, by name, which are taken and added to. Raises InputError.
+    """
     law, scores = choose(curves, objective) if name == AUTO else (curve_law(name), [])
+    known = {} if known is None else known
+    for each in law.members if isinstance(law, CombinedLaw) else (law,):
+        if each.name not in known:
+            known[each.name] = fit_curves(each, curves, objective)
     if isinstance(law, CombinedLaw):
-        return fit_combined(law, curves, objective), scores
-    return fit_curves(law, curves, objective), scores
+        return combine_fits(law, [known[each.name] for each in law.members]), scores
+    return known[law.name], scores

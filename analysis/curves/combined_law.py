@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 
 from analysis.curves.curve import Curve
-from analysis.curves.fitting import CurveFit, CurveStatus, fit_curves
+from analysis.curves.fitting import CurveFit, CurveStatus
 from analysis.curves.law import CurveLaw, Values
 from analysis.curves.laws import law_of_fit
-from analysis.objective import Objective
 from train.errors import InputError
 
 LEAST_WEIGHT = 0.01  # a law of less is left out
@@ -26,7 +25,7 @@ STATUSES: tuple[CurveStatus, ...] = ("converged", "edge", "not_identified", "not
 
 @dataclass(frozen=True)
 class CombinedLaw(CurveLaw):
-    """The members and their weights, which sum to one. It is fitted member by member (`fit_combined`)."""
+    """The members and their weights, which sum to one. It is fitted member by member (`combine_fits`)."""
 
     members: tuple[CurveLaw, ...] = ()
     weights: tuple[float, ...] = ()
@@ -63,9 +62,8 @@ def combined(members: Sequence[CurveLaw], weights: Sequence[float]) -> CombinedL
     )
 
 
-def fit_combined(law: CombinedLaw, curves: Sequence[Curve], objective: str | Objective | None = None) -> CurveFit:
-    """Every member fitted to all the curves. A member that is refused refuses the whole."""
-    fits = [fit_curves(member, curves, objective) for member in law.members]
+def combine_fits(law: CombinedLaw, fits: Sequence[CurveFit]) -> CurveFit:
+    """The fits of its members, in their order, as one. A member that is refused refuses the whole."""
     worst = max(fits, key=lambda each: STATUSES.index(each.status))
     told = "; ".join(f"{each.law.name}: {each.reason}" for each in fits if each.reason)
     refused = any(not each.parameters for each in fits)
