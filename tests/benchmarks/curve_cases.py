@@ -2,8 +2,9 @@
 
 The curves are those of the multi-power law's authors (`mpl_loss_curves`): two sizes, nine schedules, a third of them
 fitted and the rest predicted. What is taken (`auto`) is the combination of laws that inner validation on the fitted
-three alone weighs; all laws are shown beside it, the naive ones among them. Errors are shares of the loss: the mean over
-test curves of each one's mean, and of each one's worst, which is how the authors count; then the worst at any point.
+three alone weighs; all laws are shown beside it, the naive ones among them. Errors are shares of the loss: the mean
+over test curves of each one's mean, and of each one's worst, which is how the authors count; then the worst at any
+point.
 """
 
 import os
