@@ -25,6 +25,9 @@ LARGEST_WARMUP_SHARE = 0.5
 
 
 def notes_of(plan: Plan, fitted: Fitted, targets: Sequence[TargetPoint]) -> list[str]:
+    analysis = plan.file.study.analysis
+    if analysis is not None and not analysis.laws:  # whole curves: schedules differ, and a target lies within the sizes
+        return [*_of_the_seeds(fitted.runs), *_of_evaluation(plan.runs), *_of_repetition(plan.runs)]
     return [
         *_of_the_family(fitted.runs),
         *_of_the_rate(plan.of("family")),
@@ -37,15 +40,10 @@ def notes_of(plan: Plan, fitted: Fitted, targets: Sequence[TargetPoint]) -> list
 
 def _of_the_family(runs: Sequence[PlannedRun]) -> list[str]:
     notes = []
-    sizes: dict[int, list[PlannedRun]] = {}
-    for run in runs:
-        sizes.setdefault(run.parameters.total, []).append(run)
+    sizes = {run.parameters.total for run in runs}
     if len(sizes) < FEWEST_SIZES:
         notes.append(f"{len(sizes)} sizes are fitted: fewer than {FEWEST_SIZES} leave the exponent of N open")
-    few = [runs for _, runs in sorted(sizes.items()) if len({run.config.seed for run in runs}) < FEWEST_SEEDS]
-    if few:
-        names = ", ".join(compact(runs[0].parameters.non_embedding) for runs in few)
-        notes.append(f"fewer than {FEWEST_SEEDS} seeds at {names}: the noise there is hardly known")
+    notes += _of_the_seeds(runs)
     early = sorted(
         {
             f"{compact(run.parameters.non_embedding)} at {compact(run.tokens)}"
@@ -74,6 +72,14 @@ def _of_the_family(runs: Sequence[PlannedRun]) -> list[str]:
         if len({frozenset(rates) for rates in by_width.values()}) == 1:
             notes.append("one rate for every width under the standard parametrization bends the axis of N: use mup")
     return notes
+
+
+def _of_the_seeds(runs: Sequence[PlannedRun]) -> list[str]:
+    seeds: dict[int, set[int]] = {}
+    for run in runs:
+        seeds.setdefault(run.parameters.non_embedding, set()).add(run.config.seed)
+    few = [compact(size) for size, found in sorted(seeds.items()) if len(found) < FEWEST_SEEDS]
+    return [f"fewer than {FEWEST_SEEDS} seeds at {', '.join(few)}: the noise there is hardly known"] if few else []
 
 
 def _of_the_rate(runs: Sequence[PlannedRun]) -> list[str]:
