@@ -45,7 +45,19 @@ class CurvePrediction:
 
 
 def predict_curve(fit: FittedCurves, curve: Curve, seed: int = 0) -> CurvePrediction:
-    """The loss at every logged time of a schedule. Raises InputError where the law reads a size that it lacks."""
+    """The loss at every logged time of a schedule. Raises InputError where the fit says nothing of it."""
+    refuse_foreign(fit, curve)
+    interval = None
+    if fit.num_replicates:
+        drawn_R = fit.final_losses(curve)
+        noise_R = fit.noise * np.random.default_rng(seed).standard_normal(len(drawn_R))
+        low, high = np.quantile(drawn_R * np.exp(noise_R), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        interval = float(low), float(high)
+    return CurvePrediction(curve, fit.predict(curve), interval, float(curve.time_P[-1]) / fit.last_update)
+
+
+def refuse_foreign(fit: FittedCurves, curve: Curve) -> None:
+    """Raises InputError where the law reads a size or a batch that the curve lacks, or was fitted to other peaks."""
     reads_size = fit.law.endswith(":N") or "N_c" in fit.parameters
     if (reads_size and curve.size is None) or ("B_star" in fit.parameters and curve.batch is None):
         raise InputError(f"{curve.name}: the fit reads the size N and the batch B: give the schedule columns of them")
@@ -55,10 +67,3 @@ def predict_curve(fit: FittedCurves, curve: Curve, seed: int = 0) -> CurvePredic
             f"{curve.name}: its peak rate is {curve.rates.peak:.3g}, and {low:.3g} to {high:.3g} were fitted: "
             "a law of schedules says nothing of other peaks; fit curves with this one"
         )
-    interval = None
-    if fit.num_replicates:
-        drawn_R = fit.final_losses(curve)
-        noise_R = fit.noise * np.random.default_rng(seed).standard_normal(len(drawn_R))
-        low, high = np.quantile(drawn_R * np.exp(noise_R), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        interval = float(low), float(high)
-    return CurvePrediction(curve, fit.predict(curve), interval, float(curve.time_P[-1]) / fit.last_update)

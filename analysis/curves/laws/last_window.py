@@ -42,5 +42,6 @@ LAW = CurveLaw(
     terms=terms,
     start_grid=start_grid,
     fitted=fitted,
+    prices_noise=False,
     size_dependent=("alpha",),
 )
