@@ -39,6 +39,7 @@ VERBS = {
     ),
     "curves rank": ("analysis.curves.rank_command", "laws of schedules by what they say of curves they have not seen"),
     "curves predict": ("sweeps.curves_predict_command", "the loss under a schedule that was not trained"),
+    "curves optimise": ("sweeps.curves_optimise_command", "the schedule of least predicted loss for a horizon"),
     "export": ("train.export", "a run -> a model folder that transformers loads"),
     "wandb push": ("sweeps.wandb_command", "rebuild in W&B, from what is recorded, runs or a study as one group"),
     "doctor": ("train.doctor", "what this machine is good for"),

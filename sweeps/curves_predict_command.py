@@ -13,7 +13,10 @@ from analysis.curves.prediction import predict_curve
 from analysis.curves.rates import Rates
 from analysis.json_output import write_document
 from analysis.output_arguments import json_output
+from models.accounting import count_parameters
+from train.configuration import RunConfig
 from train.errors import InputError
+from train.schedules import multiplier
 
 EXAMPLE = """examples:
   windtunnel curves predict law.json --schedule wsd.csv           # columns step and lr
@@ -55,14 +58,29 @@ def run(arguments: argparse.Namespace) -> int:
 
 def curve_of_settings(overrides: list[str]) -> Curve:
     """The curve, without losses, of the run that `windtunnel train` would make of these settings."""
+    return curve_of_config(config_of_settings(overrides), " ".join(overrides))
+
+
+def config_of_settings(overrides: list[str]) -> RunConfig:
+    """The run that `windtunnel train` would make of these settings. Raises InputError."""
     from train.compose import compose
     from train.resolve import configuration, find_data
-    from train.schedules import multiplier
 
     request = compose(overrides)
-    config = configuration(request, find_data(request.data, Path(request.runtime.data_directory)))
-    schedule = config.schedule
+    return configuration(request, find_data(request.data, Path(request.runtime.data_directory)))
+
+
+def curve_of_config(config: RunConfig, name: str) -> Curve:
+    """Sized as the curve of a run is (`analysis.curves.curve_from_run`)."""
+    parameters, schedule = count_parameters(config.model), config.schedule
     rate_S = config.optimizer.rate * multiplier(schedule, np.arange(schedule.total_steps))
     rates = Rates.of_updates(rate_S, schedule.warmup_steps)
     time_P = np.unique(np.linspace(max(schedule.warmup_steps, 1), schedule.total_steps, POINTS).round())
-    return Curve(" ".join(overrides), rates, time_P, np.full(len(time_P), np.nan), batch=float(config.tokens_per_step))
+    return Curve(
+        name,
+        rates,
+        time_P,
+        np.full(len(time_P), np.nan),
+        size=float(parameters.non_embedding + parameters.head),
+        batch=float(config.tokens_per_step),
+    )

@@ -50,6 +50,8 @@ class CurveLaw:
     expectations: Callable[[Sequence[Curve]], Sequence[Expectation]] | None = None
     # The shaping parameters that follow the size where the law is fitted over sizes; the first linear one is its floor.
     size_dependent: tuple[str, ...] = ()
+    # Whether it prices the noise of a high rate: a law that does not has no best schedule.
+    prices_noise: bool = True
     # The points of a curve that the law is fitted to; all where there is none.
     fitted: Callable[[Curve], NDArray[np.bool_]] | None = None
     # A law in other columns of the curves (their sizes, their batches) makes itself for them.

@@ -45,7 +45,19 @@ class CurvePrediction:
 
 
 def predict_curve(fit: FittedCurves, curve: Curve, seed: int = 0) -> CurvePrediction:
-    """The loss at every logged time of a schedule. Raises InputError where the law reads a size that it lacks."""
+    """The loss at every logged time of a schedule. Raises InputError where the fit says nothing of it."""
+    refuse_foreign(fit, curve)
+    interval = None
+    if fit.num_replicates:
+        drawn_R = fit.final_losses(curve)
+        noise_R = fit.noise * np.random.default_rng(seed).standard_normal(len(drawn_R))
+        low, high = np.quantile(drawn_R * np.exp(noise_R), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        interval = float(low), float(high)
+    return CurvePrediction(curve, fit.predict(curve), interval, float(curve.time_P[-1]) / fit.last_update)
+
+
+def refuse_foreign(fit: FittedCurves, curve: Curve) -> None:
+    """Raises InputError where the law reads a size or a batch that the curve lacks, or was fitted to other peaks."""
     names = {name.rpartition(".")[2] for name in fit.parameters}
     reads_size = ":N" in fit.law or "N_c" in names
     if (reads_size and curve.size is None) or ("B_star" in names and curve.batch is None):
@@ -56,10 +68,3 @@ def predict_curve(fit: FittedCurves, curve: Curve, seed: int = 0) -> CurvePredic
             f"{curve.name}: its peak rate is {curve.rates.peak:.3g}, and {low:.3g} to {high:.3g} were fitted: "
             "a law of schedules says nothing of other peaks; fit curves with this one"
         )
-    interval = None
-    if fit.num_replicates:
-        drawn_R = fit.final_losses(curve)
-        noise_R = fit.noise * np.random.default_rng(seed).standard_normal(len(drawn_R))
-        low, high = np.quantile(drawn_R * np.exp(noise_R), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        interval = float(low), float(high)
-    return CurvePrediction(curve, fit.predict(curve), interval, float(curve.time_P[-1]) / fit.last_update)

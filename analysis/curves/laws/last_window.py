@@ -49,5 +49,6 @@ LAW = CurveLaw(
     start_grid=start_grid,
     slopes=slopes,
     fitted=fitted,
+    prices_noise=False,
     size_dependent=("alpha",),
 )

@@ -127,5 +127,6 @@ LAW = CurveLaw(
     terms=_of_one_batch,
     start_grid=_grid_of(("L0", "S_c", "alpha_S")),
     fitted=fitted,
+    prices_noise=False,
     specialise=specialise,
 )
