@@ -87,7 +87,7 @@ class Collapse:
     reason: str
     deviation: float | None  # the largest
     limit: float | None
-    above: bool | None  # whether the curve is above the family's where it deviates most
+    above: bool | None  # whether l is above the family's where it deviates most: further from its final loss than they
     since_step: int | None  # where the deviation is beyond the limit for the first time
     family: int
     floor: FloorSource | None
@@ -104,7 +104,7 @@ class Collapse:
         text = f"on the family's curve: at most {told} from it"
         if self.off:
             side = "above" if self.above else "below"
-            text = f"OFF the family's curve by {told}, {side} it, from step {self.since_step:,} on"
+            text = f"OFF the family's curve by {told}, l {side} theirs, from step {self.since_step:,} on"
         few = ": few, the band is hardly known" if self.few else ""
         text += f"; by chance {self.limit:.1f} ({self.family} curves{few}; floor "
         return text + ("of the law)" if self.floor == "law" else "estimated from the family)")

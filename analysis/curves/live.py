@@ -15,7 +15,7 @@ Of B blocks of consecutive points, r_B the mean residual of n_B points from the 
 the conjugate-normal update: with one block at the end, b^2 / (b^2 + s^2 tau / n) of its mean residual. `tau` is how
 many points count as one: 1 + 2 times the sum of the autocorrelations up to the first that is not positive, of residuals
 freed of no more than a straight line, so that slow wandering lowers the number of independent points. The interval is
-of the last loss that the run will log: it joins the variance of d, the replicates of the fit (each with the distance
+of a logged loss at the end of the run: it joins the variance of d, the replicates of the fit (each with the distance
 that the run has from it), and the noise of that one point, which stays to the end. s is known from a few points only:
 its part follows Student's distribution.
 
@@ -44,14 +44,14 @@ DRAWS = 64  # for each replicate
 
 @dataclass(frozen=True)
 class Forecast:
-    """Of the last loss that a run will log. `offset` is d at the end, in log loss; the interval is None where the fit
+    """Of a loss logged at the end of a run. `offset` is d at the end, in log loss; the interval is None where the fit
     has no replicates.
     """
 
     loss: float
     interval_90: tuple[float, float] | None
     offset: float
-    point_noise: float
+    point_noise: float | None  # of a logged loss; None before there are points
     points: int
     independent_points: float
 
@@ -73,11 +73,9 @@ class _Offset:
 class LawOfRun:
     """The law along the whole schedule of one run, worked out once; then each look costs only what is new."""
 
-    def __init__(
-        self, fit: FittedCurves, whole: Curve, last_line_share: float = 1.0, *, intervals: bool = True
-    ) -> None:
+    def __init__(self, fit: FittedCurves, whole: Curve, *, intervals: bool = True) -> None:
         """`whole` has no losses; its last time is that of the final loss (`RunInTraining.whole`)."""
-        self.whole, self._noise, self._last_line_share = whole, fit.noise, last_line_share
+        self.whole, self._noise = whole, fit.noise
         self.log_law_G = np.log(fit.predict(whole))
         coarse_G = np.unique(np.linspace(0, whole.num_points - 1, REPLICATE_TIMES).round().astype(np.intp))
         self._coarse_time_G = whole.time_P[coarse_G]
@@ -120,8 +118,7 @@ class LawOfRun:
             centre_R = expected + self._apart_RG[:, -1] - apart_RB @ found.weight_B
             generator = np.random.default_rng(seed)
             level_RZ = math.sqrt(found.variance) * generator.standard_normal((len(centre_R), DRAWS))
-            noise = found.point_noise / math.sqrt(self._last_line_share)
-            point_RZ = noise * generator.standard_t(found.freedom, (len(centre_R), DRAWS))
+            point_RZ = found.point_noise * generator.standard_t(found.freedom, (len(centre_R), DRAWS))
             drawn_RZ = centre_R[:, None] + level_RZ + point_RZ
             low, high = np.exp(np.quantile(drawn_RZ, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
             interval = float(low), float(high)

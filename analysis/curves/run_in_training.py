@@ -38,7 +38,7 @@ class RunInTraining:
         self.total_steps = self.rates.num_updates
         self.size, self.batch = size_of(record), float(config["optimizer"]["tokens_per_step"])
         self.data = str(config["data"]["content_hash"])
-        self._every_steps = int(config["logging"]["every_steps"])
+        self.every_steps = int(config["logging"]["every_steps"])
         self._step_P, self._loss_P = np.zeros(0), np.zeros(0)
         self._read_to, self._file = 0, -1
 
@@ -47,21 +47,13 @@ class RunInTraining:
         return read_record(self.folder)
 
     @property
-    def last_line_steps(self) -> int:
-        """How many steps the last line of the whole run averages: fewer than the others where they do not divide it."""
-        return self.total_steps % self._every_steps or self._every_steps
-
-    @property
-    def last_line_share(self) -> float:
-        """Of the steps of any other line."""
-        return 1.0 if self.losses == "validation" else self.last_line_steps / self._every_steps
-
-    @property
     def whole(self) -> Curve:
-        """Its schedule from the end of the warm-up to the last loss that it will log, without losses."""
+        """Its schedule from the end of the warm-up to its last loss, without losses. The last is that of as many steps
+        as any other line averages, also where fewer are left for the last line.
+        """
         last = float(self.total_steps)
         if self.losses == "training":
-            last -= (self.last_line_steps + 1) / 2
+            last = max(1.0, last - (self.every_steps + 1) / 2)
         first = min(float(max(self.rates.warmup, 1)), last)
         growing = np.geomspace(first, last, EVEN_TIMES // 2)
         time_G = np.unique(np.concatenate([np.linspace(first, last, EVEN_TIMES), growing[1:-1]]))
