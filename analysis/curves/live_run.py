@@ -143,8 +143,11 @@ class LiveRun:
 
 
 def in_words(found: Forecast) -> str:
-    """The final loss with its interval."""
-    return f"{found.loss:.4g}" + ("" if found.interval_90 is None else " [{:.4g}, {:.4g}]".format(*found.interval_90))
+    """The final loss with its interval, and by what."""
+    text = f"{found.loss:.4g}"
+    if found.interval_90 is not None:
+        text += " [{:.4g}, {:.4g}]".format(*found.interval_90)
+    return text if found.points else f"{text} by the law alone"
 
 
 def duration(seconds: float) -> str:
