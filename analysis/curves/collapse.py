@@ -8,6 +8,7 @@ warm-up, each the mean of the points in it. L(T) is the expected final loss by t
 The band is what that looks like for the family's own members. Each in turn is taken to be where the run is now, its
 L(T) expected from there, and compared with the mean of the others' whole curves: the root mean square of these
 deviations, in each stretch (somewhat evened out between stretches, since a few curves tell a band badly), is one band.
+Runs of one seed read the same data in one order and share most of their noise: "the others" are those of other seeds.
 The statistic is the largest deviation of the run over the stretches, in bands. How large that is by chance alone, as
 the largest of many stretches, is what each member shows against the centre and the band of the others. The logarithms
 of these largest deviations are taken as normal, and the limit is what one more of them would exceed in `ALARM` of the
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from analysis.curves.curve import Curve
@@ -33,7 +35,7 @@ from analysis.law import Array
 ALARM = 0.05
 STRETCHES = 32
 LEAST_STRETCHES = 3
-LEAST_FAMILY, FEW = 3, 8
+LEAST_FAMILY, FEW, FEW_SEEDS = 3, 8, 4
 EVENED = 4.0  # the mean square over all stretches weighs as much as so many members in each
 LEAST_SPREAD = 0.1  # of the logarithms of largest deviations: a few that happen to agree do not tell less
 # A floor closer than this share to the lowest loss leaves only noise of the excess over it.
@@ -52,11 +54,12 @@ class Member:
     law: LawOfRun
     time_P: Array
     loss_P: Array
+    seed: int
 
     def until(self, share: float) -> "Member":
         """As it was at that share of its way."""
         seen_P = self.time_P <= share * self.law.whole.rates.num_updates
-        return Member(self.name, self.law, self.time_P[seen_P], self.loss_P[seen_P])
+        return Member(self.name, self.law, self.time_P[seen_P], self.loss_P[seen_P], self.seed)
 
     @property
     def share(self) -> float:
@@ -90,11 +93,12 @@ class Collapse:
     above: bool | None  # whether l is above the family's where it deviates most: further from its final loss than they
     since_step: int | None  # where the deviation is beyond the limit for the first time
     family: int
+    seeds: int  # of the family
     floor: FloorSource | None
 
     @property
     def few(self) -> bool:
-        return self.family < FEW
+        return self.family < FEW or self.seeds < FEW_SEEDS
 
     def words(self) -> str:
         """The answer in one line."""
@@ -105,40 +109,46 @@ class Collapse:
         if self.off:
             side = "above" if self.above else "below"
             text = f"OFF the family's curve by {told}, l {side} theirs, from step {self.since_step:,} on"
+        plural = "seed" if self.seeds == 1 else "seeds"
         few = ": few, the band is hardly known" if self.few else ""
-        text += f"; by chance {self.limit:.1f} ({self.family} curves{few}; floor "
+        text += f"; by chance {self.limit:.1f} ({self.family} curves of {self.seeds} {plural}{few}; floor "
         return text + ("of the law)" if self.floor == "law" else "estimated from the family)")
 
 
 def check_collapse(run: Member, family: Sequence[Member], fit: FittedCurves) -> Collapse:
     """The run against finished runs of its schedule's shape (`family.family_of`)."""
+    seed_U = np.array([each.seed for each in family])
+    seeds = len(set(seed_U.tolist()))
     if len(family) < LEAST_FAMILY:
-        return _none(f"{len(family)} curves of its family, and {LEAST_FAMILY} or more tell a band", len(family))
+        return _none(f"{len(family)} curves of its family, and {LEAST_FAMILY} or more tell a band", len(family), seeds)
+    if seeds == 1 and run.seed != seed_U[0]:
+        return _none("its family is all of one seed, which tells nothing of the noise of another", len(family), seeds)
     first = max(each.warmup_share for each in (run, *family))
     edge_K = np.linspace(first, 1.0, STRETCHES + 1)
     passed = int(np.searchsorted(edge_K, run.share + 1e-9, side="right")) - 1
     if run.share >= 1 - 1e-9:
         passed = STRETCHES
     if passed < LEAST_STRETCHES:
-        return _none(f"too early: it is at {run.share:.0%}, and warm-ups last until {first:.0%}", len(family))
+        return _none(f"too early: it is at {run.share:.0%}, and warm-ups last until {first:.0%}", len(family), seeds)
     now, edge_K = edge_K[passed], edge_K[: passed + 1]
     run, then = run.until(now), [each.until(now) for each in family]
     loss_UK = np.array([each.losses(edge_K) for each in (run, *family)])
     final_U = [each.law.final_loss(each.time_P, each.loss_P) for each in (run, *family, *then)]
     told_K = np.isfinite(loss_UK).all(axis=0)
     if told_K.sum() < LEAST_STRETCHES or any(each is None for each in final_U):
-        return _none("too few points, of it or of a curve of its family", len(family))
+        return _none("too few points, of it or of a curve of its family", len(family), seeds)
     loss_UK, final = loss_UK[:, told_K], np.array(final_U, dtype=np.float64)
     floor_U, source = _floors([run, *family], loss_UK, final, fit)
     own_K, whole_UK, then_UK = _collapsed(loss_UK, final, floor_U, len(family))
-    deviation_K = (own_K - whole_UK.mean(axis=0)) / _band(_deviations(whole_UK, then_UK))
-    limit = _limit(whole_UK, then_UK)
+    deviation_K = (own_K - whole_UK.mean(axis=0)) / _band(_deviations(whole_UK, then_UK, seed_U))
+    limit = _limit(whole_UK, then_UK, seed_U)
     worst = int(np.argmax(np.abs(deviation_K)))
     largest = float(np.abs(deviation_K[worst]))
     beyond = np.flatnonzero(np.abs(deviation_K) > limit)
     total = run.law.whole.rates.num_updates
     since = int(edge_K[:-1][told_K][beyond[0]] * total) if len(beyond) else None
-    return Collapse(largest > limit, "", largest, limit, bool(deviation_K[worst] > 0), since, len(family), source)
+    above = bool(deviation_K[worst] > 0)
+    return Collapse(largest > limit, "", largest, limit, above, since, len(family), seeds, source)
 
 
 def law_floor(fit: FittedCurves, size: float | None, peak: float, batch: float | None) -> float:
@@ -151,8 +161,8 @@ def law_floor(fit: FittedCurves, size: float | None, peak: float, batch: float |
     return max(0.0, found) if math.isfinite(found) else math.inf
 
 
-def _none(reason: str, family: int) -> Collapse:
-    return Collapse(None, reason, None, None, None, None, family, None)
+def _none(reason: str, family: int, seeds: int) -> Collapse:
+    return Collapse(None, reason, None, None, None, None, family, seeds, None)
 
 
 def _floors(members: Sequence[Member], loss_UK: Array, final: Array, fit: FittedCurves) -> tuple[Array, FloorSource]:
@@ -182,10 +192,16 @@ def _collapsed(loss_UK: Array, final: Array, floor_U: Array, members: int) -> tu
     return own_K, whole_UK, then_UK
 
 
-def _deviations(whole_UK: Array, then_UK: Array) -> Array:
+def _others(seed_U: NDArray[np.intp], held: int) -> NDArray[np.bool_]:
+    """Members of other seeds; where there is only one, all but the one."""
+    other_U = np.asarray(seed_U != seed_U[held])
+    return other_U if other_U.any() else np.arange(len(seed_U)) != held
+
+
+def _deviations(whole_UK: Array, then_UK: Array, seed_U: NDArray[np.intp]) -> Array:
     """Each member as it was then, from the mean of the others' whole curves: (U, K)."""
-    others = len(whole_UK) - 1
-    return np.asarray(then_UK - (whole_UK.sum(axis=0) - whole_UK) / others)
+    centre_UK = [whole_UK[_others(seed_U, held)].mean(axis=0) for held in range(len(seed_U))]
+    return np.asarray(then_UK - np.array(centre_UK))
 
 
 def _band(deviation_UK: Array) -> Array:
@@ -194,15 +210,17 @@ def _band(deviation_UK: Array) -> Array:
     return np.asarray(np.sqrt((members * square_K + EVENED * square_K.mean()) / (members + EVENED)) + 1e-12)
 
 
-def _limit(whole_UK: Array, then_UK: Array) -> float:
+def _limit(whole_UK: Array, then_UK: Array, seed_U: NDArray[np.intp]) -> float:
     """What the largest deviation of one more member exceeds in `ALARM` of the cases."""
-    members = len(whole_UK)
-    largest_U = []
+    members, largest_U = len(seed_U), []
     for held in range(members):
-        kept = np.arange(members) != held
-        band_K = _band(_deviations(whole_UK[kept], then_UK[kept]))
-        deviation_K = (then_UK[held] - whole_UK[kept].mean(axis=0)) / band_K
+        kept_U = _others(seed_U, held)
+        if kept_U.sum() < 2:  # one is no band
+            kept_U = np.arange(members) != held
+        band_K = _band(_deviations(whole_UK[kept_U], then_UK[kept_U], seed_U[kept_U]))
+        deviation_K = (then_UK[held] - whole_UK[kept_U].mean(axis=0)) / band_K
         largest_U.append(max(float(np.abs(deviation_K).max()), 1e-6))
-    log_U = np.log(largest_U)
+    log_U, groups = np.log(largest_U), len(set(seed_U.tolist()))
+    groups = members if groups == 1 else groups
     spread = max(float(log_U.std(ddof=1)), LEAST_SPREAD)
-    return math.exp(log_U.mean() + float(stdtrit(members - 1, 1 - ALARM)) * spread * math.sqrt(1 + 1 / members))
+    return math.exp(log_U.mean() + float(stdtrit(members - 1, 1 - ALARM)) * spread * math.sqrt(1 + 1 / groups))

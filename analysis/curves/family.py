@@ -20,7 +20,7 @@ from analysis.curves.scores import COMPARED, SAME
 def member_of(fit: FittedCurves, run: RunInTraining) -> Member:
     """The run with its points so far and the law along its schedule, at the nearest peak that was fitted."""
     law = LawOfRun(fit, at_fitted_peak(fit, run.whole), intervals=False)
-    return Member(str(run.folder), law, *run.look())
+    return Member(str(run.folder), law, *run.look(), run.seed)
 
 
 class Family:

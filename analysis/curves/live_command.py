@@ -20,12 +20,14 @@ from train.records import FINAL, find_run, find_runs, read_record
 EXAMPLE = """\
 The final loss is what a line of the curve says at the end of the run: the law's curve for its whole schedule, moved by
 how far its own points lie from the law. The 90 % interval joins how far whole curves lie from the law, less what the
-run's own curve tells by now, what the fit leaves open, and the noise of that one line, which stays to the end. Before there are four points after the warm-up the law speaks alone, and
-its interval lacks the noise of a line, which nothing has told yet: it may widen then, and narrows from there.
+run's own curve tells by now, what the fit leaves open, and the noise of that one line, which stays to the end. Before
+there are four points after the warm-up the law speaks alone, and its interval lacks the noise of a line, which nothing
+has told yet: it may widen then, and narrows from there.
 
 With --family, finished runs of the same data and the same shape of schedule, l(x) = (L(xT) - L0) / (L(T) - L0) is
 compared with theirs. A band is their spread; the limit is what the largest of many deviations shows by chance in 5 % of
-such looks, found by leaving each of the family out. Eight curves or more make it sharp; three are the least.
+such looks, found by leaving each of the family out, with all of its seed: runs of one seed read the same data in one
+order and share their noise. Eight curves of four seeds make it sharp; three curves are the least.
 
 examples:
   windtunnel curves live runs/57k-speeches-cosine-2.5m-s2-* --law law.json --watch 10

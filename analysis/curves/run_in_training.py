@@ -37,6 +37,7 @@ class RunInTraining:
         self.rates = rates_of(Schedule(**config["schedule"]), config["optimizer"]["rate"])
         self.total_steps = self.rates.num_updates
         self.size, self.batch = size_of(record), float(config["optimizer"]["tokens_per_step"])
+        self.seed = int(config["seed"])
         self.data = str(config["data"]["content_hash"])
         self.every_steps = int(config["logging"]["every_steps"])
         self._step_P, self._loss_P = np.zeros(0), np.zeros(0)

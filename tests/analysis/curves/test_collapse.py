@@ -26,9 +26,17 @@ def law(updates: int) -> LawOfRun:
     return LawOfRun(FIT, whole("decay", updates), intervals=False)
 
 
-def member(generator: np.random.Generator, updates: int = 3000, truth: dict[str, float] | None = None) -> Member:
-    run = logged("decay", generator, BETWEEN, NOISE, truth=truth, updates=updates)
-    return Member("made", law(updates), run.time_P, run.loss_P)
+def member(
+    generator: np.random.Generator, updates: int = 3000, truth: dict[str, float] | None = None, seed: int | None = None
+) -> Member:
+    """Each of a seed of its own, unless one is named: those of one seed share the noise of their points."""
+    own = int(generator.integers(2**40))
+    if seed is None:
+        run = logged("decay", np.random.default_rng(own), BETWEEN, NOISE, truth=truth, updates=updates)
+        return Member("made", law(updates), run.time_P, run.loss_P, own)
+    shared = logged("decay", np.random.default_rng(seed), BETWEEN, NOISE, truth=truth, updates=updates)
+    loss_P = shared.loss_P * np.exp(BETWEEN / 2 * generator.standard_normal())
+    return Member("made", law(updates), shared.time_P, loss_P, seed)
 
 
 def answers(family: int, share: float, runs: int, truth: dict[str, float] | None = None) -> list[Collapse]:
@@ -46,6 +54,20 @@ def test_false_alarms_are_rare(family: int, share: float) -> None:
     assert np.mean([each.off for each in found]) <= 0.10
     assert all(each.few == (family < 8) for each in found)
     assert all(each.floor == "law" for each in found)
+
+
+@pytest.mark.parametrize("seeds", [2, 4])
+def test_runs_that_share_their_noise_do_not_make_a_narrow_band(seeds: int) -> None:
+    """Three sizes of each seed are no three curves: a run of another seed must not look off by that."""
+    generator, found = np.random.default_rng(10), []
+    for first in range(0, 1500, 10):
+        members = [member(generator, seed=first + number % seeds) for number in range(3 * seeds)]
+        found.append(check_collapse(member(generator, seed=first + seeds), members, FIT))
+    assert np.mean([each.off for each in found]) <= 0.10
+    assert {each.seeds for each in found} == {seeds}
+    one_seed = [member(generator, seed=1) for _ in range(4)]
+    assert "all of one seed" in check_collapse(member(generator, seed=2), one_seed, FIT).words()
+    assert check_collapse(member(generator, seed=1), one_seed, FIT).off is not None
 
 
 @pytest.mark.parametrize("share", [0.4, 1.0])

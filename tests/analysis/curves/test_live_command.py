@@ -160,4 +160,4 @@ def test_another_peak_is_no_final_loss(tmp_path: Path, law: str, capsys: pytest.
     told = capsys.readouterr().out
     assert "note: no final loss: its peak rate is 0.03, and 0.006 to 0.006 were fitted" in told
     assert "the family's curve" in told
-    assert "3 curves: few" in told
+    assert "3 curves of 3 seeds: few" in told
