@@ -40,6 +40,10 @@ VERBS = {
     "curves rank": ("analysis.curves.rank_command", "laws of schedules by what they say of curves they have not seen"),
     "curves predict": ("sweeps.curves_predict_command", "the loss under a schedule that was not trained"),
     "curves optimise": ("sweeps.curves_optimise_command", "the schedule of least predicted loss for a horizon"),
+    "curves live": (
+        "analysis.curves.live_command",
+        "the final loss of runs in training, and whether one is off its family",
+    ),
     "export": ("train.export", "a run -> a model folder that transformers loads"),
     "wandb push": ("sweeps.wandb_command", "rebuild in W&B, from what is recorded, runs or a study as one group"),
     "doctor": ("train.doctor", "what this machine is good for"),
@@ -70,9 +74,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = [*(word for word in arguments[1:] if word != "--debug"), "--debug"]
     if arguments[:1] == ["train"]:
         try:
+            from sweeps.live_forecast import make_forecast
             from train.command import main as train
 
-            return train(arguments[1:])
+            return train(arguments[1:], make_forecast)
         except KeyboardInterrupt:
             return INTERRUPTED
     if arguments[:1] == ["--version"]:

@@ -77,7 +77,7 @@ class OutcomeFolder:
     def make(self) -> None:
         """Raises InputError where the folder cannot be made."""
         try:
-            for folder in (self.path, self.path / "fits", self.predictions):
+            for folder in (self.path, self.path / "fits", self.path / "curve-fits", self.predictions):
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(

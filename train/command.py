@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from train.compose import COMPLAINTS, CONFIG_MODULE, CONFIG_NAME, choices, complete, explain, groups, request_of
 from train.errors import InputError
+from train.forecast import MakeForecast
 from train.records import AlreadyRunning
 
 HELP = """\
@@ -50,9 +51,10 @@ class _RunFailed(Exception):  # noqa: N818 - travels from a worker's process in 
         self.message, self.status = message, status
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run the command line; returns the exit status: 0, 1 for a failed run, 2 for bad input, 130 or 143 when
-    interrupted.
+def main(arguments: Sequence[str], make_forecast: MakeForecast | None = None) -> int:
+    """Run the command line; `make_forecast` makes of `logging.law` what the line of progress shows.
+
+    Returns the exit status: 0, 1 for a failed run, 2 for bad input, 130 or 143 when interrupted.
     """
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
@@ -61,8 +63,12 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of being printed and swallowed
     before, sys.argv = sys.argv, ["windtunnel", *complete(arguments)]
+
+    def job(config: DictConfig) -> None:  # travels to the processes of a launcher, `make_forecast` with it
+        _job(config, make_forecast)
+
     try:
-        hydra.main(version_base="1.3", config_path=f"pkg://{CONFIG_MODULE}", config_name=CONFIG_NAME)(_job)()
+        hydra.main(version_base="1.3", config_path=f"pkg://{CONFIG_MODULE}", config_name=CONFIG_NAME)(job)()
         return 0
     except _Carried as carried:
         return _complain(carried.error, debug)
@@ -79,11 +85,11 @@ def main(arguments: Sequence[str]) -> int:
         sys.argv = before
 
 
-def _job(config: DictConfig) -> None:
+def _job(config: DictConfig, make_forecast: MakeForecast | None) -> None:
     hydra_config = HydraConfig.get()
     overrides = [str(each) for each in OmegaConf.to_container(hydra_config.overrides.task, resolve=False) or ()]
     try:
-        _run(config, overrides)
+        _run(config, overrides, make_forecast)
     except Exception as error:
         if hydra_config.mode != RunMode.MULTIRUN:
             raise _Carried(error) from error
@@ -92,7 +98,7 @@ def _job(config: DictConfig) -> None:
         raise _RunFailed(message, status) from error
 
 
-def _run(config: DictConfig, overrides: list[str]) -> None:
+def _run(config: DictConfig, overrides: list[str], make_forecast: MakeForecast | None) -> None:
     from train.device import join_ranks
     from train.report import print_outcome, print_plan  # torch loads here: a wrong option is told at once
     from train.resolve import UNPREPARED, resolve
@@ -100,6 +106,13 @@ def _run(config: DictConfig, overrides: list[str]) -> None:
     from train.start import refuse_untrainable
 
     request = request_of(config)
+    forecast = None
+    if request.logging.law is not None:
+        if make_forecast is None:
+            raise InputError(
+                "logging.law: only `windtunnel train` shows a law's forecast; start it so, or leave it out"
+            )
+        forecast = make_forecast(request.logging.law)
     try:
         run, parent = resolve(request, overrides, progress=lambda message: print(message, file=sys.stderr))
     except ValueError as error:  # models may not import train: their complaints about a shape are plain
@@ -109,7 +122,7 @@ def _run(config: DictConfig, overrides: list[str]) -> None:
             refuse_untrainable([run], join_ranks())
         print_plan(run, parent)
         return
-    (outcome,) = train_runs([run], parent=parent, overrides=overrides)
+    (outcome,) = train_runs([run], parent=parent, overrides=overrides, forecast=forecast)
     if _speaks():
         print_outcome(outcome)
     if outcome.status == "preempted":

@@ -77,6 +77,8 @@ class LoggingConfig:
     tags: tuple[str, ...]
     # Evaluations between the milestones, for whole validation curves; None: none, as in records that lack the field.
     evaluation_interval_tokens: int | None = None
+    # A fit of curves (`windtunnel curves fit --output`): the line of progress shows the final loss that it expects.
+    law: str | None = None
 
 
 @dataclass(frozen=True)

@@ -4,18 +4,28 @@ then elsewhere.
 
 import sys
 import time
+from collections.abc import Callable
 
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_REDRAWS = 0.2
 
 
 class Progress:
-    def __init__(self, name: str, total_steps: int, tokens_per_step: int, flops_per_token: float, peak: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        total_steps: int,
+        tokens_per_step: int,
+        flops_per_token: float,
+        peak: float,
+        forecast: Callable[[], str] | None = None,
+    ) -> None:
         self._name = name
         self._total_steps = total_steps
         self._tokens_per_step = tokens_per_step
         self._flops_per_token = flops_per_token
         self._peak = peak
+        self._forecast = forecast
         self._terminal = sys.stderr.isatty()
         self._last = time.monotonic()
         self._drawn = False
@@ -31,6 +41,8 @@ class Progress:
             f"{self._name}  step {step}/{self._total_steps}  loss {'-' if loss is None else format(loss, '.4f')}  "
             f"{tokens_per_second:,.0f} tokens/s  {share:.0%} of peak  {_duration(left)} left"
         )
+        if self._forecast is not None and (forecast := self._forecast()):
+            text += f"  {forecast}"
         if self._terminal:
             sys.stderr.write("\r\x1b[2K" + text)
             self._drawn = True

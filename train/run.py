@@ -21,6 +21,7 @@ from train.device import Numerics, Ranks, join_ranks, settle_process, tell
 from train.errors import InputError
 from train.evaluation import Evaluation
 from train.fleet import Fleet
+from train.forecast import Forecast, ForecastText
 from train.identity import run_id
 from train.interruption import Handler, Interruption
 from train.lineage import Parent
@@ -61,8 +62,10 @@ def train_runs(
     parent: Parent | None = None,
     overrides: Sequence[str] = (),
     show_progress: bool = True,
+    forecast: Forecast | None = None,
 ) -> list[Outcome]:
     """Train runs of one shape as one fleet; a finished one is left alone, an interrupted one goes on where it stopped.
+    `forecast` is shown beside the progress of a single run.
 
     Raises InputError for what cannot be trained, `records.AlreadyRunning` where another process trains one of them."""
     ranks = join_ranks()
@@ -85,7 +88,7 @@ def train_runs(
         unfinished = [record for record, finished in zip(records, done, strict=False) if not finished]
         todo = [config for config, finished in zip(configs, done, strict=True) if not finished]
         if todo:
-            trained = iter(_train(todo, unfinished, ranks, parent, overrides, show_progress))
+            trained = iter(_train(todo, unfinished, ranks, parent, overrides, show_progress, forecast))
             outcomes = [outcome or next(trained) for outcome in outcomes]
         return [outcome for outcome in outcomes if outcome is not None]
 
@@ -102,6 +105,7 @@ def _train(
     parent: Parent | None,
     overrides: Sequence[str],
     show_progress: bool,
+    forecast: Forecast | None,
 ) -> list[Outcome]:
     with Interruption() as interruption:
         configs = [_keep_intervals(config, record) for config, record in zip(configs, records, strict=False)] or configs
@@ -121,7 +125,7 @@ def _train(
             if config.logging.wandb == "online"
         ]
         try:
-            loop = _prepare_loop(configs, records, ranks, start, corpus, show_progress)
+            loop = _prepare_loop(configs, records, ranks, start, corpus, show_progress, forecast)
             ending = loop.run(interruption)
         except BaseException as error:
             for record in records:
@@ -165,6 +169,7 @@ def _prepare_loop(
     start: Start,
     corpus: Corpus,
     show_progress: bool,
+    forecast: Forecast | None,
 ) -> Loop:
     config = configs[0]
     fleet = Fleet(configs, start.numerics, ranks)
@@ -206,9 +211,9 @@ def _prepare_loop(
     if ranks.is_first and show_progress:
         flops = flops_per_token(config.model, config.data.sequence_length).exact_causal
         name = records[0].folder.name + (f" and {len(configs) - 1} more" if len(configs) > 1 else "")
-        progress = Progress(
-            name, config.schedule.total_steps, config.tokens_per_step, flops, _peak(start.numerics, ranks)
-        )
+        text = ForecastText(forecast, records[0].folder) if forecast is not None and len(records) == 1 else None
+        peak = _peak(start.numerics, ranks)
+        progress = Progress(name, config.schedule.total_steps, config.tokens_per_step, flops, peak, text)
     earlier = [timing["seconds"] for timing in read_timings(records[0].folder)[-1:]] if records else []
     return Loop(fleet, batches, evaluation, records, curves, start.step, sum(earlier), progress)
 

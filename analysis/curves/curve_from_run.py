@@ -5,13 +5,14 @@ of the model after so many updates.
 """
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from analysis.curves.curve import Curve
 from analysis.curves.curve_from_file import LEAST_POINTS
 from analysis.curves.rates import Rates
+from analysis.law import Array
 from train.errors import InputError
 from train.records import read_metrics, read_record
 from train.schedules import Schedule, multiplier
@@ -30,15 +31,11 @@ def run_curve(folder: Path, losses: Losses = "training") -> Curve:
     rates = rates_of(Schedule(**config["schedule"]), config["optimizer"]["rate"])
     notes = [] if record["status"] == "finished" else [f"{folder}: {record['status']}: its curve so far"]
     if losses == "training":
-        rows = read_metrics(folder, "train")
-        end_P = np.array([row["step"] for row in rows], dtype=np.float64)
-        # The loss of a step is that before its update.
-        time_P = (np.concatenate([[0.0], end_P[:-1]]) + end_P - 1) / 2
-        loss_P = np.array([row["loss"] for row in rows], dtype=np.float64)
+        rows, key = read_metrics(folder, "train"), "loss"
     else:
-        rows = read_metrics(folder, "evaluation")
-        time_P = np.array([row["step"] for row in rows], dtype=np.float64)
-        loss_P = np.array([row["validation_nats_per_token"] for row in rows], dtype=np.float64)
+        rows, key = read_metrics(folder, "evaluation"), "validation_nats_per_token"
+    time_P = times_of(np.array([row["step"] for row in rows], dtype=np.float64), losses)
+    loss_P = np.array([row[key] for row in rows], dtype=np.float64)
     used_P = (time_P >= max(rates.warmup, 1)) & np.isfinite(loss_P) & (loss_P > 0)
     if used_P.sum() < LEAST_POINTS:
         raise InputError(
@@ -50,10 +47,24 @@ def run_curve(folder: Path, losses: Losses = "training") -> Curve:
         rates=rates,
         time_P=time_P[used_P],
         loss_P=loss_P[used_P],
-        size=float(record["counts"]["parameters"]["non_embedding"] + record["counts"]["parameters"]["head"]),
+        size=size_of(record),
         batch=float(config["optimizer"]["tokens_per_step"]),
         notes=tuple(notes),
     )
+
+
+def times_of(end_P: Array, losses: Losses) -> Array:
+    """The time of each line by the step it stands at: (P,)."""
+    if losses == "validation":
+        return end_P
+    # The loss of a step is that before its update.
+    return (np.concatenate([[0.0], end_P[:-1]]) + end_P - 1) / 2 if len(end_P) else end_P
+
+
+def size_of(record: dict[str, Any]) -> float:
+    """The parameters that laws of curves read as the size."""
+    parameters = record["counts"]["parameters"]
+    return float(parameters["non_embedding"] + parameters["head"])
 
 
 def rates_of(schedule: Schedule, rate: float) -> Rates:

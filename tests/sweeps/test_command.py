@@ -171,7 +171,7 @@ def test_without_debug_a_failure_is_one_line(capsys: pytest.CaptureFixture[str])
 def test_debug_before_train_reaches_it(monkeypatch: pytest.MonkeyPatch) -> None:
     from train import command as train_command
 
-    monkeypatch.setattr(train_command, "main", lambda words: 0 if list(words) == ["seed=1", "--debug"] else 1)
+    monkeypatch.setattr(train_command, "main", lambda words, _: 0 if list(words) == ["seed=1", "--debug"] else 1)
     assert main(["--debug", "train", "seed=1"]) == 0
 
 
