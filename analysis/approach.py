@@ -22,6 +22,7 @@ from analysis.noisy_line import LEVEL, NoisyLine, quantile
 from analysis.optimum import OPEN_FACTOR
 from analysis.quantity_interval import quantity_interval
 from analysis.refits import refits
+from analysis.seed_noise import MISFIT
 from analysis.table import Table
 
 Interval = tuple[float, float]
@@ -29,8 +30,6 @@ Name = Literal["envelope", "isoflop", "parametric"]
 # Replicates of the noise: of the points of a line, and of whole refits of the law (the first of the same draws).
 REPLICATES = 2000
 REFITS = 400
-# Residuals of the law that are more than this many times the noise are not noise.
-MISFIT = 3.0
 
 
 @dataclass(frozen=True)
