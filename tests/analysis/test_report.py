@@ -366,7 +366,7 @@ def test_a_narrow_window_scrolls_figures_and_tables_not_the_page(folder: Path, t
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium here: the page is not looked at in a browser")
 def test_printed_sections_flow_over_the_pages(folder: Path, tmp_path: Path) -> None:
-    """Five sheets of A4, or six in other fonts: sections kept whole with their figures leave half sheets empty, and are 8."""
+    """Five sheets of A4, or six in other fonts; sections kept whole with their figures leave gaps, and take 8."""
     assert BROWSER is not None
     paper = tmp_path / "report.pdf"
     words = [BROWSER, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"--print-to-pdf={paper}"]
