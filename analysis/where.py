@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.nearest_name import did_you_mean
 from train.errors import InputError
 
 _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
@@ -171,7 +172,8 @@ class _Reader:
             return self.columns[name]
         if name in _CONSTANTS:
             return _CONSTANTS[name]
-        raise InputError(f"{self.expression!r}: no column {name}; the table has {', '.join(self.columns)}")
+        meant = did_you_mean(name, self.columns)
+        raise InputError(f"{self.expression!r}: no column {name}; the table has {', '.join(self.columns)}{meant}")
 
     def _refuse(self, node: ast.expr, reason: str = "is not understood: columns, numbers, quoted text,") -> InputError:
         part = ast.unparse(node)

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from analysis.backtest import OVERCONFIDENT, Ranking
+from analysis.conventions import what_size_counts
 from analysis.fit_document import INTERVAL_LEVEL, Fit
 from analysis.prediction import Prediction, describe
 from analysis.report.checklist_facts import Facts, facts_of
@@ -89,7 +90,7 @@ def _counts(table: Table, facts: Facts) -> Item:
     question = "What N, D and C count"
     said = [note for note in table.notes if note.startswith(("C is", "D is", "N is"))]
     if facts.is_records:
-        answer = "N all parameters, embeddings and head included; D tokens processed; C = 6 N D"
+        answer = f"{what_size_counts(table)}; D tokens processed; C = 6 N D of all parameters"
         return Item("counts", question, answer, "ok", rule)
     answer = "N, D and C as the source counts them: which parameters and FLOPs is " + NOT_SAID
     answer += f" ({', '.join(said)})" if said else ""

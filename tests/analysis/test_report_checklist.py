@@ -55,6 +55,11 @@ def test_finished_runs(runs: Path) -> None:
     assert "0123456789ab" in found["provenance"].answer
 
 
+def test_what_n_counts_is_what_was_named(runs: Path) -> None:
+    item = answers(load_table(runs, columns="N=N_non_embedding"))["counts"]
+    assert item.answer.startswith("N is N_non_embedding; D tokens")
+
+
 def test_evaluations_before_the_end_are_a_caution(runs: Path) -> None:
     found = answers(load_table(runs, evaluations="all"))
     assert found["schedule"].verdict == "caution"
