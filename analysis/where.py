@@ -88,7 +88,7 @@ def _parse(expression: str) -> tuple[ast.Expression, dict[str, str]]:
             return ast.parse(re.sub(r"`([^`]+)`", stand_in, expression).strip(), mode="eval"), quoted
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise InputError(
-            f"cannot read {expression!r}: write a condition such as {EXAMPLE}, a formula such as 6*N*D"
+            f"cannot read {expression!r}: write a condition such as {EXAMPLE}, or a formula such as 6*N*D"
         ) from None
 
 
