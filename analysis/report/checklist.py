@@ -17,7 +17,7 @@ from analysis.prediction import Prediction, describe
 from analysis.report.checklist_facts import Facts, facts_of
 from analysis.report.fitted_rows import fitted_rows
 from analysis.seed_noise import MISFIT
-from analysis.table import Table
+from analysis.table import BY_WHERE, Table
 from analysis.target import AXES, FARTHEST
 
 Verdict = Literal["ok", "caution", "unknown"]
@@ -154,7 +154,7 @@ def _selection(table: Table) -> Item:
         reasons[each.reason] = reasons.get(each.reason, 0) + 1
     if reasons:
         answer += "; left out: " + "; ".join(f"{count} ({reason})" for reason, count in reasons.items())
-    where = [note for note in table.notes if "left out by where" in note]
+    where = [note for note in table.notes if BY_WHERE in note and not note.startswith("0 of ")]
     asked = [note for note in table.notes if "on request" in note]
     answer += "".join(f"; {note}" for note in (*where, *asked))
     if not (reasons or where or asked):

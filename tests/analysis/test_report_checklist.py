@@ -101,6 +101,9 @@ def test_seeds_rates_and_exclusions(runs: Path) -> None:
     chosen = answers(load_table(runs, where="rate < 0.01"))
     assert chosen["selection"].verdict == "caution"
     assert "rate < 0.01" in chosen["selection"].answer
+    every = answers(load_table(runs, where="rate < 1"))["selection"]
+    assert every.verdict == "ok"
+    assert "by where" not in every.answer
 
 
 def test_residuals_far_above_the_noise_are_a_law_that_does_not_describe_the_table(runs: Path) -> None:
