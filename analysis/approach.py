@@ -14,13 +14,15 @@ import numpy as np
 from analysis.common_budgets import fit_interpolated_isoflop
 from analysis.envelope import Envelope, fit_envelope
 from analysis.fit_document import REFUSED, Fit
-from analysis.fitting import fit, fit_batch
-from analysis.isoflop import Isoflop, fit_isoflop, shared_noise
+from analysis.fitting import fit
+from analysis.isoflop import Isoflop, fit_isoflop
 from analysis.law import Array
 from analysis.laws import law as law_named
 from analysis.noisy_line import LEVEL, NoisyLine, quantile
 from analysis.optimum import OPEN_FACTOR
 from analysis.quantity_interval import quantity_interval
+from analysis.refits import refits
+from analysis.seed_noise import MISFIT
 from analysis.table import Table
 
 Interval = tuple[float, float]
@@ -28,8 +30,6 @@ Name = Literal["envelope", "isoflop", "parametric"]
 # Replicates of the noise: of the points of a line, and of whole refits of the law (the first of the same draws).
 REPLICATES = 2000
 REFITS = 400
-# Residuals of the law that are more than this many times the noise are not noise.
-MISFIT = 3.0
 
 
 @dataclass(frozen=True)
@@ -175,13 +175,7 @@ def by_law(table: Table, budgets: Sequence[float], noise: float, seed: int) -> t
         return Approach("parametric", found.status, reason, points, noise), found
     columns = table.require("C", "N", "D")
     kappa, log_cost = np.polyfit(np.log(columns["N"]), np.log(columns["C"] / columns["D"]), 1)
-    refits_RK = found.natural_row()
-    if noise > 0:
-        target_RP = found.predict(found.points.columns) * np.exp(shared_noise(table.run, noise, REFITS, seed))
-        starts_RK = np.tile(refits_RK, (REFITS, 1))
-        refits_RK, _ = fit_batch(
-            law, found.points.columns, target_RP, found.points.weights_P, found.objective, starts_RK
-        )
+    refits_RK = refits(found, table.run, noise, REFITS, seed) if noise > 0 else found.natural_row()
 
     def exponent(rows_RK: Array) -> Array:
         alpha_R, beta_R = (rows_RK[:, law.names.index(name)] for name in ("alpha", "beta"))

@@ -17,7 +17,8 @@ import numpy as np
 
 from analysis.approach import Approach, Estimate, Interval, Name, by_envelope, by_isoflop, by_law
 from analysis.noisy_line import LEVEL, quantile
-from analysis.table import Table
+from analysis.table import LARGEST, Table
+from analysis.target import refuse_far
 from train.errors import InputError
 
 # The approaches are themselves approximations: a cubic about a minimum is off by up to 2.5 % in N, the midpoint of two
@@ -53,15 +54,17 @@ class Approaches:
     notes: tuple[str, ...]
 
 
-def compare_approaches(table: Table, flops: Sequence[float] = (), *, seed: int = 0) -> Approaches:
+def compare_approaches(table: Table, flops: Sequence[float] = (), *, far: bool = False, seed: int = 0) -> Approaches:
     """All three on a table with columns C, N, D and loss, at the budgets `flops` (default: the largest of the table,
     and ten times it). Refused approaches are there with their reason. Raises InputError where a column is missing or
-    wrong, or a budget is no number above zero.
+    wrong, or a budget is no number above zero, or so far beyond the data that no prediction is made there either.
     """
     columns = table.require("N", "D", "loss", "C")  # C last: it is there where N and D are
+    reach = []
     for each in flops:
-        if not 0 < each < math.inf:
-            raise InputError(f"a budget of {each:g} FLOPs; give a number above 0, such as --flops 1e20")
+        if not 0 < each < LARGEST:
+            raise InputError(f"a budget of {each:g} FLOPs; give a number above 0 and below {LARGEST:g}, such as 1e20")
+        reach += refuse_far({"C": columns["C"]}, {"C": each}, far)
     largest = float(columns["C"].max())
     budgets = tuple(dict.fromkeys(flops)) or (largest, BEYOND * largest)
     envelope, _ = by_envelope(table, budgets, seed)
@@ -71,7 +74,7 @@ def compare_approaches(table: Table, flops: Sequence[float] = (), *, seed: int =
     approaches = (envelope, isoflop, parametric)
     differences = _differences(approaches)
     verdict, sentence = _verdict(approaches, differences, budgets)
-    return Approaches(approaches, budgets, differences, verdict, sentence, _notes(table))
+    return Approaches(approaches, budgets, differences, verdict, sentence, (*dict.fromkeys(reach), *_notes(table)))
 
 
 def _differences(approaches: Sequence[Approach]) -> tuple[Difference, ...]:

@@ -36,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a budget, counted as the table counts C; repeatable; default the table's largest and 10 times it",
     )
+    parser.add_argument(
+        "--far", action="store_true", help="allow a budget more than 30 times beyond the data, or below it"
+    )
     parser.add_argument("--seed", type=seed_number, default=0, help="of the draws of noise; default 0")
     parser.add_argument(
         "--json", type=json_output, metavar="PATH", help="the result for programs; - is standard output"
@@ -46,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Compares and prints. Raises InputError for bad input, and where all three are refused."""
     refuse_one_file(source=arguments.source, json=arguments.json)
     table = table_of_arguments(arguments)
-    found = compare_approaches(table, arguments.flops, seed=arguments.seed)
+    found = compare_approaches(table, arguments.flops, far=arguments.far, seed=arguments.seed)
     if not write_document(document(found), arguments.json):
         print("\n".join([describe(found), *told_of(table)]))
     if all(each.refused for each in found.approaches):

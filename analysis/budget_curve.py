@@ -1,6 +1,7 @@
 """The curve of log loss against log N at one budget, and where it is lowest.
 
-Legend: P points of one budget, Q those in the window, S distinct sizes, R replicates, G grid of sizes.
+Legend: P points of one budget, Q those in the window, S distinct sizes, R replicates, G grid of sizes, M sums of
+losses.
 """
 
 import math
@@ -89,19 +90,31 @@ def noise_of(curves: Sequence[Curve]) -> float:
     return math.sqrt(squares / freedom) if freedom else 0.0
 
 
-def fit_curve(curve: Curve, form: Form, log_D: Array, noise_RP: Array) -> Lowest:
-    """The minimum, and that of every replicate under the noise of the budget's points (R, P)."""
-    nothing = np.full(len(noise_RP), math.nan)
+def shares_of(curve: Curve, form: Form) -> Array:
+    """What takes the log losses of a budget's points to what its minimum is found from: the cubic's four coefficients,
+    or the means of the sizes. (M, P).
+    """
+    if form == "cubic":
+        shares_4P = np.zeros((4, len(curve.log_N)))
+        shares_4P[:, curve.rows_Q] = curve.pull_4Q
+        return shares_4P
+    sizes, which = np.unique(curve.log_N, return_inverse=True)
+    members_SP = (which.reshape(-1) == np.arange(len(sizes))[:, None]).astype(np.float64)
+    return np.asarray(members_SP / members_SP.sum(axis=1, keepdims=True))
+
+
+def fit_curve(curve: Curve, form: Form, log_D: Array, moved_RM: Array) -> Lowest:
+    """The minimum, and that of every replicate: `moved_RM` is what noise does to the sums of `shares_of`."""
+    nothing = np.full(len(moved_RM), math.nan)
     refused = Lowest(curve.refusal, math.nan, math.nan, math.nan, nothing, nothing)
     if curve.refusal is not None:
         return refused
+    sums_M = shares_of(curve, form) @ curve.log_loss
+    every_RM = np.concatenate([sums_M[None], sums_M + moved_RM])
     if form == "cubic":
-        rows = curve.rows_Q
-        every_RQ = np.concatenate([curve.log_loss[None, rows], curve.fitted_Q + noise_RP[:, rows]])
-        log_N_R, log_loss_R = _lowest_of_cubics(curve, every_RQ)
+        log_N_R, log_loss_R = _lowest_of_cubics(curve, every_RM)
     else:
-        every_RP = np.concatenate([curve.log_loss[None], curve.log_loss + noise_RP])
-        log_N_R, log_loss_R = _lowest_of_splines(curve.log_N, every_RP)
+        log_N_R, log_loss_R = _lowest_of_splines(curve.log_N, every_RM)
     if math.isnan(log_N_R[0]) or np.isnan(log_N_R[1:]).mean() > LOST_SHARE:
         return refused._replace(refusal="edge")
     if np.nanstd(log_N_R[1:]) > BLIND_SHARE * np.ptp(curve.log_N[curve.rows_Q]):
@@ -111,8 +124,8 @@ def fit_curve(curve: Curve, form: Form, log_D: Array, noise_RP: Array) -> Lowest
     return Lowest(None, float(log_N_R[0]), float(log_D_R[0]), float(log_loss_R[0]), log_N_R[1:], log_D_R[1:])
 
 
-def _lowest_of_cubics(curve: Curve, log_loss_RQ: Array) -> tuple[Array, Array]:
-    constant, first, second, third = curve.pull_4Q @ log_loss_RQ.T
+def _lowest_of_cubics(curve: Curve, coefficients_R4: Array) -> tuple[Array, Array]:
+    constant, first, second, third = coefficients_R4.T
     with np.errstate(invalid="ignore", divide="ignore"):
         # Of the two stationary points the one with positive curvature, 2 sqrt(discriminant).
         x = -first / (second + np.sqrt(second**2 - 3 * first * third))
@@ -123,12 +136,10 @@ def _lowest_of_cubics(curve: Curve, log_loss_RQ: Array) -> tuple[Array, Array]:
     return x + curve.centre, lowest
 
 
-def _lowest_of_splines(log_N: Array, log_loss_RP: Array) -> tuple[Array, Array]:
+def _lowest_of_splines(log_N: Array, mean_RS: Array) -> tuple[Array, Array]:
     from scipy.interpolate import Akima1DInterpolator
 
-    sizes, which = np.unique(log_N, return_inverse=True)
-    members_SP = (which.reshape(-1) == np.arange(len(sizes))[:, None]).astype(np.float64)
-    mean_SR = (members_SP / members_SP.sum(axis=1, keepdims=True)) @ log_loss_RP.T
+    sizes, mean_SR = np.unique(log_N), mean_RS.T
     grid_G = np.linspace(sizes[0], sizes[-1], GRID)
     found_R, loss_R = np.empty(mean_SR.shape[1]), np.empty(mean_SR.shape[1])
     for begin in range(0, mean_SR.shape[1], 256):  # the grid of all replicates at once would not fit the cache

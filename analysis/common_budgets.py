@@ -5,7 +5,7 @@ A grid of sizes by token counts has no two runs of equal compute. Its sizes have
 last and never beyond. Neighbouring budgets read the same runs: the noise of the runs is carried through the curves, so
 that what two budgets owe to one run they owe together.
 
-Legend: P rows of the table, R replicates, Q points read off at one budget.
+Legend: P rows of the table, R replicates, Q points read off at one budget, M sums of noise.
 """
 
 import math
@@ -13,8 +13,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.budget_curve import Lowest, fit_curve, prepare
-from analysis.isoflop import Isoflop, NoiseFrom, isoflop_of, shared_noise
+from analysis.budget_curve import Curve, fit_curve, prepare, shares_of
+from analysis.isoflop import Isoflop, NoiseFrom, isoflop_of
+from analysis.pulled_noise import Sums, pulled_noise
 from analysis.seed_noise import seed_noise
 from analysis.size_curve import SizeCurve, curves_of, noise_of_curves
 from analysis.table import Table
@@ -32,9 +33,13 @@ def fit_interpolated_isoflop(table: Table, *, replicates: int = 2000, seed: int 
     of_seeds = seed_noise(table)
     noise_from: NoiseFrom = "residuals" if of_seeds is None else "seeds"
     noise = noise_of_curves(curves)[0] if of_seeds is None else of_seeds
-    noise_RP = shared_noise(table.run, noise, replicates, seed)
     budgets = _budgets(curves)
-    found = [_lowest(each, log_C, noise_RP) for log_C, each in budgets]
+    read = [_read(each, log_C) for log_C, each in budgets]
+    moved = pulled_noise(table.run, noise, replicates, seed, [sums for _, sums in read])
+    found = [
+        fit_curve(curve, "cubic", np.array([each.tokens_at(log_C) for each in sizes]), moved_RM)
+        for (log_C, sizes), (curve, _), moved_RM in zip(budgets, read, moved, strict=True)
+    ]
     return isoflop_of(
         [log_C for log_C, _ in budgets], [len(each) for _, each in budgets], found, "cubic", noise, noise_from
     )
@@ -51,9 +56,11 @@ def _budgets(curves: list[SizeCurve]) -> list[tuple[float, list[SizeCurve]]]:
     return [(log_C, sizes) for log_C, sizes in reached if len(sizes) > 1]
 
 
-def _lowest(curves: list[SizeCurve], log_C: float, noise_RP: Array) -> Lowest:
+def _read(curves: list[SizeCurve], log_C: float) -> tuple[Curve, Sums]:
+    """The budget's curve through the sizes' losses there, and what takes noise of the table's to its coefficients."""
     pulls = [each.pull_at(np.array([log_C]))[0] for each in curves]
     log_loss_Q = np.array([pull @ each.log_loss_P for each, pull in zip(curves, pulls, strict=True)])
-    noise_RQ = np.stack([noise_RP[:, each.rows_P] @ pull for each, pull in zip(curves, pulls, strict=True)], axis=1)
-    log_D_Q = np.array([each.tokens_at(log_C) for each in curves])
-    return fit_curve(prepare(np.array([each.log_N for each in curves]), log_loss_Q), "cubic", log_D_Q, noise_RQ)
+    curve = prepare(np.array([each.log_N for each in curves]), log_loss_Q)
+    shares_4Q = shares_of(curve, "cubic")
+    shares_4P = np.concatenate([shares_4Q[:, [place]] * pull for place, pull in enumerate(pulls)], axis=1)
+    return curve, Sums(np.concatenate([each.rows_P for each in curves]), shares_4P)

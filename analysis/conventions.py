@@ -10,6 +10,7 @@ import numpy as np
 
 from analysis.law import Array
 from analysis.table import Table
+from analysis.table_selection import parse_columns
 
 
 def counts(table: Table, letter: str) -> list[str]:
@@ -25,6 +26,17 @@ def distinct(columns: Mapping[str, Array]) -> dict[str, Array]:
         if not any(np.allclose(values, other, rtol=1e-6, equal_nan=True) for other in found.values()):
             found[name] = values
     return found
+
+
+def what_size_counts(table: Table) -> str:
+    """What N is in a table of run records, as a sentence: all parameters unless another count was named N."""
+    size = table.columns["N"]
+    others = [name for name in counts(table, "N") if name not in ("N", "N_active")]
+    same = [name for name in others if np.array_equal(table.columns[name], size)]
+    named = parse_columns(table.named or None).get("N", "N")
+    if same or named != "N":
+        return f"N is {same[0] if same else named}"
+    return "N counts all parameters, embeddings and head included"
 
 
 def under(table: Table, size_P: Array, cost_P: Array) -> Table:

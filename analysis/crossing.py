@@ -21,6 +21,8 @@ Interval = tuple[float, float]
 BEYOND_TARGET = 1e3
 SPACING = 0.3
 LARGEST_MULTIPLIER = 1e6
+# Losses this near, in nats per token, are equal: what is left of two equal arms is rounding, and no win.
+EQUAL = 1e-9
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,9 @@ class Verdict:
 
     @property
     def winner(self) -> str:
-        return "A" if self.loss_a < self.loss_b else "B"
+        if abs(self.difference) <= EQUAL:
+            return "neither"
+        return "A" if self.difference < 0 else "B"
 
 
 def judge(curves: Curves, floor: str, flops: float, smallest: float, largest: float) -> Verdict:
@@ -78,8 +82,8 @@ def judge(curves: Curves, floor: str, flops: float, smallest: float, largest: fl
         loss_b_interval_90=interval(loss_R[1]),
         difference=loss_1[0] - loss_1[1],
         difference_interval_90=interval(loss_R[0] - loss_R[1]),
-        probability_a_better=share(loss_R[0] < loss_R[1]),
-        probability_a_better_at_data=share(data_R[0] < data_R[1]),
+        probability_a_better=_better(*loss_R),
+        probability_a_better_at_data=_better(*data_R),
         compute_multiplier=float(_multiplier(curves, curves.fitted, np.array([loss_1[0]]), log_C)[0]),
         compute_multiplier_interval_90=interval(multiplier_R),
         crossover=crossing if math.isfinite(crossing) else None,
@@ -92,6 +96,11 @@ def judge(curves: Curves, floor: str, flops: float, smallest: float, largest: fl
 def share(holds_R: Any) -> float:
     """The share of replicates, never quite 0 or 1: their number bounds what they can say."""
     return float((np.sum(holds_R) + 0.5) / (len(holds_R) + 1.0))
+
+
+def _better(one_R: Array, other_R: Array) -> float:
+    """The share of replicates in which the first has the lower loss; of equal ones half."""
+    return share(0.5 * ((one_R < other_R - EQUAL) + 1.0 * (one_R <= other_R + EQUAL)))
 
 
 def interval(values_R: Array, level: float = LEVEL) -> Interval:
@@ -116,7 +125,7 @@ def _crossing(curves: Curves, rows: tuple[Array, Array], flops: float, smallest:
         one_R, other_R = (frontier(curves.law, arm, log_C, curves.fixed, zooms=QUICK).loss for arm in rows)
         return one_R - other_R
 
-    ahead_GR = np.stack([gap(float(log_C)) < 0 for log_C in grid_G])
+    ahead_GR = np.stack([gap(float(log_C)) < -EQUAL for log_C in grid_G])
     change_GR = ahead_GR[1:] != ahead_GR[:-1]
     crosses_R = change_GR.any(axis=0)
     first_R = np.argmax(change_GR, axis=0)
@@ -124,6 +133,6 @@ def _crossing(curves: Curves, rows: tuple[Array, Array], flops: float, smallest:
     ahead_R = ahead_GR[first_R, np.arange(len(first_R))]
     for _ in range(40):
         middle_R = 0.5 * (low_R + high_R)
-        still_R = (gap(middle_R) < 0) == ahead_R
+        still_R = (gap(middle_R) < -EQUAL) == ahead_R
         low_R, high_R = np.where(still_R, middle_R, low_R), np.where(still_R, high_R, middle_R)
     return np.where(crosses_R, np.exp(0.5 * (low_R + high_R)), np.inf)

@@ -1,5 +1,6 @@
 """A CSV file, whatever its delimiter, as columns of text; what is wrong with it named by its row."""
 
+import codecs
 import csv
 import re
 from pathlib import Path
@@ -51,6 +52,8 @@ def _head(path: Path) -> bytes:
     if b"\0" in head:
         line = head[: head.index(b"\0")].count(b"\n") + 1
         raise InputError(f"{path}: cannot be read as CSV: line {line} holds a zero byte, which no text does")
+    # Refused before Arrow meets it: what it cannot show of a row it would print as a traceback of its own.
+    codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) < HEAD_BYTES)
     return head.removeprefix(b"\xef\xbb\xbf")
 
 

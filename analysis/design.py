@@ -65,7 +65,8 @@ def rank_fault(problem: Problem, internal_RK: Array) -> tuple[DesignStatus, str]
     rank = int(np.max(np.sum(singular_RK > RANK * singular_RK[:, :1], axis=1), initial=0))
     if rank >= law.num_parameters:
         return None
-    counted = ", ".join(f"{len(np.unique(column))} values of {name}" for name, column in problem.columns.items())
+    different = {name: len(np.unique(column)) for name, column in problem.columns.items()}
+    counted = ", ".join(f"{count} value{'s' if count > 1 else ''} of {name}" for name, count in different.items())
     return "too_few_points", (
         f"{counted}: whatever the losses, they determine {rank} of the {law.num_parameters} parameters of {law.name}; "
         f"it needs {law.grid}"

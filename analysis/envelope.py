@@ -28,8 +28,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.isoflop import NoiseFrom, shared_noise
+from analysis.isoflop import NoiseFrom
 from analysis.noisy_line import NoisyLine, noisy_line
+from analysis.pulled_noise import Sums, pulled_noise
 from analysis.seed_noise import seed_degrees, seed_noise
 from analysis.size_curve import LEAST_HORIZONS, WINDOW, SizeCurve, curves_of, pooled
 from analysis.table import Table
@@ -89,8 +90,8 @@ def fit_envelope(table: Table, *, replicates: int = 2000, seed: int = 0) -> Enve
     places = [_locate(smaller, larger) for smaller, larger in _neighbours(curves)]
     of_seeds = seed_noise(table)
     noise, degrees = _noise_at(places) if of_seeds is None else (of_seeds, float(seed_degrees(table)))
-    noise_RP = shared_noise(table.run, noise, replicates, seed)
-    found = [_crossing(place, noise_RP) for place in places]
+    moved = pulled_noise(table.run, noise, replicates, seed, [_pull_of(place) for place in places])
+    found = [_crossing(place, moved_R1[:, 0]) for place, moved_R1 in zip(places, moved, strict=True)]
     found, line = _clear_of_edges(found, places, degrees or None)
     crossings = tuple(crossing for crossing, _ in found)
     status, reason = _status(curves, without, crossings)
@@ -152,7 +153,7 @@ def _locate(smaller: SizeCurve, larger: SizeCurve) -> _Place:
     if high <= low:
         return _Place(smaller, larger, "no_overlap")
     log_C_G = np.linspace(low, high, PLACES)
-    small_G, large_G = (curve.pull_at(log_C_G) @ curve.log_loss_P for curve in (smaller, larger))
+    small_G, large_G = (curve.at(log_C_G) for curve in (smaller, larger))
     gap_G = large_G - small_G
     centred_G = log_C_G - log_C_G.mean()
     slope = float(centred_G @ gap_G) / float(centred_G @ centred_G)
@@ -177,16 +178,25 @@ def _noise_at(places: Sequence[_Place]) -> tuple[float, float]:
             near.setdefault(id(curve), (curve, []))[1].append(each.log_C)
     squares = freedom = 0.0
     for curve, crossings in near.values():
-        squares_P, freedom_P = curve.residuals()
-        seen_P = np.abs(curve.log_C_P[:, None] - np.array(crossings)).min(axis=1) <= WINDOW
+        log_C_P, squares_P, freedom_P = curve.residuals()
+        seen_P = np.abs(log_C_P[:, None] - np.array(crossings)).min(axis=1) <= WINDOW
         squares += float(squares_P[seen_P].sum())
         freedom += float(freedom_P[seen_P].sum())
     return pooled(squares, freedom)
 
 
-def _crossing(place: _Place, noise_RP: Array) -> _Found:
+def _pull_of(place: _Place) -> Sums:
+    """What takes noise of the log losses to the log C of the crossing; nothing where there is none."""
+    if place.refusal is not None:
+        return Sums(np.empty(0, dtype=np.intp), np.empty((1, 0)))
+    at = np.array([place.log_C])
+    shares_1P = np.concatenate([place.smaller.pull_at(at), -place.larger.pull_at(at)], axis=1) / place.slope
+    return Sums(np.concatenate([place.smaller.rows_P, place.larger.rows_P]), shares_1P)
+
+
+def _crossing(place: _Place, noise_R: Array) -> _Found:
     """The crossing, and what noise does to its log C: (R,)."""
-    smaller, larger, at = place.smaller, place.larger, np.array([place.log_C])
+    smaller, larger = place.smaller, place.larger
     crossing = Crossing(
         smaller=math.exp(smaller.log_N),
         larger=math.exp(larger.log_N),
@@ -198,12 +208,10 @@ def _crossing(place: _Place, noise_RP: Array) -> _Found:
         log_sd=math.nan,
     )
     if place.refusal is not None:
-        return crossing, np.zeros(len(noise_RP))
-    small_R, large_R = (noise_RP[:, curve.rows_P] @ curve.pull_at(at)[0] for curve in (smaller, larger))
-    noise_R = np.asarray((small_R - large_R) / place.slope)
+        return crossing, noise_R
     log_sd = float(np.std(noise_R))
     if log_sd > BLIND_SHARE * (place.high - place.low):
-        return _refused(crossing, "noise"), np.zeros(len(noise_RP))
+        return _refused(crossing, "noise"), np.zeros(len(noise_R))
     crossing = replace(
         crossing,
         C=math.exp(place.log_C),

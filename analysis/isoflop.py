@@ -16,8 +16,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.budget_curve import Form, Lowest, Refusal, fit_curve, noise_of, prepare
+from analysis.budget_curve import Form, Lowest, Refusal, fit_curve, noise_of, prepare, shares_of
 from analysis.noisy_line import LEVEL, NoisyLine, noisy_line, weighted_line
+from analysis.pulled_noise import Sums, pulled_noise
 from analysis.seed_noise import seed_noise
 from analysis.table import Table
 from train.errors import InputError
@@ -95,9 +96,11 @@ def fit_isoflop(
         noise = noise_of(curves)
     if not noise >= 0 or not math.isfinite(noise):
         raise InputError(f"noise {noise}: give the standard deviation of log loss, such as 0.005")
-    noise_RP = shared_noise(table.run, noise, replicates, seed)
+    sums = [Sums(rows, shares_of(curve, form)) for rows, curve in zip(budgets, curves, strict=True)]
+    moved = pulled_noise(table.run, noise, replicates, seed, sums)
     found = [
-        fit_curve(curve, form, log_D[rows], noise_RP[:, rows]) for rows, curve in zip(budgets, curves, strict=True)
+        fit_curve(curve, form, log_D[rows], moved_RM)
+        for rows, curve, moved_RM in zip(budgets, curves, moved, strict=True)
     ]
     log_C_Q = [float(log_C[rows].mean()) for rows in budgets]
     return isoflop_of(log_C_Q, [len(rows) for rows in budgets], found, form, noise, noise_from)
@@ -177,13 +180,6 @@ def split_budgets(log_C: Array, same: float = SAME_BUDGET) -> list[NDArray[np.in
             budgets.append([])
         budgets[-1].append(row)
     return [np.array(rows, dtype=np.intp) for rows in budgets]
-
-
-def shared_noise(run: NDArray[np.str_], noise: float, replicates: int, seed: int) -> Array:
-    """Noise of log loss (R, P): one draw for each run, because branches of one trunk are off by the same amount."""
-    runs, which = np.unique(run, return_inverse=True)
-    drawn = np.random.default_rng(seed).standard_normal((replicates, len(runs)))
-    return np.asarray(noise * drawn[:, which.reshape(-1)])
 
 
 def _status(minima: Sequence[Minimum]) -> tuple[IsoflopStatus, str]:

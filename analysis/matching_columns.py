@@ -6,6 +6,9 @@ from fnmatch import fnmatchcase
 from analysis.law import Law
 from train.errors import InputError
 
+# Of our own tables: a setting of the optimizer, whose name a pattern of domains (`weight_*`) would match.
+NO_PROPORTION = ("weight_decay",)
+
 
 def for_table(law: Law, names: Iterable[str]) -> Law:
     """`law` itself, or, where it reads patterns, the law of the columns that match, in the table's order. Raises
@@ -13,7 +16,7 @@ def for_table(law: Law, names: Iterable[str]) -> Law:
     """
     if law.specialise is None or not any("*" in column for column in law.columns):
         return law
-    every = list(names)
+    every = [name for name in names if name not in NO_PROPORTION]
     matching = [name for name in every if any(fnmatchcase(name, pattern) for pattern in law.columns)]
     if not matching:
         raise InputError(

@@ -6,6 +6,9 @@ import numpy as np
 
 from analysis.table import Table
 
+# Residuals of a law that are more than this many times the noise are not noise.
+MISFIT = 3.0
+
 
 def seed_noise(table: Table, target: str = "loss") -> float | None:
     """The pooled standard deviation, or None where no configuration was run with a second seed."""

@@ -28,6 +28,11 @@ NEAREST = 5
 # The farthest of the nearest keeps a weight.
 ROOM = 1.25
 SPARE = 1e-6
+# Noise is read off this many rows of a size, spread over its compute: they know it to 3 %, and all rows against all
+# would grow with their square.
+MOST_READ = 512
+# Places times rows that are worked on together, so that they stay in the cache.
+TOGETHER = 250_000
 
 
 @dataclass(frozen=True)
@@ -48,18 +53,37 @@ class SizeCurve:
     def pull_at(self, log_C_G: Array) -> Array:
         """What takes the log losses to the curve at these places: (G, P)."""
         distance_GH = np.sort(np.abs(log_C_G[:, None] - self.horizons), axis=1)
-        width_G1 = ROOM * distance_GH[:, [min(NEAREST, len(self.horizons)) - 1]]
+        width_G1 = np.maximum(ROOM * distance_GH[:, [min(NEAREST, len(self.horizons)) - 1]], WINDOW)
         offset_GP = self.log_C_P - log_C_G[:, None]
-        weights_GP = np.clip(1 - (np.abs(offset_GP) / np.maximum(width_G1, WINDOW)) ** 3, 0.0, None) ** 3
-        powers_GP3 = offset_GP[:, :, None] ** np.arange(3)
-        weighted_G3P = np.swapaxes(powers_GP3 * weights_GP[:, :, None], 1, 2)
-        normal_G33 = weighted_G3P @ powers_GP3
+        share_GP = np.minimum(np.abs(offset_GP) / width_G1, 1.0)
+        left_GP = 1 - share_GP * share_GP * share_GP
+        weights_GP = left_GP * left_GP * left_GP
+        powers_G3P = np.stack([np.ones_like(offset_GP), offset_GP, offset_GP * offset_GP], axis=1)
+        weighted_G3P = powers_G3P * weights_GP[:, None, :]
+        normal_G33 = weighted_G3P @ np.swapaxes(powers_G3P, 1, 2)
         return np.asarray((np.linalg.pinv(normal_G33, hermitian=True)[:, :1] @ weighted_G3P)[:, 0])
 
-    def residuals(self) -> tuple[Array, Array]:
-        """Of each row the squared residual, and how much of the noise's variance it holds: (P,) each."""
-        left_PP = np.eye(len(self.rows_P)) - self.pull_at(self.log_C_P)
-        return np.asarray((left_PP @ self.log_loss_P) ** 2), np.asarray(np.sum(left_PP**2, axis=1))
+    def at(self, log_C_G: Array) -> Array:
+        """The curve, log loss, at these places: (G,)."""
+        return np.concatenate([self.pull_at(log_C_G[part]) @ self.log_loss_P for part in self._parts(len(log_C_G))])
+
+    def residuals(self) -> tuple[Array, Array, Array]:
+        """Of each row, or of `MOST_READ` of many: log C, the squared residual, and how much of the noise's variance it
+        holds.
+        """
+        order = np.argsort(self.log_C_P, kind="stable")
+        rows = np.unique(order[np.linspace(0, len(order) - 1, min(MOST_READ, len(order))).astype(np.intp)])
+        left, held = [], []
+        for part in self._parts(len(rows)):
+            pull_GP = self.pull_at(self.log_C_P[rows[part]])
+            own_G = pull_GP[np.arange(len(pull_GP)), rows[part]]
+            left.append(self.log_loss_P[rows[part]] - pull_GP @ self.log_loss_P)
+            held.append(1 - 2 * own_G + np.einsum("gp,gp->g", pull_GP, pull_GP))
+        return self.log_C_P[rows], np.concatenate(left) ** 2, np.concatenate(held)
+
+    def _parts(self, num_places: int) -> list[slice]:
+        size = max(1, TOGETHER // len(self.log_C_P))
+        return [slice(first, first + size) for first in range(0, num_places, size)]
 
     def covers(self, log_C: float) -> bool:
         return bool(self.horizons[0] <= log_C <= self.horizons[-1])
@@ -88,7 +112,9 @@ def noise_of_curves(curves: Sequence[SizeCurve]) -> tuple[float, float]:
     see what the horizons of one size have in common.
     """
     found = [curve.residuals() for curve in curves]
-    return pooled(sum(float(squares.sum()) for squares, _ in found), sum(float(freedom.sum()) for _, freedom in found))
+    return pooled(
+        sum(float(squares.sum()) for _, squares, _ in found), sum(float(freedom.sum()) for *_, freedom in found)
+    )
 
 
 def pooled(squares: float, freedom: float) -> tuple[float, float]:

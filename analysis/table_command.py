@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.conventions import what_size_counts
 from analysis.json_output import write_document
 from analysis.output_arguments import json_output, output_file, refuse_one_file
 from analysis.table import Table
@@ -101,10 +102,7 @@ def describe(table: Table) -> str:
     lines += told_of(table)
     counts = [name for name in columns if name.startswith("N_") and not np.array_equal(columns[name], columns["N"])]
     if counts and "decayed" in columns:  # of our records: anybody else's N may be any count
-        lines.append(
-            f"N counts all parameters, embeddings and head included; others are {', '.join(counts)}: "
-            f"choose with --columns N={counts[0]}"
-        )
+        lines.append(f"{what_size_counts(table)}; others are {', '.join(counts)}: choose with --columns N={counts[0]}")
     return "\n".join([*lines, f"digest {table.digest[:16]}"])
 
 

@@ -68,9 +68,8 @@ def rows_of_columns(
     """Rows of records, one for each run, as the rows of a table; with `evaluations` "all", mid-run ones before each."""
     _refuse_duplicates(columns, source)
     columns["trunk"] = _trunks(columns)
-    notes: tuple[str, ...] = ()
     if evaluations == "all":
-        columns, notes = _with_evaluations(columns, folder_of)
+        columns = _with_evaluations(columns, folder_of)
     fault, run = columns["fault"], columns["run"]
     before_end = columns["progress"] < 1
     step = np.char.add("@", np.array([f"{value:.0f}" for value in columns["S"]], dtype=np.str_))
@@ -89,7 +88,6 @@ def rows_of_columns(
         cell=columns["cell"],
         label=np.where(before_end, np.char.add(run, step), run),
         source=source,
-        notes=notes,
     )
     return Rows(table, fault, from_records=True)
 
@@ -122,15 +120,11 @@ def _trunks(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.str_]:
     return np.array([name[each] for each in found], dtype=np.str_)
 
 
-def _with_evaluations(
-    columns: Mapping[str, NDArray[Any]], folder_of: Callable[[str], Path]
-) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
+def _with_evaluations(columns: Mapping[str, NDArray[Any]], folder_of: Callable[[str], Path]) -> dict[str, NDArray[Any]]:
     """Each run's mid-run evaluations before its row. What branches have in common with their trunk stands once."""
     rows = list(_evaluation_rows(columns, folder_of))
     unique = list({(row["trunk"], row["N"], row["S"], row["loss"], row["progress"] == 1): row for row in rows}.values())
-    early = sum(row["decayed"] == 0 for row in unique)
-    note = f"{early} of {len(unique)} rows are evaluations at a learning rate that had not decayed (column decayed)"
-    return columns_of(unique), (note,) if early else ()
+    return columns_of(unique)
 
 
 def _evaluation_rows(columns: Mapping[str, NDArray[Any]], folder_of: Callable[[str], Path]) -> Iterator[Row]:

@@ -91,7 +91,9 @@ def finish(rows: Rows, selection: Selection) -> Table:
         raise InputError(faults[0])
     told = (fault.split(MIXED)[0].removeprefix(f"{table.source}: ") for fault in faults)
     notes = [f"{fault}; taken together on request" for fault in told]
-    if not rows.from_records:
+    if rows.from_records:
+        notes += _undecayed(table)
+    else:
         notes += seed_notes(table) + unit_notes(table)
     return replace(table, notes=(*table.notes, *notes))
 
@@ -279,6 +281,12 @@ def _mixtures(table: Table, names: Sequence[str]) -> list[str]:
                 f' choose with --where "{choice}", or take them together with --mixed'
             )
     return faults
+
+
+def _undecayed(table: Table) -> list[str]:
+    """A note where some rows have losses that a finished schedule would not: they lie above the curve of those."""
+    early = int((table.columns["decayed"] == 0).sum())
+    return [f"{early} of {len(table)} rows are at a learning rate that had not decayed (column decayed)"] * (early > 0)
 
 
 def _flop_mixture(table: Table) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.nearest_name import did_you_mean
 from train.errors import InputError
 
 _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
@@ -87,7 +88,7 @@ def _parse(expression: str) -> tuple[ast.Expression, dict[str, str]]:
             return ast.parse(re.sub(r"`([^`]+)`", stand_in, expression).strip(), mode="eval"), quoted
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise InputError(
-            f"cannot read {expression!r}: write a condition such as {EXAMPLE}, a formula such as 6*N*D"
+            f"cannot read {expression!r}: write a condition such as {EXAMPLE}, or a formula such as 6*N*D"
         ) from None
 
 
@@ -171,7 +172,8 @@ class _Reader:
             return self.columns[name]
         if name in _CONSTANTS:
             return _CONSTANTS[name]
-        raise InputError(f"{self.expression!r}: no column {name}; the table has {', '.join(self.columns)}")
+        meant = did_you_mean(name, self.columns)
+        raise InputError(f"{self.expression!r}: no column {name}; the table has {', '.join(self.columns)}{meant}")
 
     def _refuse(self, node: ast.expr, reason: str = "is not understood: columns, numbers, quoted text,") -> InputError:
         part = ast.unparse(node)

@@ -72,7 +72,23 @@ def test_every_package_is_listed_for_installation() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["train.records", "train.configuration", "models.accounting", "sweeps.command", "sweeps.plan"]
+    "module",
+    [
+        "train.records",
+        "train.configuration",
+        "models.accounting",
+        "sweeps.command",
+        "sweeps.plan",
+        "analysis.table_command",
+        "analysis.table_from_runs",
+        "analysis.table_from_file",
+        "analysis.table_from_wandb",
+        "analysis.table_index",
+        "analysis.fitting",
+        "analysis.report.drawings",
+        "analysis.report_command",
+        "analysis.curves.curve_from_run",
+    ],
 )
 def test_light_modules_load_without_torch(module: str) -> None:
     script = f"import sys, {module}; sys.exit('torch' in sys.modules)"

@@ -37,7 +37,8 @@ def page(report: "Report", drawings: Mapping[str, Drawing]) -> str:
         "predictions": _predictions(report) + _figure(drawings, "predictions"),
         "fit": "".join(_fit(each) for each in report.fits),
         "loss": _figure(drawings, "loss"),
-        "backtest": _figure(drawings, "backtest") + _ranking(report),
+        # The table first: on paper its rows fill the page that the figure, which is never cut, has no room on.
+        "backtest": _ranking(report) + _figure(drawings, "backtest"),
         "residuals": _figure(drawings, "residuals"),
         "profiles": _figure(drawings, "profiles"),
         "isoflop": _figure(drawings, "isoflop"),

@@ -50,12 +50,18 @@ td code { white-space: nowrap; }
 }
 @page { size: A4; margin: 14mm 15mm; }
 @media print {
-  body { max-width: none; padding: 0; font-size: 10pt; background: none; }
+  :root { font-size: 9.5pt; }
+  body { max-width: none; padding: 0; font-size: 1rem; line-height: 1.4; background: none; orphans: 2; widows: 2; }
   nav { display: none; }
+  h2 { margin-top: 1.5rem; }
+  h3 { margin-top: 1rem; }
+  figure { margin: .5rem 0 1rem; }
+  figure svg { max-width: 158mm; max-height: 100mm; margin: 0 auto; }
+  th, td { padding-top: .2rem; padding-bottom: .2rem; }
   figure svg, .wide table:not(.checklist) { min-width: 0; }
   .plot, .wide { overflow: visible; }
-  figure, tr, .headline { break-inside: avoid; }
-  h2, h3, caption, thead { break-after: avoid; }
+  .plot, tr { break-inside: avoid; }
+  .plot, h2, h3, caption, thead { break-after: avoid; }
   a { color: inherit; text-decoration: none; }
   .verdict { border-color: currentColor; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }

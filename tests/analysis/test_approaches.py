@@ -180,6 +180,11 @@ def test_the_command_prints_a_table_and_a_document(tmp_path: Path, capsys: pytes
     assert "none of the three has an answer" in capsys.readouterr().out
     with pytest.raises(InputError, match="a budget of -1 FLOPs"):
         command("--flops", "-1")
+    with pytest.raises(InputError, match=r"times beyond the data in C, more than 30: .* say --far"):
+        command("--flops", "1e20", "--flops", "1e30")
+    assert command("--flops", "1e30", "--far") == 0
+    assert "at C = 1e+30 FLOPs" in (shown := capsys.readouterr().out)
+    assert "note: the target is 1e+10 times beyond the data in C, more than the 30 a prediction is trusted to" in shown
     path.write_text(path.read_text() + "1e8,1e19,\n")
     with pytest.raises(InputError, match="column loss is missing or not a number"):
         command()

@@ -47,6 +47,19 @@ def noises(size: float, seed: int, shared: float = 0.5) -> tuple[Any, Any]:
 # --- without noise: closed forms
 
 
+def test_an_arm_is_no_better_than_itself() -> None:
+    """Rounding alone made one of two equal arms the better with certainty, and found a crossing."""
+    own = arm(1.2, 60.0, 0.12, noises(0.005, 1)[0])
+    found = contrast(own, own, TARGET, replicates=100)
+    for verdict in found.verdicts:
+        assert verdict.winner == "neither"
+        assert verdict.probability_a_better == verdict.probability_a_better_at_data == pytest.approx(0.5)
+        assert verdict.compute_multiplier == pytest.approx(1.0)
+        assert verdict.crossover is None
+        assert verdict.probability_of_crossing_before_target < 0.01
+    assert not found.warnings
+
+
 def test_the_compute_multiplier_of_equal_exponents() -> None:
     found = contrast(arm(1.2, 60.0, 0.12), arm(1.2, 69.0, 0.12), TARGET, replicates=100)
     for verdict in found.verdicts:

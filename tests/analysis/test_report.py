@@ -368,3 +368,14 @@ def test_a_narrow_window_scrolls_figures_and_tables_not_the_page(folder: Path, t
     assert 'data-scrolls="false"' in shown
     assert 'data-small="0"' in shown
     assert 'data-thin="none"' in shown
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium here: the page is not looked at in a browser")
+def test_printed_sections_flow_over_the_pages(folder: Path, tmp_path: Path) -> None:
+    """Five sheets of A4, or six in other fonts; sections kept whole with their figures leave gaps, and take 8."""
+    assert BROWSER is not None
+    paper = tmp_path / "report.pdf"
+    words = [BROWSER, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"--print-to-pdf={paper}"]
+    words.append((folder / "report.html").as_uri())
+    subprocess.run(words, capture_output=True, timeout=120, check=True)
+    assert len(re.findall(rb"/Type\s*/Page\b", paper.read_bytes())) <= 6

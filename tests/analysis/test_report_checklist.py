@@ -55,6 +55,11 @@ def test_finished_runs(runs: Path) -> None:
     assert "0123456789ab" in found["provenance"].answer
 
 
+def test_what_n_counts_is_what_was_named(runs: Path) -> None:
+    item = answers(load_table(runs, columns="N=N_non_embedding"))["counts"]
+    assert item.answer.startswith("N is N_non_embedding; D tokens")
+
+
 def test_evaluations_before_the_end_are_a_caution(runs: Path) -> None:
     found = answers(load_table(runs, evaluations="all"))
     assert found["schedule"].verdict == "caution"
@@ -75,7 +80,9 @@ def test_repeated_data_is_a_caution_unless_the_law_knows(runs: Path) -> None:
     found = answers(table)
     assert found["repetition"].verdict == "caution"
     assert "4 of 16 rows repeat data, up to 4 epochs" in found["repetition"].answer
-    aware = replace(fit(table, law("chinchilla"), profile=False), law=law("data-constrained"))
+    additive = fit(table, law("chinchilla"), profile=False)
+    worth = {"R_D*": 15.0, "R_N*": 5.0}
+    aware = replace(additive, law=law("data-constrained"), parameters={**additive.parameters, **worth})
     assert answers(table, aware)["repetition"].verdict == "ok"
 
 
@@ -94,6 +101,34 @@ def test_seeds_rates_and_exclusions(runs: Path) -> None:
     chosen = answers(load_table(runs, where="rate < 0.01"))
     assert chosen["selection"].verdict == "caution"
     assert "rate < 0.01" in chosen["selection"].answer
+    every = answers(load_table(runs, where="rate < 1"))["selection"]
+    assert every.verdict == "ok"
+    assert "by where" not in every.answer
+
+
+def test_residuals_far_above_the_noise_are_a_law_that_does_not_describe_the_table(runs: Path) -> None:
+    """Half of the sizes are of another recipe. First seeds say what the noise is, then nothing does."""
+    found = answers(load_table(runs))
+    assert found["residuals"].verdict == "unknown"
+    assert "no seed noise to compare with" in found["residuals"].answer
+    for width in WIDTHS:
+        write(runs, record(width=width, steps=1000, seed=1, loss=1.004 * loss_of(width, 1000)))
+    found = answers(load_table(runs))
+    assert found["residuals"].verdict == "ok"
+    for width in WIDTHS[1::2]:
+        for seed, luck in ((0, 1.0), (1, 1.004)):
+            write(runs, record(width=width, steps=1500, seed=seed, loss=1.04 * luck * loss_of(width, 1500)))
+    found = answers(load_table(runs))
+    assert found["residuals"].verdict == "caution"
+    assert "times the seed noise; chinchilla does not describe the table" in found["residuals"].answer
+
+
+def test_residuals_too_large_for_any_noise_are_a_caution_without_seeds(runs: Path) -> None:
+    for width in WIDTHS[1::2]:
+        write(runs, record(width=width, steps=1500, loss=1.5 * loss_of(width, 1500)))
+    item = answers(load_table(runs))["residuals"]
+    assert item.verdict == "caution"
+    assert "chinchilla does not describe the table" in item.answer
 
 
 def test_one_size_is_a_refusal_that_is_shown(runs: Path) -> None:

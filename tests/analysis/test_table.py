@@ -238,7 +238,7 @@ def test_mid_run_evaluations_are_marked(tmp_path: Path) -> None:
     for name in ("D", "C", "C_exact", "M"):
         assert at_400.columns[name][0] == pytest.approx(whole.columns[name][0] / 4, rel=1e-12)
     assert at_400.columns["loss"][0] == 3.5
-    assert any("4 of 5 rows are evaluations at a learning rate that had not decayed" in note for note in table.notes)
+    assert any("4 of 5 rows are at a learning rate that had not decayed" in note for note in table.notes)
     assert len(load_table(tmp_path)) == 1
 
 

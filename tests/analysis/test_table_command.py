@@ -58,6 +58,30 @@ def test_people_see_rows_reasons_and_notes(runs: Path, capsys: pytest.CaptureFix
     assert "N counts all parameters, embeddings and head included; others are N_non_embedding" in shown
 
 
+@pytest.mark.parametrize(
+    ("columns", "said"), [("N=N_non_embedding", "N is N_non_embedding; others are"), ("N=N/2", "N is N/2; others are")]
+)
+def test_another_count_of_parameters_is_not_called_all(
+    runs: Path, capsys: pytest.CaptureFixture[str], columns: str, said: str
+) -> None:
+    assert command(runs, "--columns", columns) == 0
+    shown = capsys.readouterr().out
+    assert said in shown
+    assert "N counts all" not in shown
+
+
+def test_a_written_table_still_says_what_had_not_decayed(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "asked.csv"
+    for word in ("--include=*-constant-*=a constant rate is studied", "--evaluations=all"):
+        assert command(runs, word, "--mixed", "--csv", path) == 0
+        said = "note: 1 of 4 rows are at a learning rate that had not decayed"
+        assert said in capsys.readouterr().out
+        assert command(path, "--mixed") == 0
+        assert said in capsys.readouterr().out
+
+
 def test_programs_get_json(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(runs, "--json", "-") == 0
     content = json.loads(capsys.readouterr().out)

@@ -235,6 +235,18 @@ def test_a_file_of_another_shape_says_where_and_what_to_do(tmp_path: Path, conte
     assert str(refused.value).isprintable()
 
 
+def test_bytes_that_are_no_text_print_nothing_of_their_own(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "points.csv"
+    path.write_bytes(b"N,D\n1,2\n3\xec\xff\n")
+    with pytest.raises(InputError, match="not UTF-8 text: save it as UTF-8"):
+        load_table(path)
+    assert capfd.readouterr().err == ""
+    rows = "".join(f"{row},{'é' * 40}\n" for row in range(1, 1001))  # a letter lies across the end of what is looked at
+    for shift in ("", "x"):
+        path.write_text(f"N,name{shift}\n{rows}", encoding="utf-8")
+        assert len(load_table(path)) == 1000
+
+
 def test_text_in_parquet_is_read_like_a_cell_and_true_is_no_number(tmp_path: Path) -> None:
     path = tmp_path / "points.parquet"
     parquet.write_table(pa.table({"N": ["1e6", "2e6"], "D": [2e7, 4e7], "loss": [3.5, 3.25]}), path)

@@ -45,6 +45,7 @@ def test_conditions(expression: str, rows: list[int]) -> None:
         ("N = 1", "cannot read"),
         ("", "cannot read"),
         ("n > 1", "no column n; the table has N, seed"),
+        ("sead > 1", r"the table has N, seed.*; did you mean seed\?$"),
         ("schedule > 1", "mixes text and numbers"),
         ("schedule == 1", "mixes text and numbers"),
         ("seed in ()", "no list"),

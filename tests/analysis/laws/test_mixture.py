@@ -71,3 +71,9 @@ def test_proportions_that_do_not_sum_to_one_are_refused() -> None:
     columns["weight_1"][4] += 0.3
     with pytest.raises(InputError, match=r"row 5: proportions .* sum to 1\.3"):
         fit(Table.of({**columns, "loss": np.linspace(3, 4, 20)}), law("mixture"))
+
+
+def test_weight_decay_is_no_proportion() -> None:
+    assert for_table(law("mixture"), ["weight_decay", "weight_a", "weight_b"]).columns == ("weight_a", "weight_b")
+    with pytest.raises(InputError, match=r"no column matches weight_\*"):
+        for_table(law("mixture"), ["N", "weight_decay"])
