@@ -78,7 +78,9 @@ def close_loop(plan: Plan, folder: OutcomeFolder, train: Train, tell: Tell) -> C
     if not _train(plan, "target", train, tell):
         return None
     scores = _score(plan, sealed, folder, tell) if fits else []
-    curves = score_curves(plan, curve_fits, sealed_curves, folder, tell) if curve_fits else None
+    curves = None
+    if plan.file.study.analysis.curves is not None:
+        curves = score_curves(plan, curve_fits, sealed_curves, folder, tell)
     _write_table(plan, folder)
     return Closed(table, fits, ranking, tuple(sealed), tuple(scores), curves)
 

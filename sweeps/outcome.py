@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.report.report import PAGE
+from analysis.report.page_files import CURVES_PAGE, PAGE
 from analysis.table import OUTCOME
 from train.errors import InputError
 from train.records import write_atomically
@@ -45,6 +45,11 @@ class OutcomeFolder:
     @property
     def report_page(self) -> Path:
         return self.report / PAGE
+
+    @property
+    def curves_page(self) -> Path:
+        """Beside the report, of a study that fits final losses too."""
+        return self.report / CURVES_PAGE
 
     def fit(self, law: str) -> Path:
         return self.path / "fits" / f"{file_stem(law)}.json"

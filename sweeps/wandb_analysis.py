@@ -8,7 +8,8 @@ from typing import Any
 
 from analysis.fit_document import INTERVAL_LEVEL, Fit
 from analysis.prediction import Prediction, describe
-from analysis.report.report import FIGURES, NAMES
+from analysis.report.page_files import FIGURES
+from analysis.report.report import NAMES
 from sweeps.outcome import OutcomeFolder
 from sweeps.sealing import sealed_in
 from sweeps.study_file import parse_study
