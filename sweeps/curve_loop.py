@@ -69,6 +69,7 @@ def fit_curve_laws(plan: Plan, folder: OutcomeFolder, tell: Tell) -> dict[str, F
             tell(f"  inner validation: {each.law} {100 * each.mean_abs_relative_error:.3f} %")
         if fit.parameters:
             found[name] = fitted_curves(fit, curves, REPLICATES, SEED)
+            folder.curve_fit(name).parent.mkdir(exist_ok=True)
             found[name].to_json(folder.curve_fit(name))
     return found
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.curves.outcome import LawOutcome, is_baseline
+from analysis.report.curve_headline import LARGEST, off
 from analysis.report.drawing import Drawing, draw
 from analysis.report.loss_figure import size_legend
 from analysis.report.schedule_names import HeldOut
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     from analysis.report.curve_report import CurveReport
 
-SMALLEST_ERROR = 1e-3  # per cent: below it an error is rounding, and a logarithmic axis has no room for it
+# Per cent: below it an error is rounding, and a logarithmic axis has no room for it; above it a law says nothing.
+SMALLEST_ERROR, LARGEST_ERROR = 1e-3, 100 * LARGEST
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 LANES = 0.68  # of a law's row, which schedules share
 
@@ -54,18 +56,18 @@ def curve_errors_figure(report: "CurveReport") -> Drawing | None:
     best = min(laws, key=lambda each: each.mean_abs_relative_error)
     caption = (
         f"A dot is a held-out run, {len(laws[0].curves)} for each law; the bar is their mean. Of the laws {best.asked} "
-        f"has the smallest, {100 * best.mean_abs_relative_error:.2g} %. Shaded: laws that know of no memory or of no "
+        f"has the smallest, {off(best.mean_abs_relative_error)}. Shaded: laws that know of no memory or of no "
         "schedule, to be beaten."
     )
-    alt = "mean relative errors by law: " + ", ".join(
-        f"{law.asked} {100 * law.mean_abs_relative_error:.2g} %" for law in laws
-    )
+    alt = "mean relative errors by law: " + ", ".join(f"{law.asked} {off(law.mean_abs_relative_error)}" for law in laws)
+    if errors.max() == LARGEST_ERROR:
+        caption += f" Errors of over {LARGEST_ERROR:,.0f} % are drawn there."
     return draw("curve-errors", "Errors of the held-out curves", alt, caption, paint, 1.5 + 0.5 * len(laws))
 
 
 def _shown(error: float) -> float:
     """In per cent, with a place on the axis."""
-    return max(SMALLEST_ERROR, 100 * error)
+    return min(max(SMALLEST_ERROR, 100 * error), LARGEST_ERROR)
 
 
 def _row(

@@ -64,11 +64,11 @@ def _every(report: "CurveReport") -> str:
     for name in report.asked:
         fit = report.fits.get(name)
         if fit is None:
-            rows.append((escape(name), "refused, or not fitted", "–", "–"))
+            rows.append((f"<code>{escape(name)}</code>", "refused, or not fitted", "–", "–"))
             continue
         unknown = ", ".join(fit.not_identified) or "none"
         noise = f"{100 * fit.noise:.2g} %"
-        rows.append((escape(name), escape(_state(fit)), escape(unknown), noise))
+        rows.append((f"<code>{escape(name)}</code>", escape(_state(fit)), escape(unknown), noise))
     header = ("law", "status", "not identified", "off at the ends")
     caption = "Every law; the last column is how far whole fitted curves lie from it near their ends (root mean square)"
     return "<h3>Every law of the study</h3>" + table(caption, header, rows, numbers=(3,))

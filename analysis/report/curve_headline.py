@@ -1,5 +1,6 @@
 """What the report of curves says first: how far the held-out curves lay from what was sealed of them."""
 
+import math
 from typing import TYPE_CHECKING
 
 from analysis.curves.outcome import Against, LawOutcome
@@ -8,6 +9,7 @@ if TYPE_CHECKING:
     from analysis.report.curve_report import CurveReport
 
 REPLACED = "could not be sealed"
+LARGEST = 10.0  # an error above it, as a share, is a law that says nothing there: its number would tell no more
 
 
 def curve_headline(report: "CurveReport") -> tuple[str, ...]:
@@ -22,7 +24,14 @@ def curve_headline(report: "CurveReport") -> tuple[str, ...]:
         waiting = f"{len(report.schedules)} held-out schedules are sealed and have no curve yet"
         what = waiting if report.sealed else "the study has no held-out schedules"
         return (*replaced, f"{named(report)} was fitted to {len(report.fitted)} curves; {what}.")
-    return (*replaced, _curves(report, found), _finals(found, report.noise), *map(_against, found.against))
+    finals = {each.asked: each.final for each in report.outcomes}
+    beside = [_against(each, found.final, finals[each.baseline]) for each in found.against]
+    return (*replaced, _curves(report, found), _finals(found, report.noise), *beside)
+
+
+def off(share: float) -> str:
+    """An error in per cent."""
+    return f"over {100 * LARGEST:,.0f} %" if share > LARGEST else f"{100 * share:.2g} %"
 
 
 def named(report: "CurveReport") -> str:
@@ -39,12 +48,12 @@ def _curves(report: "CurveReport", found: LawOutcome) -> str:
     return (
         f"{named(report)} said {_count(len(found.curves), 'curve')} of {_count(schedules, 'schedule')} and "
         f"{_count(sizes, 'size')} before they were trained: mean relative error "
-        f"{100 * found.mean_abs_relative_error:.2g} %, worst point {100 * found.worst:.2g} %."
+        f"{off(found.mean_abs_relative_error)}, worst point {off(found.worst)}."
     )
 
 
 def _finals(found: LawOutcome, noise: float | None) -> str:
-    text = f"Final losses, means over seeds: {100 * found.final:.2g} % off (root mean square)"
+    text = f"Final losses, means over seeds: {off(found.final)} off (root mean square)"
     if found.final_in_noise is not None and noise is not None:
         text += f", {found.final_in_noise:.2g} times the noise between seeds of {100 * noise:.2g} %"
     inside = [each.inside_90 for each in found.curves if each.inside_90 is not None]
@@ -53,13 +62,27 @@ def _finals(found: LawOutcome, noise: float | None) -> str:
     return f"{text}."
 
 
-def _against(each: Against) -> str:
+def _against(each: Against, own_final: float, final: float) -> str:
     side = "below" if each.difference < 0 else "above"
-    text = f"Its mean error is {abs(100 * each.difference):.2g} percentage points {side} that of {each.baseline}"
+    much = f"over {100 * LARGEST:,.0f}" if abs(each.difference) > LARGEST else f"{abs(100 * each.difference):.2g}"
+    text = f"Its mean error is {much} percentage points {side} that of {each.baseline}"
     if each.interval_90 is None:
-        return f"{text}; of one schedule there is no interval, so whether that holds for others is not known."
-    low, high = (100 * end for end in each.interval_90)
-    return f"{text}, difference {low:+.2g} to {high:+.2g} (90 % interval over schedules): {verdict(each)}."
+        text += "; of one schedule there is no interval, so whether that holds for others is not known"
+    else:
+        text += f", 90 % interval of the difference over schedules {interval(each)}: {verdict(each)}"
+    return f"{text}. Final losses: {off(own_final)} off, and {off(final)} by {each.baseline}."
+
+
+def interval(each: Against) -> str:
+    """In percentage points."""
+    return f"[{', '.join(map(points, each.interval_90 or ()))}]"
+
+
+def points(share: float) -> str:
+    """A difference of errors in percentage points, as far as it is told (`LARGEST`)."""
+    if abs(share) > LARGEST:
+        return f"{'<' if share < 0 else '>'} {math.copysign(100 * LARGEST, share):+,.0f}"
+    return f"{100 * share:+.2g}" if abs(share) < 1 else f"{100 * share:+,.0f}"
 
 
 def verdict(each: Against) -> str:
@@ -68,10 +91,10 @@ def verdict(each: Against) -> str:
         return "not known"
     low, high = each.interval_90
     if high < 0:
-        return "zero is excluded, it is better"
+        return "excludes zero, better"
     if low > 0:
-        return "zero is excluded, it is worse"
-    return "zero is not excluded, the two are not told apart"
+        return "excludes zero, worse"
+    return "holds zero, not told apart"
 
 
 def _count(number: int, noun: str) -> str:

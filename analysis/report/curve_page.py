@@ -9,7 +9,7 @@ import numpy as np
 from analysis.curves.outcome import Against, LawOutcome, is_baseline
 from analysis.report.checklist import short_commit
 from analysis.report.curve_fits import fits_section
-from analysis.report.curve_headline import curve_headline, verdict
+from analysis.report.curve_headline import curve_headline, interval, off, points, verdict
 from analysis.report.drawing import Drawing
 from analysis.report.page_parts import document, figure, paragraph, percent, table
 from analysis.report.schedule_names import HeldOut
@@ -48,22 +48,25 @@ def curve_page(report: "CurveReport", drawings: Mapping[str, Drawing]) -> str:
 
 def _laws(report: "CurveReport") -> str:
     baselines = [each.asked for each in report.outcomes if is_baseline(each.asked)]
-    header = ("law", "mean error", "worst point", "final losses", "in noise", "in 90 %")
-    rows = []
+    rows, differences = [], []
     for each in report.outcomes:
-        name = escape(each.asked) + (" (baseline)" if is_baseline(each.asked) else "")
-        cells = [percent(each.mean_abs_relative_error, ".2g"), percent(each.worst, ".2g"), percent(each.final, ".2g")]
+        name = f"<code>{escape(each.asked)}</code>" + (" (baseline)" if is_baseline(each.asked) else "")
+        cells = [off(each.mean_abs_relative_error), off(each.worst), off(each.final)]
         cells += ["–" if each.final_in_noise is None else f"{each.final_in_noise:.2g}"]
-        rows.append([name, *cells, percent(each.coverage_90, ".0f"), *(_less(each, name) for name in baselines)])
+        rows.append([name, *cells, percent(each.coverage_90, ".0f")])
+        differences.append([name, *(_less(each, baseline) for baseline in baselines)])
     became = [f"{each.asked} became {each.law}" for each in report.outcomes if each.law != each.asked]
     missing = [name for name in report.asked if name not in {each.asked for each in report.outcomes}]
     caption = (
         "Errors are predicted / measured - 1: the mean and the worst of all points of the held-out curves, and the "
-        "root mean square of final losses, means over seeds, in per cent and in standard deviations between seeds. The "
-        "last columns are differences of mean errors in percentage points with 90 % intervals over schedules"
+        "root mean square of final losses, means over seeds, in per cent and in standard deviations between seeds"
     )
-    header = (*header, *(f"less {name}" for name in baselines))
+    header = ("law", "mean error", "worst point", "final losses", "in noise", "in 90 %")
     text = table(caption, header, rows, numbers=range(1, len(header)))
+    if baselines:
+        caption = "Mean error less that of a baseline, percentage points, with the 90 % interval over schedules"
+        header = ("law", *(f"less {name}" for name in baselines))
+        text += table(caption, header, differences, numbers=range(1, len(header)))
     text += paragraph(f"{'; '.join(became)}.") if became else ""
     return text + (paragraph(f"Refused or not sealed, and so not scored: {', '.join(missing)}.") if missing else "")
 
@@ -72,11 +75,8 @@ def _less(law: LawOutcome, baseline: str) -> str:
     found: Against | None = next((each for each in law.against if each.baseline == baseline), None)
     if found is None:
         return "–"
-    text = f"{100 * found.difference:+.2g}"
-    if found.interval_90 is not None:
-        low, high = (100 * end for end in found.interval_90)
-        text += f" [{low:+.2g}, {high:+.2g}]"
-    return f'<span title="{escape(verdict(found))}">{text}</span>'
+    text = points(found.difference) + (f" {interval(found)}" if found.interval_90 is not None else "")
+    return f"{escape(text)}<br>{escape(verdict(found))}"
 
 
 def _schedules(report: "CurveReport") -> str:
@@ -87,22 +87,21 @@ def _schedules(report: "CurveReport") -> str:
         if not runs:
             continue
         cells = [str(len({target.size for target in held.targets})), str(len(runs))]
-        cells += [percent(_mean(each, held, "mean_abs_relative_error"), ".2g") for each in shown]
-        cells += [percent(_mean(shown[0], held, "final"), "+.2g"), percent(_worst(shown[0], held), ".2g")]
+        cells += [off(_mean(each, held, "mean_abs_relative_error")) for each in shown]
+        cells += [f"{100 * _mean(shown[0], held, 'final'):+.2g} %", off(_worst(shown[0], held))]
         rows.append([escape(held.name), *cells])
     names = [each.asked for each in shown]
-    header = ("schedule", "sizes", "runs", *(f"{name}, mean error" for name in names), "final", "worst point")
-    caption = f"Over sizes and seeds; final, with its sign, and worst point are of {names[0]}"
+    header = ("schedule", "sizes", "runs", *names, "final loss", "worst point")
+    caption = f"Mean errors by law, over sizes and seeds; final loss (with its sign) and worst point by {names[0]}"
     return table(caption, header, rows, numbers=range(1, len(header)))
 
 
-def _mean(law: LawOutcome, held: HeldOut, what: str) -> float | None:
-    found = _of(law, held, what)
-    return float(np.mean(found)) if found else None
+def _mean(law: LawOutcome, held: HeldOut, what: str) -> float:
+    return float(np.mean(_of(law, held, what)))
 
 
-def _worst(law: LawOutcome, held: HeldOut) -> float | None:
-    return max(_of(law, held, "worst"), default=None)
+def _worst(law: LawOutcome, held: HeldOut) -> float:
+    return max(_of(law, held, "worst"))
 
 
 def _of(law: LawOutcome, held: HeldOut, what: str) -> Sequence[float]:

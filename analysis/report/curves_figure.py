@@ -14,7 +14,7 @@ from analysis.law import Array
 from analysis.report.drawing import Drawing, draw
 from analysis.report.loss_figure import size_legend
 from analysis.report.schedule_names import HeldOut, tokens_per_update
-from analysis.report.style import BAND_OPACITY, INK, MUTED, PAPER, limits, log_axis, short, size_colours
+from analysis.report.style import BAND_OPACITY, INK, MUTED, limits, log_axis, short, size_colours
 from train.schedules import multiplier
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from analysis.report.curve_report import CurveReport
 
 MOST_PANELS, COLUMNS = 12, 3
-SHOWN_POINTS = 40  # of a curve, evenly
+SHOWN_POINTS = 24  # of a curve, evenly, its last among them
 RATE_HEIGHT = 0.16  # of a panel, at the peak rate
 ROOM_BELOW = 0.24  # of the range of losses (in their logarithm), for the rate
 ALIKE = 3.0  # lengths no further apart than this share one axis
@@ -57,9 +57,9 @@ def curves_figure(report: "CurveReport") -> Drawing | None:
             for target, colour in zip(held.targets, size_colours(_sizes(held), sizes_T), strict=True):
                 step_P, loss_P = measured[target.runs]
                 x_P = scale * (step_P - target.schedule["warmup_steps"])
-                panel.scatter(x_P, loss_P, s=9, color=colour, edgecolor=PAPER, linewidth=0.3, zorder=3)
+                panel.scatter(x_P, loss_P, s=9, facecolor="none", edgecolor=colour, linewidth=0.8, zorder=3)
                 x_P = scale * (np.array(target.step) - target.schedule["warmup_steps"])
-                panel.plot(x_P, target.loss, color=colour, linewidth=1.1, zorder=2)
+                panel.plot(x_P, target.loss, color=colour, linewidth=1.0, zorder=2)
             _rate(panel, held, scale)
             log_axis(panel, "y", "loss", low / (high / low) ** ROOM_BELOW, high, margin=0.05)
             _along(panel, max(ends) if shared else max(scale * _updates(target) for target in held.targets))
@@ -90,6 +90,7 @@ def _caption(
         f"Lines: what {report.own} said, sealed {sealed.time}. Points: {report.losses} losses that were measured since"
     )
     text += f", means over up to {seeds} seeds" if seeds > 1 else ""
+    text += f", at most {SHOWN_POINTS} a curve"
     text += ". Shaded, along the bottom: the learning rate as a share of its peak. In the corner: the mean error."
     if not any(len(loss_P) for _, loss_P in measured.values()):
         text += " No target has a curve yet."
@@ -117,8 +118,8 @@ def _measured(target: PredictedCurve, report: "CurveReport") -> tuple[Array, Arr
         step_P = np.intersect1d(step_P, curve.time_P)
     losses = [np.log(curve.loss_P[np.isin(curve.time_P, step_P)]) for curve in curves]
     loss_P = np.exp(np.mean(losses, axis=0))
-    place = np.unique(np.linspace(0, len(step_P) - 1, min(SHOWN_POINTS, len(step_P))).round().astype(np.intp))
-    return step_P[place], loss_P[place]
+    stride = math.ceil(len(step_P) / SHOWN_POINTS)
+    return step_P[::-stride], loss_P[::-stride]
 
 
 def _rate(panel: "Axes", held: HeldOut, scale: float) -> None:
@@ -153,7 +154,7 @@ def _corner(panel: "Axes") -> dict[str, object]:
 def _key(figure: "Figure", panel: "Axes") -> None:
     """What a point, a line and the shade are, above all panels."""
     handles = [
-        panel.scatter([], [], s=14, color=INK, label="measured"),
+        panel.scatter([], [], s=14, facecolor="none", edgecolor=INK, linewidth=0.8, label="measured"),
         panel.plot([], [], color=INK, linewidth=1.1, label="predicted")[0],
         panel.fill_between([], [], [], color=MUTED, alpha=BAND_OPACITY, linewidth=0, label="learning rate"),
     ]
