@@ -236,11 +236,11 @@ def _of_trained(sealed: SealedCurves, trained: Mapping[str, Curve]) -> SealedCur
 
 def _finals(plan: Plan, losses: Losses) -> dict[str, list[float]]:
     """The last losses, of the kind that is fitted, of runs that are equal but for their seed."""
-    kind, column = ("train", "loss") if losses == "training" else ("evaluation", "validation_nats_per_token")
+    column = "loss" if losses == "training" else "validation_nats_per_token"
     found: dict[str, list[float]] = {}
     for run in plan.runs:
         if _status(run.folder) == "finished":
-            rows = read_metrics(run.folder, kind)
+            rows = read_metrics(run.folder, "train" if losses == "training" else "evaluation")
             key = json.dumps(scientific(replace(run.config, seed=0)))
             found.setdefault(key, []).append(float(rows[-1][column]))
     return found

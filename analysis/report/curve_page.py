@@ -65,8 +65,8 @@ def _laws(report: "CurveReport") -> str:
     text = table(caption, header, rows, numbers=range(1, len(header)))
     if baselines:
         caption = "Mean error less that of a baseline, percentage points, with the 90 % interval over schedules"
-        header = ("law", *(f"less {name}" for name in baselines))
-        text += table(caption, header, differences, numbers=range(1, len(header)))
+        columns = ["law", *(f"less {name}" for name in baselines)]
+        text += table(caption, columns, differences, numbers=range(1, len(columns)))
     text += paragraph(f"{'; '.join(became)}.") if became else ""
     return text + (paragraph(f"Refused or not sealed, and so not scored: {', '.join(missing)}.") if missing else "")
 

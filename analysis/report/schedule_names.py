@@ -1,18 +1,19 @@
 """Held-out schedules and what people call them: `WSD, 1-sqrt 10 %`, `cosine, 3.75M tokens`.
 
-A name says no more than it takes to tell the schedules of one study apart: the length only where it is not the
-commonest, other settings only where two names would be equal.
+A name says no more than it takes to tell the schedules of one study apart: the length only where it is not that of
+most, other settings only where two names would be equal.
 """
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from analysis.curves.curve import Curve
 from analysis.curves.curve_seal import PredictedCurve
 from analysis.curves.outcome import schedule_of
 from analysis.report.style import short
-from train.schedules import Schedule
+from train.schedules import Schedule, ScheduleShape
 
 SHAPES = {"wsd": "WSD"}
 
@@ -31,9 +32,9 @@ class HeldOut:
 
 
 def held_out_schedules(targets: Sequence[PredictedCurve], trained: Mapping[str, Curve]) -> tuple[HeldOut, ...]:
-    """In the order of the targets; lengths are in tokens where a trained curve says how many an update takes."""
+    """Like beside like; lengths are in tokens where a trained curve says how many an update takes."""
     groups: dict[str, list[PredictedCurve]] = {}
-    for target in targets:
+    for target in sorted(targets, key=_place):
         groups.setdefault(schedule_of(target), []).append(target)
     schedules = [Schedule(**each[0].schedule) for each in groups.values()]
     lengths = [_length(schedule, each, trained) for schedule, each in zip(schedules, groups.values(), strict=True)]
@@ -42,6 +43,14 @@ def held_out_schedules(targets: Sequence[PredictedCurve], trained: Mapping[str, 
         HeldOut(name, schedule, tuple(each))
         for name, schedule, each in zip(names, schedules, groups.values(), strict=True)
     )
+
+
+def _place(target: PredictedCurve) -> tuple[int, str, float, int, float]:
+    """By shape, then the shortest decay and the shortest run first."""
+    schedule = Schedule(**target.schedule)
+    decay = round(schedule.decay_steps / schedule.total_steps, 3)
+    shape = get_args(ScheduleShape).index(schedule.shape)
+    return shape, schedule.decay_shape, decay, schedule.total_steps, target.size
 
 
 def tokens_per_update(targets: Sequence[PredictedCurve], trained: Mapping[str, Curve]) -> float | None:
@@ -58,7 +67,9 @@ def _length(schedule: Schedule, targets: Sequence[PredictedCurve], trained: Mapp
 
 
 def _names(schedules: Sequence[Schedule], lengths: Sequence[str]) -> list[str]:
-    ((common, _), *_) = Counter(lengths).most_common(1)
+    (common, times), *others = Counter(lengths).most_common(2)
+    if others and others[0][1] == times:
+        common = ""
     names = [
         _plain(schedule) + (f", {length}" if length != common else "")
         for schedule, length in zip(schedules, lengths, strict=True)
@@ -80,9 +91,9 @@ def _names(schedules: Sequence[Schedule], lengths: Sequence[str]) -> list[str]:
 
 def _plain(schedule: Schedule) -> str:
     if schedule.shape == "wsd" and schedule.decay_shape == "step":
-        return f"two stages, from {_percent(schedule.decay_start / schedule.total_steps)} on"
+        return f"two stages, from {100 * schedule.decay_start / schedule.total_steps:.0f} % on"
     if schedule.shape == "wsd":
-        return f"WSD, {schedule.decay_shape} {_decay(schedule)}"
+        return f"WSD, {schedule.decay_shape} {100 * schedule.decay_steps / schedule.total_steps:.0f} %"
     return SHAPES.get(schedule.shape, schedule.shape)
 
 
