@@ -55,11 +55,17 @@ def _curves(report: "CurveReport", found: LawOutcome) -> str:
 def _finals(found: LawOutcome, noise: float | None) -> str:
     text = f"Final losses, means over seeds: {off(found.final)} off (root mean square)"
     if found.final_in_noise is not None and noise is not None:
-        text += f", {found.final_in_noise:.2g} times the noise between seeds of {100 * noise:.2g} %"
+        text += f", {in_noise(found)} times the noise between seeds of {100 * noise:.2g} %"
     inside = [each.inside_90 for each in found.curves if each.inside_90 is not None]
     if inside:
         text += f"; {sum(inside)} of {len(inside)} ({sum(inside) / len(inside):.0%}) inside their 90 % intervals"
     return f"{text}."
+
+
+def in_noise(found: LawOutcome) -> str:
+    """The error of final losses in standard deviations between seeds."""
+    ratio = found.final_in_noise
+    return "–" if ratio is None else f"{ratio:.2g}" if ratio < 100 else f"{ratio:,.0f}"
 
 
 def _against(each: Against, own_final: float, final: float) -> str:

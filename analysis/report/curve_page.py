@@ -9,7 +9,7 @@ import numpy as np
 from analysis.curves.outcome import Against, LawOutcome, is_baseline
 from analysis.report.checklist import short_commit
 from analysis.report.curve_fits import fits_section
-from analysis.report.curve_headline import curve_headline, interval, off, points, verdict
+from analysis.report.curve_headline import curve_headline, in_noise, interval, off, points, verdict
 from analysis.report.drawing import Drawing
 from analysis.report.page_parts import document, figure, paragraph, percent, table
 from analysis.report.schedule_names import HeldOut
@@ -52,8 +52,7 @@ def _laws(report: "CurveReport") -> str:
     for each in report.outcomes:
         name = f"<code>{escape(each.asked)}</code>" + (" (baseline)" if is_baseline(each.asked) else "")
         cells = [off(each.mean_abs_relative_error), off(each.worst), off(each.final)]
-        cells += ["–" if each.final_in_noise is None else f"{each.final_in_noise:.2g}"]
-        rows.append([name, *cells, percent(each.coverage_90, ".0f")])
+        rows.append([name, *cells, in_noise(each), percent(each.coverage_90, ".0f")])
         differences.append([name, *(_less(each, baseline) for baseline in baselines)])
     became = [f"{each.asked} became {each.law}" for each in report.outcomes if each.law != each.asked]
     missing = [name for name in report.asked if name not in {each.asked for each in report.outcomes}]

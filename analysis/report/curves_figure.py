@@ -92,6 +92,7 @@ def _caption(
     text += f", means over up to {seeds} seeds" if seeds > 1 else ""
     text += f", at most {SHOWN_POINTS} a curve"
     text += ". Shaded, along the bottom: the learning rate as a share of its peak. In the corner: the mean error."
+    text += " Sizes are parameters with the head and without embeddings."
     if not any(len(loss_P) for _, loss_P in measured.values()):
         text += " No target has a curve yet."
     if len(report.schedules) > len(shown):
