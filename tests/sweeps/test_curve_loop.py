@@ -211,7 +211,6 @@ def test_a_family_that_changed_after_the_seal_is_refused(copied: tuple[Plan, Out
 
 
 def test_a_study_of_curves_has_a_report(closed: tuple[Closed, Plan, Trainer], tmp_path: Path) -> None:
-    """Where final losses are fitted too, it is the page beside theirs (`sweeps.study_command`)."""
     found, plan, _ = closed
     folder = OutcomeFolder(tmp_path / "results")
     assert draw_reports(plan, found, folder, lambda message: None) == [f"report: {folder.report_page}"]
@@ -225,6 +224,22 @@ def test_a_study_of_curves_has_a_report(closed: tuple[Closed, Plan, Trainer], tm
     assert {path.name for path in (folder.report / "figures").iterdir()} == {
         f"{name}.{kind}" for name in ("curves", "curve-errors") for kind in ("svg", "png")
     }
+
+
+def test_beside_a_report_of_final_losses_it_is_a_page_of_its_own(
+    closed: tuple[Closed, Plan, Trainer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, plan, _ = closed
+    folder = OutcomeFolder(tmp_path / "results")
+    monkeypatch.setattr("sweeps.closed_loop.report_of", lambda closed: closed)
+    monkeypatch.setattr("analysis.report.report.write_report", lambda report, place: (place / "report.html").touch())
+    both = replace(found, fits={"chinchilla": None})
+    told = draw_reports(plan, both, folder, lambda message: None)
+    assert told == [f"curves: {folder.curves_page}", f"report: {folder.report_page}"]
+    assert folder.curves_page.name == "curves.html"
+    assert "Curves of curves" in folder.curves_page.read_text()
+    # `sweeps.stage` looks for the page that is written last.
+    assert folder.report_page.stat().st_mtime_ns >= folder.curves_page.stat().st_mtime_ns
 
 
 @pytest.mark.parametrize(
