@@ -15,8 +15,9 @@ from analysis.laws import law as law_named
 from analysis.matching_columns import for_table
 from analysis.output_arguments import json_output, output_folder, refuse_one_file
 from analysis.prediction import Prediction, describe
+from analysis.report.page_files import make_folder
 from analysis.report.read_scores import read_outcomes
-from analysis.report.report import Report, make_folder, write_report
+from analysis.report.report import Report, write_report
 from analysis.table import Table
 from analysis.table_arguments import add_table_arguments, table_of_arguments
 from train.errors import InputError

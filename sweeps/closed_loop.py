@@ -86,6 +86,9 @@ def close_loop(plan: Plan, folder: OutcomeFolder, train: Train, tell: Tell) -> C
         sealed = seal_all(plan, targets, fits, folder, tell)
     if not _train(plan, "target", train, tell):
         return None
+    curves = None
+    if plan.file.study.analysis.curves is not None:
+        curves = score_curves(plan, curve_fits, sealed_curves, folder, tell)
     first = next(iter(plan.file.study.analysis.laws), None)
     closed = Closed(
         table,
@@ -94,7 +97,7 @@ def close_loop(plan: Plan, folder: OutcomeFolder, train: Train, tell: Tell) -> C
         sealed=tuple(sealed),
         scores=tuple(_score(plan, sealed, tell)),
         own=targets[0].at[first] if targets and first is not None else None,
-        curves=score_curves(plan, curve_fits, sealed_curves, folder, tell) if curve_fits else None,
+        curves=curves,
     )
     if fits:
         _write_scores(closed, folder, tell)

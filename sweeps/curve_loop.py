@@ -6,16 +6,18 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from analysis.curves.choice import AUTO, fit_named
 from analysis.curves.curve import Curve
-from analysis.curves.curve_from_run import run_curve
+from analysis.curves.curve_from_run import Losses, run_curve
 from analysis.curves.curve_seal import SealedCurves, read_sealed_curves, seal_curves
 from analysis.curves.fitted_curves import FittedCurves, fitted_curves
 from analysis.curves.fitting import CurveFit
 from analysis.curves.laws import curve_law
 from analysis.curves.outcome import LawOutcome, noise_between_seeds, outcomes
 from analysis.curves.target import CurveTarget, curve_target
+from analysis.report.curve_report import CurveReport
 from analysis.signed_json import digest_of
 from sweeps.outcome import OutcomeFolder
 from sweeps.plan import Plan, PlannedRun
@@ -61,13 +63,15 @@ def fit_curve_laws(plan: Plan, folder: OutcomeFolder, tell: Tell) -> dict[str, F
     sealed are taken as they were written: they take minutes.
     """
     analysis, curves = _analysis(plan), family_curves(plan, tell)
-    sealed = {each.asked for each in sealed_curves_in(folder) if each.fit["digest"] == _source(plan)["digest"]}
+    digest = source_of(plan)["digest"]
+    sealed = {each.asked: each.fit for each in sealed_curves_in(folder) if each.fit["digest"] == digest}
     found: dict[str, FittedCurves] = {}
     known: dict[str, CurveFit] = {}
     for name in analysis.laws:
         if name in sealed and folder.curve_fit(name).exists():
             found[name] = FittedCurves.from_json(folder.curve_fit(name))
-            continue
+            if found[name].parameters == sealed[name]["parameters"]:
+                continue
         fit, scores = fit_named(name, curves, analysis.objective, known)
         told = f" ({fit.reason})" if fit.reason else ""
         tell(f"fitted {name} to {len(curves)} curves: {fit.law.name}, {fit.status}{told}")
@@ -75,6 +79,7 @@ def fit_curve_laws(plan: Plan, folder: OutcomeFolder, tell: Tell) -> dict[str, F
             tell(f"  inner validation: {each.law} {100 * each.mean_abs_relative_error:.3f} %")
         if fit.parameters:
             found[name] = fitted_curves(fit, curves, REPLICATES, SEED)
+            folder.curve_fit(name).parent.mkdir(exist_ok=True)
             found[name].to_json(folder.curve_fit(name))
     return found
 
@@ -92,7 +97,7 @@ def seal_curve_laws(
     targets = targets_of_curves(plan)
     if not targets:
         return ()
-    source = _source(plan)
+    source = source_of(plan)
     there = {each.asked: each for each in sealed_curves_in(folder)}
     for each in there.values():
         if each.fit["digest"] != source["digest"]:
@@ -127,7 +132,7 @@ def score_curves(
     losses = _analysis(plan).losses
     trained = {run.run_id: run_curve(run.folder, losses) for run in _trained(plan.of("target"), tell)}
     kept = [_of_trained(each, trained) for each in sealed]
-    noise = noise_between_seeds(_finals(plan))
+    noise = noise_between_seeds(_finals(plan, losses))
     found = CurveOutcome(fits, tuple(sealed), outcomes(kept, trained, noise) if trained else (), trained, noise)
     folder.write("curve-scores", {"noise_between_seeds": noise, "laws": [each.document() for each in found.laws]})
     for each in found.laws:
@@ -146,8 +151,9 @@ def describe(law: LawOutcome) -> str:
     if law.coverage_90 is not None:
         text += f", {law.coverage_90:.0%} of final losses in their 90 % intervals"
     for each in law.against:
-        low, high = (100 * end for end in each.interval_90)
-        text += f"; less {each.baseline}'s error: {100 * each.difference:+.3f} % [{low:+.3f}, {high:+.3f}]"
+        text += f"; less {each.baseline}'s error: {100 * each.difference:+.3f} %"
+        if each.interval_90 is not None:
+            text += " [{:+.3f}, {:+.3f}]".format(*(100 * end for end in each.interval_90))
     return text
 
 
@@ -181,6 +187,24 @@ def _decay_in_words(shape: str, steps: int) -> str:
     return f" ({shape} over {steps} steps)" if steps else ""
 
 
+def curve_report_of(plan: Plan, found: CurveOutcome) -> CurveReport:
+    """The report of the study's curves, to be drawn."""
+    source, analysis = source_of(plan), _analysis(plan)
+    return CurveReport(
+        study=plan.file.name,
+        asked=tuple(analysis.laws),
+        losses=analysis.losses,
+        fitted=tuple(source["curves"]),
+        digest=source["digest"],
+        fits=found.fits,
+        sealed=found.sealed,
+        outcomes=found.laws,
+        trained=found.trained,
+        noise=found.noise,
+        commit=commit(),
+    )
+
+
 def sealed_curves_in(folder: OutcomeFolder) -> list[SealedCurves]:
     """What is sealed already, checked. Raises InputError where a file was changed."""
     return [read_sealed_curves(path) for path in sorted(folder.curve_predictions.glob("curves-*.json"))]
@@ -193,7 +217,7 @@ def _analysis(plan: Plan) -> CurveAnalysis:
     return analysis.curves
 
 
-def _source(plan: Plan) -> dict[str, object]:
+def source_of(plan: Plan) -> dict[str, Any]:
     """What the laws were fitted to."""
     curves = family_curves(plan, lambda _: None)
     points = [[Path(curve.name).name, curve.time_P.tolist(), curve.loss_P.tolist()] for curve in curves]
@@ -220,12 +244,13 @@ def _of_trained(sealed: SealedCurves, trained: Mapping[str, Curve]) -> SealedCur
     return replace(sealed, targets=tuple(target for target in targets if target.runs))
 
 
-def _finals(plan: Plan) -> dict[str, list[float]]:
-    """The last validation losses of runs that are equal but for their seed."""
+def _finals(plan: Plan, losses: Losses) -> dict[str, list[float]]:
+    """The last losses, of the kind that is fitted, of runs that are equal but for their seed."""
+    column = "loss" if losses == "training" else "validation_nats_per_token"
     found: dict[str, list[float]] = {}
     for run in plan.runs:
         if _status(run.folder) == "finished":
-            rows = read_metrics(run.folder, "evaluation")
+            rows = read_metrics(run.folder, "train" if losses == "training" else "evaluation")
             key = json.dumps(scientific(replace(run.config, seed=0)))
-            found.setdefault(key, []).append(float(rows[-1]["validation_nats_per_token"]))
+            found.setdefault(key, []).append(float(rows[-1][column]))
     return found

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.report.report import PAGE
+from analysis.report.page_files import CURVES_PAGE, PAGE
 from analysis.table import OUTCOME
 from sweeps.lock import held
 from train.errors import InputError
@@ -50,6 +50,11 @@ class OutcomeFolder:
     def report_page(self) -> Path:
         return self.report / PAGE
 
+    @property
+    def curves_page(self) -> Path:
+        """Beside the report, of a study that fits final losses too."""
+        return self.report / CURVES_PAGE
+
     def fit(self, law: str) -> Path:
         return self.path / "fits" / f"{file_stem(law)}.json"
 
@@ -77,7 +82,7 @@ class OutcomeFolder:
     def make(self) -> None:
         """Raises InputError where the folder cannot be made."""
         try:
-            for folder in (self.path, self.path / "fits", self.path / "curve-fits", self.predictions):
+            for folder in (self.path, self.path / "fits", self.predictions):
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(

@@ -5,7 +5,7 @@ import contextlib
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -78,8 +78,7 @@ def run(options: argparse.Namespace) -> int:
     if options.submit and options.continuation is None:
         return _submit(options)
     from analysis.json_output import write_document
-    from analysis.report.report import write_report
-    from sweeps.closed_loop import close_loop, report_of
+    from sweeps.closed_loop import close_loop
     from sweeps.outcome import OutcomeFolder
     from sweeps.pool import run_jobs
     from sweeps.submission import LOCK_SECONDS
@@ -107,9 +106,7 @@ def run(options: argparse.Namespace) -> int:
         with folder.alone(patience_seconds=LOCK_SECONDS if options.submit else 0.0):
             train = trainer_of(plan, options, tell) if options.submit else train_here
             closed = close_loop(plan, folder, train, tell)
-            if closed is not None and closed.fits:
-                tell("drawing the report")
-                write_report(report_of(closed), folder.report)
+            pages = draw_reports(plan, closed, folder, tell) if closed is not None else []
     except _Interrupted as told:
         return 128 + told.signal
     except Waiting as told:
@@ -119,8 +116,10 @@ def run(options: argparse.Namespace) -> int:
         _tell(f"{plan.file.name}: runs are missing, so the loop stops here; mend what failed and repeat")
         return 1
     scores = [each.document() for each in closed.scores]
-    if not write_document({"study": plan.file.name, "results": str(folder.path), "scores": scores}, options.json):
-        print("\n".join([*describe_outcome(closed), f"outcome: {folder.path}", f"report: {folder.report_page}"]))
+    curves = [each.document() for each in closed.curves.laws] if closed.curves is not None else []
+    found = {"study": plan.file.name, "results": str(folder.path), "scores": scores, "curve_scores": curves}
+    if not write_document(found, options.json):
+        print("\n".join([*describe_outcome(plan, closed), f"outcome: {folder.path}", *pages]))
     mirror(plan, folder, options)
     return 0
 
@@ -160,14 +159,41 @@ def mirror(plan: "Plan", folder: "OutcomeFolder", options: argparse.Namespace) -
             _tell(f"W&B can be caught up at any time: {shlex.join([*again, '--mode', mode])}")
 
 
-def describe_outcome(closed: "Closed") -> list[str]:
-    """What a study came to, its own prediction first."""
-    from analysis.report.headline import headline
+def draw_reports(plan: "Plan", closed: "Closed", folder: "OutcomeFolder", tell: Callable[[str], None]) -> list[str]:
+    """Writes the pages that a study can have, and says where they are. The page of a study of curves alone is its
+    report.
+    """
+    from analysis.report.curve_report import write_curve_report
+    from analysis.report.report import write_report
+    from sweeps.closed_loop import report_of
+    from sweeps.curve_loop import curve_report_of
 
+    told = []
+    if closed.curves is not None:
+        page = folder.curves_page if closed.fits else folder.report_page
+        tell("drawing the report of curves")
+        write_curve_report(curve_report_of(plan, closed.curves), folder.report, page.name)
+        told.append(f"{'curves' if closed.fits else 'report'}: {page}")
+    if closed.fits:
+        tell("drawing the report")
+        write_report(report_of(closed), folder.report)  # the last file of an outcome: `sweeps.stage` looks for it
+        told.append(f"report: {folder.report_page}")
+    return told
+
+
+def describe_outcome(plan: "Plan", closed: "Closed") -> list[str]:
+    """What a study came to, its own predictions first."""
+    from analysis.report.curve_headline import curve_headline
+    from analysis.report.headline import headline
+    from sweeps.curve_loop import curve_report_of
+
+    lines: list[str] = []
     first = next(iter(closed.fits.values()), None)
-    if first is None:
-        return [f"{len(closed.table)} runs; the study names no laws"]
-    return list(headline(closed.table, first, [each.prediction for each in closed.sealed], closed.scores, closed.own))
+    if first is not None:
+        lines += headline(closed.table, first, [each.prediction for each in closed.sealed], closed.scores, closed.own)
+    if closed.curves is not None:
+        lines += curve_headline(curve_report_of(plan, closed.curves))
+    return lines or [f"{len(closed.table)} runs; the study names no laws"]
 
 
 def _tell(message: str) -> None:

@@ -8,14 +8,16 @@ from typing import Any
 
 from analysis.fit_document import INTERVAL_LEVEL, Fit
 from analysis.prediction import Prediction, describe
-from analysis.report.report import FIGURES, NAMES
+from analysis.report.curve_report import NAMES as CURVE_NAMES
+from analysis.report.page_files import FIGURES
+from analysis.report.report import NAMES
 from sweeps.outcome import OutcomeFolder
 from sweeps.sealing import sealed_in
 from sweeps.study_file import parse_study
 from train.errors import InputError
 from train.records import Json
 
-DOCUMENTS = ("scores", "ranking", "audit")
+DOCUMENTS = ("scores", "ranking", "audit", "curve-scores")
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,11 @@ def read_analysis(folder: OutcomeFolder) -> Analysis:
         "scores": _scored(scored["scores"]),
     }
     pages = [path for path in [folder.report_page] if path.exists()]
-    figures = {name: folder.report / FIGURES / f"{name}.png" for name in NAMES}
+    figures = {name: folder.report / FIGURES / f"{name}.png" for name in (*NAMES, *CURVE_NAMES)}
     kept = [folder.study, folder.table, *(folder.fit(law) for law in laws), *sorted(folder.predictions.glob("*.json"))]
-    kept += [*map(folder.document, DOCUMENTS), *pages]
+    curve_laws = study.analysis.curves.laws if study.analysis and study.analysis.curves else []
+    kept += [*map(folder.curve_fit, curve_laws), *sorted(folder.curve_predictions.glob("*.json"))]
+    kept += [*map(folder.document, DOCUMENTS), *pages, folder.curves_page]
     return Analysis(
         config={"study": as_written, "table_digest": fits[0].table_digest if fits else None},
         tables={name: table for name, table in tables.items() if table.rows},

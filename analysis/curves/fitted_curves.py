@@ -32,13 +32,16 @@ def fitted_curves(fit: CurveFit, curves: Sequence[Curve], num_replicates: int, s
         noise=end_noise(fit),
         last_update=max(float(curve.time_P[-1]) for curve in curves),
         peaks=(min(curve.rates.peak for curve in curves), max(curve.rates.peak for curve in curves)),
+        reason=fit.reason,
+        not_identified=fit.not_identified,
     )
 
 
 @dataclass(frozen=True)
 class FittedCurves:
     """What a prediction needs of a fit: the law by name and what it was made for, parameters, replicates (R of them),
-    and how far whole curves lay from it (s.d. of log loss near their ends).
+    and how far whole curves lay from it (s.d. of log loss near their ends); and what a reader needs: why its status is
+    what it is, and the parameters that the curves do not tell.
     """
 
     law: str
@@ -48,6 +51,8 @@ class FittedCurves:
     noise: float
     last_update: float
     peaks: tuple[float, float]  # lowest and highest peak rate that was fitted
+    reason: str = ""
+    not_identified: tuple[str, ...] = ()
 
     @cached_property
     def fitted_law(self) -> CurveLaw:
@@ -73,6 +78,7 @@ class FittedCurves:
         content: dict[str, Any] = {
             **{each.name: getattr(self, each.name) for each in fields(self)},
             "replicates": {name: values.tolist() for name, values in self.replicates.items()},
+            "not_identified": list(self.not_identified),
         }
         signed = {**content, "digest": digest_of(content, "digest")}
         write_atomically(Path(path), (json.dumps(signed, indent=1, allow_nan=False) + "\n").encode())
@@ -92,6 +98,8 @@ class FittedCurves:
                 noise=float(content["noise"]),
                 last_update=float(content["last_update"]),
                 peaks=(float(content["peaks"][0]), float(content["peaks"][1])),
+                reason=str(content.get("reason", "")),  # a file of an earlier version has neither
+                not_identified=tuple(map(str, content.get("not_identified", ()))),
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             if isinstance(error, InputError):

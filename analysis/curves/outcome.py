@@ -37,12 +37,13 @@ class ScoredCurve:
 @dataclass(frozen=True)
 class Against:
     """The difference of mean relative errors, a law's less the baseline's, with a bootstrap interval over schedules:
-    runs under one schedule share what a law gets wrong of it.
+    runs under one schedule share what a law gets wrong of it. None where there is one schedule: it says nothing of
+    others.
     """
 
     baseline: str
     difference: float
-    interval_90: tuple[float, float]
+    interval_90: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -112,17 +113,19 @@ def _outcome(sealed: SealedCurves, scored: Mapping[str, tuple[ScoredCurve, ...]]
     found = scored[sealed.asked]
     error_T = np.array([each.mean_abs_relative_error for each in found])
     inside = [each.inside_90 for each in found if each.inside_90 is not None]
-    by_target: dict[str, list[float]] = {}
+    # By the target's place: its name is for people, and two that differ in what it leaves out may share one.
+    place = {run: number for number, target in enumerate(sealed.targets) for run in target.runs}
+    by_target: dict[int, list[float]] = {}
     for each in found:
-        by_target.setdefault(each.target, []).append(each.final)
+        by_target.setdefault(place[each.run], []).append(each.final)
     final = [float(np.mean(values)) for values in by_target.values()]
     root_mean_square = float(np.sqrt(np.mean(np.square(final))))
-    schedules = {run: _schedule_of(target) for target in sealed.targets for run in target.runs}
+    schedules = {run: schedule_of(target) for target in sealed.targets for run in target.runs}
     group_T = np.array([schedules[each.run] for each in found])
     against = tuple(
         _against(name, error_T, np.array([each.mean_abs_relative_error for each in scored[name]]), group_T)
         for name in scored
-        if name.partition(":")[0] in BASELINES and name != sealed.asked
+        if is_baseline(name) and name != sealed.asked
     )
     return LawOutcome(
         asked=sealed.asked,
@@ -139,20 +142,28 @@ def _outcome(sealed: SealedCurves, scored: Mapping[str, tuple[ScoredCurve, ...]]
     )
 
 
-def _schedule_of(target: PredictedCurve) -> str:
-    """Equal for targets that differ by their size alone."""
+def is_baseline(law: str) -> bool:
+    """By the name that it was asked for, over sizes or not."""
+    return law.partition(":")[0] in BASELINES
+
+
+def schedule_of(target: PredictedCurve) -> str:
+    """Equal for targets that differ by their size alone, on which the warm-up depends."""
     share = {key: value for key, value in target.schedule.items() if key not in ("warmup_steps", "total_steps")}
     return f"{target.schedule['total_steps']} {sorted(share.items())}"
 
 
 def _against(baseline: str, error_T: Array, baseline_T: Array, group_T: Any) -> Against:
+    difference = float(np.mean(error_T - baseline_T))
     groups, place_T = np.unique(group_T, return_inverse=True)
+    if len(groups) < 2:
+        return Against(baseline, difference, None)
     count_G = np.bincount(place_T).astype(np.float64)
     sum_G = np.bincount(place_T, weights=error_T - baseline_T)
     drawn_RG = np.random.default_rng(0).multinomial(len(groups), np.full(len(groups), 1 / len(groups)), REPLICATES)
     drawn_R = (drawn_RG @ sum_G) / (drawn_RG @ count_G)
     low, high = np.quantile(drawn_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Against(baseline, float(np.mean(error_T - baseline_T)), (float(low), float(high)))
+    return Against(baseline, difference, (float(low), float(high)))
 
 
 def noise_between_seeds(finals: Mapping[str, Sequence[float]]) -> float | None:

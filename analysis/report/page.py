@@ -1,7 +1,7 @@
 """The page: one HTML file that needs nothing else, with every figure inside it. All text of the data is escaped."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from analysis.report.checklist import short_commit
 from analysis.report.drawing import Drawing
 from analysis.report.headline import headline, interval
 from analysis.report.isoflop_figure import why_no_minima
-from analysis.report.page_style import style_sheet
+from analysis.report.page_parts import document, figure, paragraph, percent, table
 from analysis.report.style import figures
 
 if TYPE_CHECKING:
@@ -34,58 +34,35 @@ SECTIONS = {
 def page(report: "Report", drawings: Mapping[str, Drawing]) -> str:
     """The HTML of the report."""
     bodies = {
-        "predictions": _predictions(report) + _figure(drawings, "predictions"),
+        "predictions": _predictions(report) + figure(drawings, "predictions"),
         "fit": "".join(_fit(each) for each in report.fits),
-        "loss": _figure(drawings, "loss"),
+        "loss": figure(drawings, "loss"),
         # The table first: on paper its rows fill the page that the figure, which is never cut, has no room on.
-        "backtest": _ranking(report) + _figure(drawings, "backtest"),
-        "residuals": _figure(drawings, "residuals"),
-        "profiles": _figure(drawings, "profiles"),
-        "isoflop": _figure(drawings, "isoflop"),
+        "backtest": _ranking(report) + figure(drawings, "backtest"),
+        "residuals": figure(drawings, "residuals"),
+        "profiles": figure(drawings, "profiles"),
+        "isoflop": figure(drawings, "isoflop"),
         "checklist": _checklist(report),
         "data": _data(report),
     }
     for name, reason in _missing(report, drawings).items():
-        bodies[name] += _paragraph(f"Not here: {reason}.")
+        bodies[name] += paragraph(f"Not here: {reason}.")
     if not report.predictions:
         del bodies["predictions"]
-    title = f"Report on {report.table.source}"
-    lines = headline(report.table, report.fit, report.predictions, report.scores, report.own)
-    refused = " refused" if report.fit.status in REFUSED else ""
-    parts = [
-        "<!DOCTYPE html>",
-        '<html lang="en">',
-        "<head>",
-        '<meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{escape(title)}</title>",
-        f"<style>\n{style_sheet()}\n</style>",
-        "</head>",
-        "<body>",
-        "<header>",
-        f"<h1>{escape(title)}</h1>",
-        f'<p class="source">{escape(_source(report))}</p>',
-        f'<div class="headline{refused}">{"".join(map(_paragraph, lines))}</div>',
-        "</header>",
-        '<nav aria-label="Sections"><ul>'
-        + "".join(f'<li><a href="#{name}">{escape(SECTIONS[name])}</a></li>' for name in bodies)
-        + "</ul></nav>",
-        "<main>",
-        *(
-            f'<section aria-labelledby="{name}">\n<h2 id="{name}">{escape(SECTIONS[name])}</h2>\n{body}\n</section>'
-            for name, body in bodies.items()
-        ),
-        "</main>",
-        "</body>",
-        "</html>",
-    ]
-    return "\n".join(parts) + "\n"
+    return document(
+        f"Report on {report.table.source}",
+        _source(report),
+        headline(report.table, report.fit, report.predictions, report.scores, report.own),
+        bodies,
+        SECTIONS,
+        refused=report.fit.status in REFUSED,
+    )
 
 
 def _source(report: "Report") -> str:
-    table = report.table
-    runs = len(set(table.run.tolist()))
-    text = f"{len(table)} rows of {runs} runs or trunks; table sha256 {table.digest[:16]}"
+    rows = report.table
+    runs = len(set(rows.run.tolist()))
+    text = f"{len(rows)} rows of {runs} runs or trunks; table sha256 {rows.digest[:16]}"
     return f"{text}; analysis at commit {short_commit(report.commit)}"
 
 
@@ -106,48 +83,13 @@ def _missing(report: "Report", drawings: Mapping[str, Drawing]) -> dict[str, str
     return {name: reason or "not asked for" for name, reason in reasons.items() if name not in drawings}
 
 
-def _paragraph(text: str) -> str:
-    return f"<p>{escape(text)}</p>"
-
-
-def _figure(drawings: Mapping[str, Drawing], name: str) -> str:
-    if name not in drawings:
-        return ""
-    drawing = drawings[name]
-    return (
-        f'<figure id="figure-{name}">\n<div class="plot">{drawing.inline()}</div>\n'
-        f"<figcaption>{escape(drawing.caption)}</figcaption>\n</figure>"
-    )
-
-
-def _table(
-    caption: str, header: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Sequence[int] = (), kind: str = ""
-) -> str:
-    """rows: cells as HTML, the first of each a heading. numbers: columns that are set to the right."""
-
-    def mark(place: int) -> str:
-        return ' class="number"' if place in numbers else ""
-
-    heads = "".join(f'<th scope="col"{mark(place)}>{escape(text)}</th>' for place, text in enumerate(header))
-    body = "\n".join(
-        f'<tr><th scope="row"{mark(0)}>{first}</th>'
-        + "".join(f"<td{mark(place)}>{cell}</td>" for place, cell in enumerate(cells, start=1))
-        + "</tr>"
-        for first, *cells in rows
-    )
-    return (
-        f'<div class="wide"><table{f" class={kind}" if kind else ""}><caption>{escape(caption)}</caption>'
-        f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
-    )
-
-
 def _fit(fit: Fit) -> str:
     text = f"<h3>{escape(fit.law.name)}: <code>{escape(fit.law.formula)}</code></h3>"
-    text += _paragraph(f"{fit.law.title}. {fit.law.citation}.")
+    text += paragraph(f"{fit.law.title}. {fit.law.citation}.")
     state = f"Status: {fit.status}{': ' + fit.reason if fit.reason else ''}."
     if not fit.parameters:
-        return text + _paragraph(f"Refused. {state}")
-    text += _paragraph(f"{state} Objective {fit.objective} = {fit.value:.6g} on {fit.num_points} points.")
+        return text + paragraph(f"Refused. {state}")
+    text += paragraph(f"{state} Objective {fit.objective} = {fit.value:.6g} on {fit.num_points} points.")
     rows = []
     for parameter in fit.law.parameters:
         name = parameter.name
@@ -160,7 +102,7 @@ def _fit(fit: Fit) -> str:
             ends = f"{figures(low)} to {'unbounded' if math.isinf(high) else figures(high)}"
         rows.append((f"<code>{escape(name)}</code>", value, escape(ends), escape(parameter.meaning)))
     caption = f"Parameters of {fit.law.name} with 95 % intervals ({fit.interval_method})"
-    return text + _table(caption, ("parameter", "value", "95 % interval", "meaning"), rows, numbers=(1, 2))
+    return text + table(caption, ("parameter", "value", "95 % interval", "meaning"), rows, numbers=(1, 2))
 
 
 def _predictions(report: "Report") -> str:
@@ -180,7 +122,7 @@ def _predictions(report: "Report") -> str:
     notes = [f"{describe(made.at)}: {note}." for made in report.predictions for note in made.notes]
     notes += [f"{describe(each.prediction.at)}: {note}." for each in report.scores for note in each.notes]
     caption = "Predictions; error is predicted / measured - 1"
-    return _table(caption, header, rows, numbers=(1, 2, 3, 4)) + "".join(map(_paragraph, notes))
+    return table(caption, header, rows, numbers=(1, 2, 3, 4)) + "".join(map(paragraph, notes))
 
 
 def _ranking(report: "Report") -> str:
@@ -188,17 +130,13 @@ def _ranking(report: "Report") -> str:
         return ""
     rows = []
     for each in report.ranking.laws:
-        cells = [_percent(each.held_out_mean_abs_relative_error), _percent(each.held_out_worst)]
-        cells += [_percent(each.coverage_90, ".0f"), str(each.num_parameters)]
+        cells = [percent(each.held_out_mean_abs_relative_error), percent(each.held_out_worst)]
+        cells += [percent(each.coverage_90, ".0f"), str(each.num_parameters)]
         name = escape(each.law) + (" (plain rival)" if each.rival else "")
         rows.append([name, *cells, escape(f"{each.status}{': ' + each.reason if each.reason else ''}")])
     header = ("law", "mean error", "worst", "in 90 %", "parameters", "status")
     caption = "Best first: by mean error, doubled where under 70 % are in the intervals; the simpler of equals first"
-    return _table(caption, header, rows, numbers=(1, 2, 3, 4))
-
-
-def _percent(value: float | None, form: str = ".3g") -> str:
-    return "–" if value is None else f"{100 * value:{form}} %"
+    return table(caption, header, rows, numbers=(1, 2, 3, 4))
 
 
 def _checklist(report: "Report") -> str:
@@ -216,21 +154,21 @@ def _checklist(report: "Report") -> str:
         f"{count['ok']} ok, {count['caution']} with caution, {count['unknown']} unknown. Questions after Li et al. "
         "2025 (arXiv 2502.18969) and Choshen et al. 2024 (arXiv 2410.11840), answered from the table and the fit"
     )
-    return _table(caption, ("question", "answer, and the rule", "verdict"), rows, kind="checklist")
+    return table(caption, ("question", "answer, and the rule", "verdict"), rows, kind="checklist")
 
 
 def _data(report: "Report") -> str:
-    table = report.table
-    units = [f"{name} ({unit})" for name, unit in table.units.items()]
-    text = _paragraph(f"Source {table.source}; {len(table)} rows, {len(table.columns)} columns.")
-    text += _paragraph(f"Columns with a unit: {', '.join(units)}.")
-    text += _paragraph(f"Table sha256 {table.digest}; analysis at commit {report.commit or 'unknown'}.")
-    notes = [*table.notes, *report.notes]
+    rows = report.table
+    units = [f"{name} ({unit})" for name, unit in rows.units.items()]
+    text = paragraph(f"Source {rows.source}; {len(rows)} rows, {len(rows.columns)} columns.")
+    text += paragraph(f"Columns with a unit: {', '.join(units)}.")
+    text += paragraph(f"Table sha256 {rows.digest}; analysis at commit {report.commit or 'unknown'}.")
+    notes = [*rows.notes, *report.notes]
     if notes:
         text += "<h3>Notes</h3><ul>" + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>"
-    if table.excluded:
-        shown = table.excluded[:SHOWN_EXCLUSIONS]
-        more = len(table.excluded) - len(shown)
+    if rows.excluded:
+        shown = rows.excluded[:SHOWN_EXCLUSIONS]
+        more = len(rows.excluded) - len(shown)
         text += "<h3>Left out</h3><ul>"
         text += "".join(f"<li>{escape(each.run)}: {escape(each.reason)}</li>" for each in shown)
         text += f"<li>and {more} more</li></ul>" if more else "</ul>"

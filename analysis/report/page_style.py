@@ -39,7 +39,7 @@ td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; ov
 .ok { color: var(--green-text); } .caution { color: var(--red); } .unknown { color: var(--muted); }
 .open { color: var(--red); }
 code { font-size: .875em; }
-td code { white-space: nowrap; }
+td code, th code { white-space: nowrap; }
 .checklist th:first-child { width: 11.5em; }
 .checklist th:last-child, .checklist td:last-child { width: 6em; padding-right: 0; }
 @media (max-width: 40rem) {

@@ -15,13 +15,10 @@ from analysis.isoflop import Isoflop
 from analysis.prediction import Prediction
 from analysis.report.checklist import Item, checklist
 from analysis.report.headline import headline
+from analysis.report.page_files import PAGE, write_page
 from analysis.score import Score
 from analysis.table import Table
-from train.errors import InputError
-from train.records import write_atomically
 
-PAGE = "report.html"
-FIGURES = "figures"
 NAMES = ("loss", "predictions", "backtest", "residuals", "profiles", "isoflop")
 
 
@@ -90,29 +87,5 @@ def write_report(report: Report, folder: Path, progress: Callable[[str], None] =
     from analysis.report.drawings import drawings
     from analysis.report.page import page
 
-    folder = Path(folder)
-    make_folder(folder / FIGURES)
     found = drawings(report, progress)
-    written = []
-    try:
-        for name in NAMES:
-            for suffix in ("svg", "png"):
-                path = folder / FIGURES / f"{name}.{suffix}"
-                if name not in found:
-                    path.unlink(missing_ok=True)
-                    continue
-                drawing = found[name]
-                write_atomically(path, drawing.svg.encode() if suffix == "svg" else drawing.png)
-                written.append(path)
-        write_atomically(folder / PAGE, page(report, found).encode())
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {error.strerror}; name another folder with --out") from None
-    return [folder / PAGE, *written]
-
-
-def make_folder(folder: Path) -> None:
-    """Raises InputError where it cannot be made or is none."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: no folder can be made here: {error.strerror}; name another with --out") from None
+    return write_page(Path(folder), PAGE, page(report, found), found, NAMES)

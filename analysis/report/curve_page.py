@@ -1,0 +1,131 @@
+"""The page of laws of whole curves: how they fared, the held-out schedules, the figures and the fits."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analysis.curves.outcome import Against, LawOutcome, is_baseline
+from analysis.report.checklist import short_commit
+from analysis.report.curve_fits import fits_section
+from analysis.report.curve_headline import curve_headline, in_noise, interval, off, points, verdict
+from analysis.report.drawing import Drawing
+from analysis.report.page_parts import document, figure, paragraph, percent, table
+from analysis.report.schedule_names import HeldOut
+
+if TYPE_CHECKING:
+    from analysis.report.curve_report import CurveReport
+
+SECTIONS = {
+    "laws": "Laws",
+    "schedules": "Held-out schedules",
+    "curves": "Predicted and measured curves",
+    "errors": "Errors",
+    "fits": "The fits",
+    "data": "Data and seals",
+}
+
+
+def curve_page(report: "CurveReport", drawings: Mapping[str, Drawing]) -> str:
+    """The HTML of the report."""
+    bodies = {"fits": fits_section(report), "data": _data(report)}
+    if report.outcomes:
+        bodies = {"laws": _laws(report), "schedules": _schedules(report), **bodies}
+    if drawings:
+        shown = {"curves": figure(drawings, "curves"), "errors": figure(drawings, "curve-errors")}
+        bodies |= {name: body for name, body in shown.items() if body}
+    return document(
+        f"Curves of {report.study}",
+        f"laws of schedules fitted to {len(report.fitted)} curves of {report.losses} losses, sha256 "
+        f"{report.digest[:16]}; analysis at commit {short_commit(report.commit)}",
+        curve_headline(report),
+        {name: bodies[name] for name in SECTIONS if name in bodies},
+        SECTIONS,
+        refused=report.own not in report.fits,
+    )
+
+
+def _laws(report: "CurveReport") -> str:
+    baselines = [each.asked for each in report.outcomes if is_baseline(each.asked)]
+    rows, differences = [], []
+    for each in report.outcomes:
+        name = f"<code>{escape(each.asked)}</code>" + (" (baseline)" if is_baseline(each.asked) else "")
+        cells = [off(each.mean_abs_relative_error), off(each.worst), off(each.final)]
+        rows.append([name, *cells, in_noise(each), percent(each.coverage_90, ".0f")])
+        differences.append([name, *(_less(each, baseline) for baseline in baselines)])
+    became = [f"{each.asked} became {each.law}" for each in report.outcomes if each.law != each.asked]
+    missing = [name for name in report.asked if name not in {each.asked for each in report.outcomes}]
+    caption = (
+        "Errors are predicted / measured - 1: the mean and the worst of all points of the held-out curves, and the "
+        "root mean square of final losses, means over seeds, in per cent and in standard deviations between seeds"
+    )
+    header = ("law", "mean error", "worst point", "final losses", "in noise", "in 90 %")
+    text = table(caption, header, rows, numbers=range(1, len(header)))
+    if baselines:
+        caption = "Mean error less that of a baseline, percentage points, with the 90 % interval over schedules"
+        columns = ["law", *(f"less {name}" for name in baselines)]
+        text += table(caption, columns, differences, numbers=range(1, len(columns)))
+    text += paragraph(f"{'; '.join(became)}.") if became else ""
+    return text + (paragraph(f"Refused or not sealed, and so not scored: {', '.join(missing)}.") if missing else "")
+
+
+def _less(law: LawOutcome, baseline: str) -> str:
+    found: Against | None = next((each for each in law.against if each.baseline == baseline), None)
+    if found is None:
+        return "–"
+    text = points(found.difference) + (f" {interval(found)}" if found.interval_90 is not None else "")
+    return f"{escape(text)}<br>{escape(verdict(found))}"
+
+
+def _schedules(report: "CurveReport") -> str:
+    shown = [each for each in (report.outcome, *report.baselines) if each is not None]
+    rows = []
+    for held in report.schedules:
+        runs = [run for run in held.runs if run in report.trained]
+        if not runs:
+            continue
+        cells = [str(len({target.size for target in held.targets})), str(len(runs))]
+        cells += [off(_mean(each, held, "mean_abs_relative_error")) for each in shown]
+        cells += [f"{100 * _mean(shown[0], held, 'final'):+.2g} %", off(_worst(shown[0], held))]
+        rows.append([escape(held.name), *cells])
+    names = [each.asked for each in shown]
+    header = ("schedule", "sizes", "runs", *names, "final loss", "worst point")
+    caption = f"Mean errors by law, over sizes and seeds; final loss (with its sign) and worst point by {names[0]}"
+    return table(caption, header, rows, numbers=range(1, len(header)))
+
+
+def _mean(law: LawOutcome, held: HeldOut, what: str) -> float:
+    return float(np.mean(_of(law, held, what)))
+
+
+def _worst(law: LawOutcome, held: HeldOut) -> float:
+    return max(_of(law, held, "worst"))
+
+
+def _of(law: LawOutcome, held: HeldOut, what: str) -> Sequence[float]:
+    return [getattr(each, what) for each in law.curves if each.run in held.runs]
+
+
+def _data(report: "CurveReport") -> str:
+    text = paragraph(f"Study {report.study}; {report.losses} losses of {len(report.fitted)} runs were fitted.")
+    text += paragraph(f"Fitted curves sha256 {report.digest}; analysis at commit {report.commit or 'unknown'}.")
+    if report.sealed:
+        rows = [
+            (
+                escape(each.asked),
+                escape(each.time),
+                f"<code>{escape(each.sealed[:16])}</code>",
+                escape(short_commit(each.commit)),
+                str(len(each.targets)),
+            )
+            for each in report.sealed
+        ]
+        header = ("law", "sealed", "seal", "commit", "curves")
+        text += table("Predictions sealed before a target began", header, rows, numbers=(4,))
+    text += f"<h3>Fitted runs</h3><ul>{''.join(f'<li>{escape(run)}</li>' for run in report.fitted)}</ul>"
+    held = [target for each in report.schedules for target in each.targets]
+    missing = [run for target in held for run in target.runs if run not in report.trained]
+    if missing:
+        text += "<h3>Targets without a curve</h3><ul>" + "".join(f"<li>{escape(run)}</li>" for run in missing) + "</ul>"
+    return text

@@ -1,0 +1,76 @@
+"""What the report of laws of whole curves is, and writing it: as with `report.py`, everything is computed before."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from analysis.curves.curve import Curve
+from analysis.curves.curve_seal import SealedCurves
+from analysis.curves.fitted_curves import FittedCurves
+from analysis.curves.outcome import LawOutcome, is_baseline
+from analysis.report.page_files import CURVES_PAGE, write_page
+from analysis.report.schedule_names import HeldOut, held_out_schedules
+
+NAMES = ("curves", "curve-errors")
+
+
+@dataclass(frozen=True)
+class CurveReport:
+    """asked: the laws as the study names them, its own first; a law that was refused or not sealed is in `asked` alone.
+    fitted: the curves that the laws were fitted to, by run, and `digest` of their points. outcomes: scores in the order
+    of the laws, none before a target was trained. trained: the targets' curves by run. noise: standard deviation of the
+    log of the final loss between seeds.
+    """
+
+    study: str
+    asked: tuple[str, ...]
+    losses: str
+    fitted: tuple[str, ...]
+    digest: str
+    fits: Mapping[str, FittedCurves]
+    sealed: tuple[SealedCurves, ...]
+    outcomes: tuple[LawOutcome, ...]
+    trained: Mapping[str, Curve]
+    noise: float | None
+    commit: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.asked:
+            raise ValueError("a report of curves is about a law: name one")
+
+    @cached_property
+    def own(self) -> str:
+        """The law that the page is about: the study's own, or where that could not be sealed the first that was."""
+        sealed = [each.asked for each in self.sealed]
+        return self.asked[0] if self.asked[0] in sealed or not sealed else sealed[0]
+
+    @property
+    def outcome(self) -> LawOutcome | None:
+        return next((each for each in self.outcomes if each.asked == self.own), None)
+
+    @property
+    def prediction(self) -> SealedCurves | None:
+        return next((each for each in self.sealed if each.asked == self.own), None)
+
+    @property
+    def baselines(self) -> tuple[LawOutcome, ...]:
+        return tuple(each for each in self.outcomes if is_baseline(each.asked) and each.asked != self.own)
+
+    @cached_property
+    def schedules(self) -> tuple[HeldOut, ...]:
+        """What was held out, of the report's own law."""
+        return held_out_schedules(self.prediction.targets, self.trained) if self.prediction is not None else ()
+
+
+def write_curve_report(report: CurveReport, folder: Path, page: str = CURVES_PAGE) -> list[Path]:
+    """Writes the page under that name and `figures/*.svg`, `figures/*.png` into `folder` and returns their paths, the
+    page first. The same report gives the same bytes. Raises InputError where the folder cannot be written.
+    """
+    from analysis.report.curve_errors_figure import curve_errors_figure
+    from analysis.report.curve_page import curve_page
+    from analysis.report.curves_figure import curves_figure
+
+    made = (curves_figure(report), curve_errors_figure(report))
+    drawings = {each.name: each for each in made if each is not None}
+    return write_page(Path(folder), page, curve_page(report, drawings), drawings, NAMES)

@@ -1,0 +1,92 @@
+"""Sealed predictions of curves: what is in the file, and that it cannot be changed unseen."""
+
+import json
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from held_out_curves import PEAK, SIZES, fits, schedule, target
+
+from analysis.curves.curve_seal import read_sealed_curves, seal_curves
+from analysis.curves.fitted_curves import FittedCurves
+from analysis.curves.prediction import predict_curve
+from analysis.signed_json import digest_of
+from train.errors import InputError
+
+SOURCE = {"study": "made", "curves": ["a", "b"], "digest": "cd" * 32}
+TARGETS = [target(schedule("wsd", decay=0.2), size, 0) for size in SIZES]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return seal_curves("auto", fits()["auto"], SOURCE, "validation", TARGETS, tmp_path / "new", "f" * 40)
+
+
+def test_what_is_read_is_what_the_fit_says(path: Path) -> None:
+    found, fit = read_sealed_curves(path), fits()["auto"]
+    assert (found.asked, found.law, found.losses, found.commit) == ("auto", fit.law, "validation", "f" * 40)
+    assert (
+        found.fit == {"law": fit.law, "parameters": fit.parameters, "status": fit.status, "noise": fit.noise} | SOURCE
+    )
+    assert len(found.targets) == len(TARGETS)
+    for sealed, asked in zip(found.targets, TARGETS, strict=True):
+        said = predict_curve(fit, asked.blank)
+        assert (sealed.target, sealed.runs, sealed.rate, sealed.size) == (
+            asked.name,
+            asked.runs,
+            PEAK,
+            asked.blank.size,
+        )
+        np.testing.assert_array_equal(sealed.step, asked.blank.time_P)
+        np.testing.assert_array_equal(sealed.loss, said.loss_P)
+        assert sealed.interval_90 == said.interval_90
+        assert dict(sealed.schedule) == {**asked.schedule, "knots": []}
+
+
+def test_the_file_is_named_by_its_seal_and_read_only(path: Path) -> None:
+    content = json.loads(path.read_text())
+    assert path.name == f"curves-auto-{content['sealed'][:16]}.json"
+    assert digest_of(content, "sealed") == content["sealed"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o444
+
+
+@pytest.mark.parametrize("change", ["loss", "run", "time", "added", "name", "cut", "list"])
+def test_no_change_goes_unseen(path: Path, change: str) -> None:
+    content = json.loads(path.read_text())
+    if change == "loss":
+        content["targets"][0]["loss"][3] *= 1.0001
+    elif change == "run":
+        content["targets"][0]["runs"][0] = "another"
+    elif change == "time":
+        content["time"] = "2026-01-01T00:00:00Z"
+    elif change == "added":
+        content["targets"].append(content["targets"][0])
+    elif change == "cut":
+        del content["sealed"]
+    edited = path.with_name("curves-auto-0000000000000000.json" if change == "name" else f"copy-{path.name}")
+    edited.write_text("[]" if change == "list" else json.dumps(content))
+    words = {"name": "its name is not the one", "cut": "no sealed prediction", "list": "no sealed prediction|not"}
+    with pytest.raises(InputError, match=words.get(change, "changed after it was sealed")):
+        read_sealed_curves(edited)
+
+
+def test_a_schedule_that_a_law_says_nothing_of_is_not_sealed(tmp_path: Path) -> None:
+    fit = fits()["annealing:N"]
+    far = replace(fit, peaks=(PEAK / 10, PEAK / 5))
+    with pytest.raises(InputError, match="says nothing of other peaks"):
+        seal_curves("annealing:N", far, SOURCE, "validation", TARGETS, tmp_path, None)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_fit_comes_back_from_its_file_with_what_it_does_not_tell(tmp_path: Path) -> None:
+    fit, path = fits()["auto"], tmp_path / "fit.json"
+    fit.to_json(path)
+    found = FittedCurves.from_json(path)
+    assert (found.reason, found.not_identified) == (fit.reason, ("annealing:N.C",))
+    np.testing.assert_array_equal(found.predict(TARGETS[0].blank), fit.predict(TARGETS[0].blank))
+    content = {name: value for name, value in json.loads(path.read_text()).items() if name != "digest"}
+    old = {name: value for name, value in content.items() if name not in ("reason", "not_identified")}
+    path.write_text(json.dumps({**old, "digest": digest_of(old, "digest")}))
+    assert FittedCurves.from_json(path).not_identified == ()
