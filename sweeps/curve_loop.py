@@ -19,10 +19,12 @@ from analysis.curves.outcome import LawOutcome, noise_between_seeds, outcomes
 from analysis.curves.target import CurveTarget, curve_target
 from analysis.report.curve_report import CurveReport
 from analysis.signed_json import digest_of
+from models.accounting import count_parameters
 from sweeps.outcome import OutcomeFolder
 from sweeps.plan import Plan, PlannedRun
 from sweeps.sealing import refuse_begun
 from sweeps.study import CurveAnalysis
+from train.configuration import RunConfig
 from train.errors import InputError
 from train.identity import scientific
 from train.milestones import milestones_of
@@ -167,20 +169,25 @@ def targets_of_curves(plan: Plan) -> list[CurveTarget]:
     for runs in groups.values():
         config = runs[0].config
         seedless = runs[0].run_id.replace(f"-s{config.seed}-", "-").rpartition("-")[0]
-        found.append(
-            curve_target(
-                name=f"{seedless}{_decay_in_words(config.schedule.decay_shape, config.schedule.decay_steps)}",
-                runs=tuple(run.run_id for run in runs),
-                schedule=config.schedule,
-                rate=config.optimizer.rate,
-                size=float(runs[0].parameters.non_embedding + config.model.vocabulary_size * config.model.width),
-                batch=float(config.tokens_per_step),
-                losses=losses,
-                evaluated_steps=milestones_of(config),
-                every_steps=config.logging.every_steps,
-            )
-        )
+        name = f"{seedless}{_decay_in_words(config.schedule.decay_shape, config.schedule.decay_steps)}"
+        found.append(target_of_config(config, tuple(run.run_id for run in runs), name, losses))
     return found
+
+
+def target_of_config(config: RunConfig, runs: tuple[str, ...], name: str, losses: Losses) -> CurveTarget:
+    """The curve that runs of this configuration will have."""
+    parameters = count_parameters(config.model)
+    return curve_target(
+        name=name,
+        runs=runs,
+        schedule=config.schedule,
+        rate=config.optimizer.rate,
+        size=float(parameters.non_embedding + parameters.head),
+        batch=float(config.tokens_per_step),
+        losses=losses,
+        evaluated_steps=milestones_of(config),
+        every_steps=config.logging.every_steps,
+    )
 
 
 def _decay_in_words(shape: str, steps: int) -> str:

@@ -1,6 +1,7 @@
 """`windtunnel curves predict`: the loss under a schedule that was not trained, from a file or settings of a run."""
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -8,19 +9,29 @@ import numpy as np
 from analysis.curves.curve import Curve
 from analysis.curves.curve_arguments import add_reading_arguments
 from analysis.curves.curve_from_file import read_curve
+from analysis.curves.curve_seal import read_sealed_curves, seal_curves
 from analysis.curves.fitted_curves import FittedCurves
 from analysis.curves.prediction import predict_curve
 from analysis.curves.rates import Rates
 from analysis.json_output import write_document
 from analysis.output_arguments import json_output
 from models.accounting import count_parameters
+from sweeps.curve_loop import target_of_config
+from sweeps.sealing import begun_twin
 from train.configuration import RunConfig
 from train.errors import InputError
+from train.identity import run_id
+from train.provenance import commit
+from train.resolve import UNPREPARED
 from train.schedules import multiplier
 
 EXAMPLE = """examples:
   windtunnel curves predict law.json --schedule wsd.csv           # columns step and lr
-  windtunnel curves predict law.json size=25k schedule=cosine horizon.tokens=4M"""
+  windtunnel curves predict law.json size=25k schedule=cosine horizon.tokens=4M
+  windtunnel curves predict law.json size=25k schedule=cosine horizon.tokens=4M --seal --losses validation
+
+--seal writes the whole curve down before the run is trained, under the hash of its content; it is refused where that
+run, or one that differs by its seed alone, has begun. `windtunnel curves score` compares them afterwards."""
 POINTS = 200  # of a schedule that settings make: where its curve is predicted
 
 
@@ -31,6 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("overrides", nargs="*", metavar="SETTING", help="of `windtunnel train`: the run to predict")
     parser.add_argument("--schedule", type=Path, metavar="CSV", help="a file with the columns step and lr")
     add_reading_arguments(parser)
+    parser.add_argument("--seal", action="store_true", help="write it down so that it cannot be changed afterwards")
+    parser.add_argument(
+        "--output", type=Path, default=Path("predictions"), metavar="DIR", help="of the sealed file (predictions)"
+    )
     parser.add_argument(
         "--json", type=json_output, metavar="PATH", help="the prediction for programs; - is standard output"
     )
@@ -41,6 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
     fit = FittedCurves.from_json(arguments.fit)
     if (arguments.schedule is None) == (not arguments.overrides):
         raise InputError("say the schedule: either --schedule CSV or settings of a run, such as schedule=cosine")
+    if arguments.seal:
+        return _seal(fit, arguments)
     if arguments.schedule is not None:
         curve = read_curve(arguments.schedule, arguments.columns, arguments.warmup, schedule_only=True)
     else:
@@ -53,6 +70,31 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"note: {found.beyond:.3g} times as long as the longest curve that was fitted")
         for note in curve.notes:
             print(f"note: {note}")
+    return 0
+
+
+def _seal(fit: FittedCurves, arguments: argparse.Namespace) -> int:
+    """Seals the curve of a run that settings describe, and prints what it says."""
+    if arguments.schedule is not None:
+        raise InputError(
+            "--seal is of a run: say its settings in place of --schedule, so that it can be told when begun"
+        )
+    config = config_of_settings(arguments.overrides)
+    if config.data.content_hash == UNPREPARED:
+        raise InputError(f"{config.data.spec}: its data are not prepared, so the run has no id yet: prepare them first")
+    begun = begun_twin(config)
+    if begun is not None:
+        raise InputError(f"{begun}: a prediction is sealed before its target is trained")
+    target = target_of_config(config, (run_id(config),), run_id(config), arguments.losses)
+    source = {"file": str(arguments.fit)}
+    asked = "combined" if "*" in fit.law else fit.law
+    path = seal_curves(asked, fit, source, arguments.losses, [target], arguments.output, commit())
+    sealed = read_sealed_curves(path)
+    if not write_document({"path": str(path), **asdict(sealed)}, arguments.json):
+        (made,) = sealed.targets
+        interval = "" if made.interval_90 is None else "  90 % interval [{:.5g}, {:.5g}]".format(*made.interval_90)
+        print(f"{made.target}: {made.loss[-1]:.5g} after {made.step[-1]:.0f} updates{interval}")
+        print(f"sealed {sealed.sealed}\nat {sealed.time} in {path}")
     return 0
 
 

@@ -21,6 +21,7 @@ from analysis.target import refuse_far
 from analysis.where import compute_column
 from sweeps.outcome import OutcomeFolder
 from sweeps.plan import Plan, PlannedRun, columns_of
+from train.configuration import RunConfig
 from train.errors import InputError
 from train.identity import run_id, scientific
 from train.lineage import recorded_config
@@ -173,12 +174,16 @@ def _refuse_other_table(existing: Sealed, fitted: Fit, folder: OutcomeFolder) ->
 
 
 def _begun(target: Target) -> str | None:
-    """The first recorded run that is the target but for its seed and has begun, with the sign of it, in words: whoever
+    return begun_twin(target.runs[0].config)
+
+
+def begun_twin(config: RunConfig) -> str | None:
+    """The first recorded run that is this one but for its seed and has begun, with the sign of it, in words: whoever
     trained it, and whatever was deleted since, a prediction after it would be hindsight.
     """
-    config = replace(target.runs[0].config, seed=0)
+    config = replace(config, seed=0)
     wanted = scientific(config)
-    for folder in sorted(path for path in target.runs[0].folder.parent.glob("*") if path.is_dir()):
+    for folder in sorted(path for path in Path(config.runtime.runs_directory).glob("*") if path.is_dir()):
         record: Json = {}
         if (folder / "run.json").exists():
             record = read_record(folder)

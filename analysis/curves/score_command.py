@@ -1,0 +1,67 @@
+"""`windtunnel curves score`: how a sealed prediction of curves fared once its runs were trained."""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from analysis.curves.curve_from_run import run_curve
+from analysis.curves.curve_seal import PredictedCurve, SealedCurves, read_sealed_curves
+from analysis.curves.outcome import ScoredCurve, score_run
+from analysis.json_output import write_document
+from analysis.output_arguments import json_output, refuse_one_file
+from train.errors import InputError
+from train.records import read_record
+from train.schedules import Schedule
+
+EXAMPLE = """example:
+  windtunnel curves score predictions/curves-annealing-0123456789abcdef.json runs/25k-speeches-cosine-*
+
+A run is one of the prediction's if it has the schedule, the peak rate and the size that were sealed, whatever its seed.
+Errors are predicted / measured - 1."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLE
+    parser.add_argument("prediction", type=Path, metavar="PREDICTION", help="written by `curves predict --seal`")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of its runs, once they are trained")
+    parser.add_argument(
+        "--json", type=json_output, metavar="PATH", help="the scores for programs; - is standard output"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the scores. Raises InputError for bad input, and for runs that are none of the prediction's."""
+    refuse_one_file(arguments.prediction, json=arguments.json)
+    sealed = read_sealed_curves(arguments.prediction)
+    found = [_scored(sealed, folder) for folder in arguments.runs]
+    document = {"law": sealed.law, "sealed": sealed.sealed, "time": sealed.time, "runs": [asdict(e) for e in found]}
+    if not write_document(document, arguments.json):
+        print(f"{sealed.law}, sealed {sealed.time} as {sealed.sealed[:16]}")
+        width = max(len(each.run) for each in found)
+        print(f"{'run':<{width}} {'mean error':>11} {'worst':>9} {'final':>9}  in 90 % interval")
+        for each in found:
+            inside = {True: "yes", False: "no", None: "-"}[each.inside_90]
+            errors = f"{100 * each.mean_abs_relative_error:9.3f} % {100 * each.worst:7.3f} % {100 * each.final:+7.3f} %"
+            print(f"{each.run:<{width}} {errors}  {inside}")
+    return 0
+
+
+def _scored(sealed: SealedCurves, folder: Path) -> ScoredCurve:
+    record = read_record(folder)
+    if record["status"] != "finished":
+        raise InputError(f"{folder}: {record['status']}; score it when it has finished")
+    if str(record.get("created") or "") < sealed.time:
+        raise InputError(f"{folder}: begun at {record.get('created')}, before the seal of {sealed.time}: no prediction")
+    curve = run_curve(folder, "training" if sealed.losses == "training" else "validation")
+    for target in sealed.targets:
+        if _is_of(target, record["config"], curve.size):
+            return score_run(target, curve, folder.name)
+    raise InputError(f"{folder}: its schedule, peak rate or size is not one that was sealed")
+
+
+def _is_of(target: PredictedCurve, config: Mapping[str, Any], size: float | None) -> bool:
+    same_schedule = Schedule(**config["schedule"]) == Schedule(**target.schedule)
+    return same_schedule and config["optimizer"]["rate"] == target.rate and size == target.size
