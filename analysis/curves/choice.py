@@ -1,5 +1,6 @@
 """The law that inner validation on the training curves chooses: a combination, in which laws weigh by how well they
-predict each curve from the others. Test curves are never looked at here.
+predict each curve from the others. Test curves are never looked at here. Baselines are scored and have no weight: what
+a law is measured against must not be in it.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from analysis.curves.combined_law import LEAST_WEIGHT, CombinedLaw, combine_fits
 from analysis.curves.curve import Curve
 from analysis.curves.fitting import CurveFit, fit_curves
 from analysis.curves.law import CurveLaw
-from analysis.curves.laws import NAMES, curve_law
+from analysis.curves.laws import NAMES, curve_law, is_baseline
 from analysis.curves.scores import InnerScore, inner_score
 from train.errors import InputError
 
@@ -35,14 +36,15 @@ def choose(curves: Sequence[Curve], objective: str | None = None) -> tuple[Curve
     Raises InputError where no law can be fitted.
     """
     scores = ranked([curve_law(name) for name in candidates(curves)], curves, objective)
-    if not np.isfinite(scores[0].mean_abs_relative_error):
-        raise InputError(f"no law can be validated on these curves: {scores[0].law}: {scores[0].reason}; add curves")
-    least = min(each.mean_squared_error for each in scores)
+    able = [each for each in scores if not is_baseline(each.law)]
+    if not np.isfinite(able[0].mean_abs_relative_error):
+        raise InputError(f"no law can be validated on these curves: {able[0].law}: {able[0].reason}; add curves")
+    least = min(each.mean_squared_error for each in able)
     if least == 0.0:  # exact curves of one law
-        return curve_law(scores[0].law), scores
-    weights = np.array([least / each.mean_squared_error for each in scores])
+        return curve_law(able[0].law), scores
+    weights = np.array([least / each.mean_squared_error for each in able])
     kept = weights / weights.sum() >= LEAST_WEIGHT
-    laws = [curve_law(each.law) for each, keep in zip(scores, kept, strict=True) if keep]
+    laws = [curve_law(each.law) for each, keep in zip(able, kept, strict=True) if keep]
     return (combined(laws, weights[kept]) if len(laws) > 1 else laws[0]), scores
 
 

@@ -57,9 +57,7 @@ class CurveFit:
         return np.asarray(self.law.predict(self.parameters, curve), dtype=np.float64)
 
 
-def fit_curves(
-    law: CurveLaw, curves: Sequence[Curve], objective: str | Objective | None = None, *, few_starts: bool = False
-) -> CurveFit:
+def fit_curves(law: CurveLaw, curves: Sequence[Curve], objective: str | Objective | None = None) -> CurveFit:
     """The fit of a law to all the curves. Raises InputError where there is none, or an objective of another kind."""
     began = time.perf_counter()
     if not curves:
@@ -77,7 +75,7 @@ def fit_curves(
         reason = f"{num_points} points for the {num_parameters} parameters of {law.name}; it needs {law.runs}"
         seconds = time.perf_counter() - began
         return CurveFit(law, aim.name, {}, math.nan, "too_few_points", reason, (), num_points, 0, 0, math.nan, seconds)
-    starts_RK = problem.starts(2 if few_starts else KEPT)
+    starts_RK = problem.starts(KEPT)
     if not len(starts_RK):
         raise InputError(f"law {law.name} has no finite value on these curves: look at their rates and losses")
     found = problem.from_starts(starts_RK)

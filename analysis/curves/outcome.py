@@ -12,10 +12,10 @@ import numpy as np
 
 from analysis.curves.curve import Curve
 from analysis.curves.curve_seal import PredictedCurve, SealedCurves
+from analysis.curves.laws import is_baseline
 from analysis.law import Array
 from train.errors import InputError
 
-BASELINES = ("instantaneous", "last-window")  # know of no memory, of no schedule
 LEVEL, REPLICATES = 0.90, 10_000
 
 
@@ -140,11 +140,6 @@ def _outcome(sealed: SealedCurves, scored: Mapping[str, tuple[ScoredCurve, ...]]
         coverage_90=float(np.mean(inside)) if inside else None,
         against=against,
     )
-
-
-def is_baseline(law: str) -> bool:
-    """By the name that it was asked for, over sizes or not."""
-    return law.partition(":")[0] in BASELINES
 
 
 def schedule_of(target: PredictedCurve) -> str:

@@ -54,7 +54,7 @@ def inner_score(law: CurveLaw, curves: Sequence[Curve], objective: str | None = 
     for fitted, held in folds(curves):
         key = tuple(map(id, fitted)) if len(curves) > 1 else ()
         if key not in fits:
-            fits[key] = fit_curves(law, fitted, objective, few_starts=True)
+            fits[key] = fit_curves(law, fitted, objective)
         found = fits[key]
         if not found.parameters:
             return InnerScore(law.name, np.inf, np.inf, np.inf, f"{found.status}: {found.reason}")

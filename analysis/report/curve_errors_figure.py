@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.curves.outcome import LawOutcome, is_baseline
+from analysis.curves.laws import is_baseline
+from analysis.curves.outcome import LawOutcome
 from analysis.report.curve_headline import LARGEST, off
 from analysis.report.drawing import Drawing, draw
 from analysis.report.loss_figure import size_legend

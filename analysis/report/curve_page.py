@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.curves.outcome import Against, LawOutcome, is_baseline
+from analysis.curves.laws import is_baseline
+from analysis.curves.outcome import Against, LawOutcome
 from analysis.report.checklist import short_commit
 from analysis.report.curve_fits import fits_section
 from analysis.report.curve_headline import curve_headline, in_noise, interval, off, points, verdict

@@ -8,7 +8,8 @@ from pathlib import Path
 from analysis.curves.curve import Curve
 from analysis.curves.curve_seal import SealedCurves
 from analysis.curves.fitted_curves import FittedCurves
-from analysis.curves.outcome import LawOutcome, is_baseline
+from analysis.curves.laws import is_baseline
+from analysis.curves.outcome import LawOutcome
 from analysis.report.page_files import CURVES_PAGE, write_page
 from analysis.report.schedule_names import HeldOut, held_out_schedules
 

@@ -87,3 +87,10 @@ def main() -> None:
             tests = [score(found, curve) for curve in test]
             told = f"  inner {each.mean_abs_relative_error:.5f}, {found.status}, {found.seconds:.1f} s"
             print(line(each.law, tests) + told, flush=True)
+    joint = [replace(curve, size=1e6 * size) for size in TARGET for curve in curves(size, TRAIN)]
+    began = time.process_time()
+    taken, _ = fit_named("auto", joint)
+    print(f"both sizes as one: {taken.law.name}, {time.process_time() - began:.1f} s")
+    for size, (mean, worst) in TARGET.items():
+        tests = [score(taken, replace(curve, size=1e6 * size)) for curve in curves(size, TEST)]
+        print(f"{line(f'auto over sizes, {size}M', tests)}  to reach: {mean}  {worst}", flush=True)

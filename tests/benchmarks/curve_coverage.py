@@ -66,7 +66,7 @@ def study(seeds: int, noise: float, number: int) -> tuple[bool, bool, float]:
     curves = [
         run(name, offset, generator) for _ in range(seeds) for name, offset in zip(names, offsets(names), strict=True)
     ]
-    fitted = fitted_curves(fit_curves(curve_law("annealing"), curves, few_starts=True), curves, 100, number)
+    fitted = fitted_curves(fit_curves(curve_law("annealing"), curves), curves, 100, number)
     new = run("decay", offsets(("decay",))[0], generator)
     found = predict_curve(fitted, new)
     low, high = found.interval_90 or (np.nan, np.nan)

@@ -11,6 +11,12 @@ from analysis.nearest_name import did_you_mean
 from train.errors import InputError
 
 NAMES = ("annealing", "multi-power", "functional", "instantaneous", "trajectory", "last-window")
+# What a law has to beat: it knows of no memory, or of no schedule.
+BASELINES = ("instantaneous", "last-window")
+
+
+def is_baseline(name: str) -> bool:
+    return name.partition(":")[0] in BASELINES
 
 
 @cache
