@@ -13,7 +13,7 @@ from analysis.curves.curve import Curve
 from analysis.curves.curve_from_run import Losses, run_curve
 from analysis.curves.curve_seal import SealedCurves, read_sealed_curves, seal_curves
 from analysis.curves.fitted_curves import FittedCurves, fitted_curves
-from analysis.curves.fitting import CurveFit
+from analysis.curves.fitting import CurveFit, curve_objective
 from analysis.curves.laws import curve_law
 from analysis.curves.outcome import LawOutcome, noise_between_seeds, outcomes
 from analysis.curves.target import CurveTarget, curve_target
@@ -51,11 +51,20 @@ class CurveOutcome:
 def check_laws(plan: Plan) -> None:
     """Raises InputError, naming the line, where a law of curves cannot be had."""
     analysis = _analysis(plan)
+    try:
+        curve_objective(analysis.objective)
+    except InputError as error:
+        raise plan.file.fault(("analysis", "curves", "objective"), str(error)) from None
     sizes = {run.parameters.non_embedding for run in plan.of("family")}
+    others = {run.parameters.non_embedding for run in plan.of("target")} - sizes
     for place, name in enumerate(analysis.laws):
         try:
             if name != AUTO and curve_law(name).specialise is None and len(sizes) > 1:
                 raise InputError(f"the family has {len(sizes)} sizes: {name} is of one; write {name}:N")
+            if len(sizes) == 1 and name.endswith(":N"):
+                raise InputError(f"the family has one size, and {name} needs two or more: write {name[:-2]}")
+            if len(sizes) == 1 and others:
+                raise InputError("the family has one size, and a target another: add a size to the family")
         except InputError as error:
             raise plan.file.fault(("analysis", "curves", "laws", place), str(error)) from None
 

@@ -7,7 +7,6 @@ import numpy as np
 from analysis.curves.curve import Curve
 from analysis.curves.curve_from_run import LOSSES
 from analysis.curves.sources import read_curves, refuse_twice
-from analysis.replicate_arguments import seed_number
 
 
 def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +18,7 @@ def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--warmup",
-        type=seed_number,
+        type=_steps,
         metavar="STEPS",
         help="length of the warm-up of files whose rates do not show it; default: where the first rise ends, and "
         "where a file begins late at its peak, its first step",
@@ -62,3 +61,13 @@ def curves_of_arguments(arguments: argparse.Namespace) -> tuple[list[Curve], lis
     if all(curve.warmup_is_guessed for curve in (*train, *test)) and 0 < max(begins) - min(begins) < interval:
         return read(min(begins))
     return train, test
+
+
+def _steps(text: str) -> int:
+    try:
+        steps = int(text)
+    except ValueError:
+        steps = -1
+    if steps < 0:
+        raise argparse.ArgumentTypeError(f"{text}: give a whole number of steps, 0 or more")
+    return steps

@@ -66,10 +66,12 @@ def read_curve(
     rates, notes = _rates(step_P, rate_P, warmup)
     guessed = any(GUESSED in note for note in notes)
     logged_P = np.isfinite(loss_P) | schedule_only
-    used_P = logged_P & (step_P >= max(rates.warmup, 1))
+    after_P, trained_P = step_P >= max(rates.warmup, 1), rates.sum(step_P) > 0
+    used_P = logged_P & after_P & trained_P
     for left_out, why in (
         (int(np.sum(~logged_P)), "without a loss"),
         (int(np.sum(step_P < rates.warmup)), f"in the warm-up (before step {rates.warmup})"),
+        (int(np.sum(after_P & ~trained_P)), "before the first rate above 0"),
     ):
         if left_out:
             notes.append(f"{left_out} rows {why} left out")
@@ -139,7 +141,7 @@ def _rates(step_P: Array, rate_P: Array, warmup: int | None) -> tuple[Rates, lis
             begin = [0.0]
         elif warmup is not None and 0 < warmup <= first:
             begin, before = [0.0, float(warmup)][: 2 if warmup < first else 1], [0.0, rate_P[0]]
-        elif warmup is None and first > LATE * interval:
+        elif warmup is None and first > LATE * interval and rate_P[0] > 0:
             begin, before, warmup = [0.0], [0.0], int(first)
             notes.append(
                 f"begins at step {first:g} at its highest rate: {GUESSED} "

@@ -57,14 +57,20 @@ class CurveFit:
         return np.asarray(self.law.predict(self.parameters, curve), dtype=np.float64)
 
 
+def curve_objective(objective: str | Objective | None) -> Objective:
+    """The default where none is named. Raises InputError where it is one that curves are not fitted with."""
+    aim = parse_objective(objective or OBJECTIVE)
+    if aim.noise_column is not None or aim.kind == "lad":
+        raise InputError(f"objective {aim.name}: curves are fitted with log-huber:DELTA, log-mse, huber:DELTA or mse")
+    return aim
+
+
 def fit_curves(law: CurveLaw, curves: Sequence[Curve], objective: str | Objective | None = None) -> CurveFit:
     """The fit of a law to all the curves. Raises InputError where there is none, or an objective of another kind."""
     began = time.perf_counter()
     if not curves:
         raise InputError("no curve to fit: name one or more")
-    aim = parse_objective(objective or OBJECTIVE)
-    if aim.noise_column is not None or aim.kind == "lad":
-        raise InputError(f"objective {aim.name}: curves are fitted with log-huber:DELTA, log-mse, huber:DELTA or mse")
+    aim = curve_objective(objective)
     sizes = {curve.size for curve in curves if curve.size is not None}
     if len(sizes) > 1 and law.specialise is None:
         raise InputError(f"curves of {len(sizes)} sizes: {law.name} is a law of one size; name {law.name}:N")

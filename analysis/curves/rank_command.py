@@ -59,12 +59,14 @@ def run(arguments: argparse.Namespace) -> int:
     notes = [note for curve in (*train, *test) for note in curve.notes]
     best = rows[0]["law"] if rows[0]["inner_mean_abs_relative_error"] is not None else None
     if not write_document({"laws": rows, "best": best, "notes": notes}, arguments.json):
-        print(f"{'law':<14} {'inner':>9} {'worst':>9} {'test':>9} {'worst':>9}  status")
+        width = max(14, *(len(row["law"]) for row in rows))
+        print(f"{'law':<{width}} {'inner':>9} {'worst':>9} {'test':>9} {'worst':>9}  status")
         for row in rows:
             errors = ("inner_mean_abs_relative_error", "inner_worst", "mean_abs_relative_error", "worst")
             shown = " ".join("        -" if row[key] is None else f"{100 * row[key]:7.3f} %" for key in errors)
-            print(f"{row['law']:<14} {shown}  {row['status']}{': ' + row['reason'] if row['reason'] else ''}")
-        print("\n".join(f"note: {note}" for note in notes))
+            print(f"{row['law']:<{width}} {shown}  {row['status']}{': ' + row['reason'] if row['reason'] else ''}")
+        for note in notes:
+            print(f"note: {note}")
     if best is None:
         raise InputError("refused: no law could be fitted to these curves")
     return 0

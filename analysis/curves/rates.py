@@ -130,8 +130,11 @@ class Rates:
 
 
 def warmup_of(step_J: Array, rate_J: Array) -> int:
-    """The update at which the first rise ends: 0 where the rate does not rise from the start."""
-    falling = np.flatnonzero(np.diff(rate_J) <= 0)
+    """The update at which the first rise ends, rates of 0 before it included: 0 where the rate does not rise from the
+    start.
+    """
+    zeros = max(int(np.argmax(rate_J > 0)) - 1, 0)
+    falling = zeros + np.flatnonzero(np.diff(rate_J[zeros:]) <= 0)
     first = int(falling[0]) if len(falling) else len(rate_J) - 1
     return int(step_J[first])
 

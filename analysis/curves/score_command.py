@@ -1,8 +1,9 @@
 """`windtunnel curves score`: how a sealed prediction of curves fared once its runs were trained."""
 
 import argparse
+import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ from analysis.curves.outcome import ScoredCurve, score_run
 from analysis.json_output import write_document
 from analysis.output_arguments import json_output, refuse_one_file
 from train.errors import InputError
-from train.records import read_record
+from train.identity import run_id
+from train.lineage import recorded_config
+from train.records import Json, read_record
 from train.schedules import Schedule
 
 EXAMPLE = """example:
   windtunnel curves score predictions/curves-annealing-0123456789abcdef.json runs/25k-speeches-cosine-*
 
-A run is one of the prediction's if it has the schedule, the peak rate and the size that were sealed, whatever its seed.
+A run is one of the prediction's if it differs from the run that was sealed by its seed alone.
 Errors are predicted / measured - 1."""
 
 
@@ -36,6 +39,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints the scores. Raises InputError for bad input, and for runs that are none of the prediction's."""
     refuse_one_file(arguments.prediction, json=arguments.json)
     sealed = read_sealed_curves(arguments.prediction)
+    for place, folder in enumerate(arguments.runs):
+        if folder.resolve() in [each.resolve() for each in arguments.runs[:place]]:
+            raise InputError(f"{folder}: named twice; a run is scored once")
     found = [_scored(sealed, folder) for folder in arguments.runs]
     document = {"law": sealed.law, "sealed": sealed.sealed, "time": sealed.time, "runs": [asdict(e) for e in found]}
     if not write_document(document, arguments.json):
@@ -58,6 +64,11 @@ def _scored(sealed: SealedCurves, folder: Path) -> ScoredCurve:
     curve = run_curve(folder, "training" if sealed.losses == "training" else "validation")
     for target in sealed.targets:
         if _is_of(target, record["config"], curve.size):
+            if not _is_twin(target, record):
+                raise InputError(
+                    f"{folder}: has the schedule, peak rate and size that were sealed, and differs in more than its "
+                    f"seed, such as data or optimizer; name runs that do not: {', '.join(target.runs)}"
+                )
             return score_run(target, curve, folder.name)
     raise InputError(f"{folder}: its schedule, peak rate or size is not one that was sealed")
 
@@ -65,3 +76,11 @@ def _scored(sealed: SealedCurves, folder: Path) -> ScoredCurve:
 def _is_of(target: PredictedCurve, config: Mapping[str, Any], size: float | None) -> bool:
     same_schedule = Schedule(**config["schedule"]) == Schedule(**target.schedule)
     return same_schedule and config["optimizer"]["rate"] == target.rate and size == target.size
+
+
+def _is_twin(target: PredictedCurve, record: Json) -> bool:
+    """Whether the run has the id of one that was sealed, or would have with its seed."""
+    config = recorded_config(record)
+    seeds = [re.search(r"-s(\d+)-[0-9a-f]+$", run) for run in target.runs]
+    asked = {run_id(replace(config, seed=int(seed[1]))) for seed in seeds if seed is not None}
+    return not asked.isdisjoint(target.runs)

@@ -248,6 +248,8 @@ def test_beside_a_report_of_final_losses_it_is_a_page_of_its_own(
         ("analysis: {}", 8, "names laws, of final losses .* or of whole curves"),
         ("analysis:\n  curves:\n    laws: [anealing]", 10, "no curve law named 'anealing'"),
         ("analysis:\n  curves:\n    laws: [annealing]", 10, "the family has 2 sizes: annealing is of one"),
+        ("analysis:\n  curves:\n    laws: [auto]\n    objective: lad", 11, "curves are fitted with log-huber:DELTA"),
+        ("analysis:\n  curves:\n    laws: [auto]\n    objective: foo", 11, "no objective named 'foo'"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused_by_its_line(
@@ -263,4 +265,21 @@ targets:
 {analysis}
 """
     with pytest.raises(InputError, match=f"curves.yaml:{line}: .*{complaint}"):
+        close_loop(plan_of(text, tmp_path, data), OutcomeFolder(tmp_path / "out"), pytest.fail, lambda message: None)
+
+
+@pytest.mark.parametrize(
+    ("law", "target", "complaint"),
+    [
+        ("instantaneous", {"size.width": 24}, "the family has one size, and a target another"),
+        ("auto", {"size.width": 24}, "the family has one size, and a target another"),
+        ("annealing:N", {}, "annealing:N needs two or more: write annealing"),
+    ],
+)
+def test_sizes_that_the_family_cannot_tell_of_are_refused_before_it_is_trained(
+    tmp_path: Path, data: Path, law: str, target: dict[str, int], complaint: str
+) -> None:
+    targets = [{"grid": {"schedule": "wsd", **target}}]
+    text = yaml.safe_dump({**STUDY, "targets": targets, "analysis": {"curves": {"laws": [law]}}})
+    with pytest.raises(InputError, match=complaint):
         close_loop(plan_of(text, tmp_path, data), OutcomeFolder(tmp_path / "out"), pytest.fail, lambda message: None)

@@ -49,3 +49,15 @@ def test_a_curve_is_sealed_before_its_run_is_trained_and_scored_after(
     other = next(folder for folder in find_runs(tmp_path / "runs") if "constant" in folder.name)
     assert main(["curves", "score", path, str(other)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+    # A run of other data or another optimizer is none of its, though it has its schedule, peak rate and size.
+    assert main(["train", *settings, "schedule=cosine", "seed=3", "optimizer.beta2=0.5"]) == 0
+    assert main(["train", *settings, "schedule=cosine", "seed=4"]) == 0
+    strange, twin = (
+        next(str(folder) for folder in find_runs(tmp_path / "runs") if f"-s{seed}-" in folder.name) for seed in (3, 4)
+    )
+    capsys.readouterr()
+    assert main(["curves", "score", path, strange]) == 2
+    assert "differs in more than its seed" in capsys.readouterr().err
+    assert main(["curves", "score", path, str(run), twin]) == 0
+    assert main(["curves", "score", path, str(run), str(run)]) == 2
+    assert "named twice" in capsys.readouterr().err

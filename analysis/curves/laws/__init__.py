@@ -28,13 +28,28 @@ def curve_law(name: str) -> CurveLaw:
     if colon:
         from analysis.curves.over_sizes import over_sizes
 
+        if stem not in NAMES:
+            raise _unknown(name, stem)
         if column != "N":
             raise InputError(f"curve law {name!r}: only the size can follow the colon: write {stem}:N")
         return over_sizes(curve_law(stem))
     if name not in NAMES:
-        raise InputError(f"no curve law named {name!r}; there are {', '.join(NAMES)}{did_you_mean(name, NAMES)}")
+        raise _unknown(name, name)
     found: CurveLaw = import_module(f"analysis.curves.laws.{name.replace('-', '_')}").LAW
     return found
+
+
+def _unknown(name: str, stem: str) -> InputError:
+    """Of a name that is not in the catalogue. `auto` is no law: verbs that know it take it before they look here."""
+    there_are = f"there are {', '.join(NAMES)}"
+    if stem == "auto":
+        return InputError(
+            f"{name}: auto combines laws itself, those over sizes where there are several sizes, and is a "
+            f"law of its own for fit and in a study only: write auto, or name laws; {there_are}"
+        )
+    if "*" in name or "+" in name:
+        return InputError(f"no curve law named {name!r}: weights are not given but found, by auto; {there_are}")
+    return InputError(f"no curve law named {name!r}; {there_are}{did_you_mean(stem, NAMES)}")
 
 
 def law_of_fit(name: str, parameters: Collection[str]) -> CurveLaw:

@@ -100,3 +100,33 @@ def test_bad_requests(files: dict[str, str], capsys: pytest.CaptureFixture[str])
         told = capsys.readouterr().err
         assert message in told
         assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("auto:N", "auto combines laws itself"),
+        ("0.5*annealing+0.5*instantaneous", "weights are not given but found, by auto"),
+        ("0.5*annealing:N+0.5*instantaneous", "weights are not given but found, by auto"),
+        ("anealing:N", "did you mean annealing"),
+    ],
+)
+def test_a_law_that_is_none_says_what_to_write(
+    files: dict[str, str], capsys: pytest.CaptureFixture[str], name: str, message: str
+) -> None:
+    assert curves("fit", "--law", name, *trained(files)) == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert told.count("\n") == 1
+
+
+def test_a_warm_up_is_no_seed(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        curves("fit", "--law", "annealing", "--train", files["cosine"], "--warmup", "-3")
+    assert caught.value.code == 2
+    assert "-3: give a whole number of steps, 0 or more" in capsys.readouterr().err
+
+
+def test_a_ranking_ends_without_an_empty_line(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert curves("rank", "--laws", "instantaneous,last-window", *trained(files)) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3

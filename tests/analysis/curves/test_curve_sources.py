@@ -40,6 +40,25 @@ def test_a_file_that_logs_its_warm_up(tmp_path: Path) -> None:
     assert any("6 rows in the warm-up" in note for note in curve.notes)
 
 
+@pytest.mark.parametrize("zeros", [1, 4])
+def test_losses_before_the_first_rate_above_0_are_left_out(tmp_path: Path, zeros: int) -> None:
+    """No update was made before them, and laws are of the logarithm of the sum of rates."""
+    text = "".join(f"{step},{0 if step < zeros else 3e-4},{5 - step / 100}\n" for step in range(40))
+    curve = read_curve(rows(tmp_path / "a.csv", text))
+    assert curve.rates.warmup == zeros
+    assert curve.time_P.tolist() == list(range(zeros + 1, 40))
+    assert np.isfinite(curve.log_sums).all()
+    assert curve.rates.dropped(np.array([39.0])) == 0.0  # the rise is no negative drop
+    assert any("1 rows before the first rate above 0 left out" in note for note in curve.notes)
+
+
+def test_a_file_that_begins_late_at_0_is_not_at_its_peak(tmp_path: Path) -> None:
+    text = "".join(f"{step},{0 if step < 4000 else 3e-4},{5 - step / 1e5}\n" for step in range(2000, 9000, 200))
+    curve = read_curve(rows(tmp_path / "a.csv", text))
+    assert not curve.warmup_is_guessed
+    assert (curve.rates.warmup, curve.time_P[0]) == (4000, 4200)
+
+
 def test_a_lone_change_is_a_jump_at_its_row(tmp_path: Path) -> None:
     text = "".join(f"{step},{1.0 if step < 800 else 0.1},{4 - step / 1e4}\n" for step in range(0, 1500, 100))
     curve = read_curve(rows(tmp_path / "a.csv", text))
