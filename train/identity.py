@@ -49,11 +49,7 @@ def compact(count: int) -> str:
     """A count for people and file names: 24600 -> 25k, 1966080 -> 2m."""
     for size, suffix in ((10**9, "b"), (10**6, "m"), (10**3, "k")):
         if count >= size * 0.9995:
-            return (
-                f"{count / size:.3g}".rstrip("0").rstrip(".") + suffix
-                if count < 10 * size
-                else f"{count / size:.0f}{suffix}"
-            )
+            return (f"{count / size:.3g}" if count < 10 * size else f"{count / size:.0f}") + suffix
     return str(count)
 
 
