@@ -112,7 +112,15 @@ def test_wording_does_not_matter(configure, asked: list[str], same: list[str]) -
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(999, "999"), (24_600, "25k"), (2_048_000, "2.05m"), (999_900, "1m"), (10**9, "1b"), (83_000, "83k"), (9_998_336, "10m")],
+    [
+        (999, "999"),
+        (24_600, "25k"),
+        (2_048_000, "2.05m"),
+        (999_900, "1m"),
+        (10**9, "1b"),
+        (83_000, "83k"),
+        (9_998_336, "10m"),
+    ],
 )
 def test_compact_counts(count: int, text: str) -> None:
     assert compact(count) == text
