@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from analysis.curves.choice import AUTO, fit_named
+from analysis.curves.choice import AUTO, fit_named, validated
 from analysis.curves.curve import Curve
 from analysis.curves.curve_from_run import Losses, run_curve
 from analysis.curves.curve_seal import SealedCurves, read_sealed_curves, seal_curves
@@ -16,6 +16,7 @@ from analysis.curves.fitted_curves import FittedCurves, fitted_curves
 from analysis.curves.fitting import CurveFit, curve_objective
 from analysis.curves.laws import curve_law
 from analysis.curves.outcome import LawOutcome, noise_between_seeds, outcomes
+from analysis.curves.scores import InnerScore
 from analysis.curves.target import CurveTarget, curve_target
 from analysis.report.curve_report import CurveReport
 from analysis.signed_json import digest_of
@@ -78,18 +79,22 @@ def fit_curve_laws(plan: Plan, folder: OutcomeFolder, tell: Tell) -> dict[str, F
     sealed = {each.asked: each.fit for each in sealed_curves_in(folder) if each.fit["digest"] == digest}
     found: dict[str, FittedCurves] = {}
     known: dict[str, CurveFit] = {}
+    inner: dict[str, InnerScore] = {}
     for name in analysis.laws:
         if name in sealed and folder.curve_fit(name).exists():
             found[name] = FittedCurves.from_json(folder.curve_fit(name))
             if found[name].parameters == sealed[name]["parameters"]:
                 continue
         fit, scores = fit_named(name, curves, analysis.objective, known)
+        inner |= {each.law: each for each in scores}
         told = f" ({fit.reason})" if fit.reason else ""
         tell(f"fitted {name} to {len(curves)} curves: {fit.law.name}, {fit.status}{told}")
         for each in scores:
             tell(f"  inner validation: {each.law} {100 * each.mean_abs_relative_error:.3f} %")
         if fit.parameters:
-            found[name] = fitted_curves(fit, curves, REPLICATES, SEED)
+            scores = validated(fit, curves, analysis.objective, list(inner.values()))
+            inner |= {each.law: each for each in scores}
+            found[name] = fitted_curves(fit, curves, REPLICATES, SEED, scores)
             folder.curve_fit(name).parent.mkdir(exist_ok=True)
             found[name].to_json(folder.curve_fit(name))
     return found

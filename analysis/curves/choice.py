@@ -62,3 +62,12 @@ def fit_named(
     if isinstance(law, CombinedLaw):
         return combine_fits(law, [known[each.name] for each in law.members]), scores
     return known[law.name], scores
+
+
+def validated(
+    fit: CurveFit, curves: Sequence[Curve], objective: str | None, scores: Sequence[InnerScore]
+) -> list[InnerScore]:
+    """The inner scores of the law of a fit, or of its members: those that are there, and made where they are not."""
+    known = {each.law: each for each in scores}
+    names = [each.law.name for each in fit.members or (fit,)]
+    return [known[name] if name in known else inner_score(curve_law(name), curves, objective) for name in names]

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from analysis.curves.choice import AUTO, fit_named
+from analysis.curves.choice import AUTO, fit_named, validated
 from analysis.curves.curve_arguments import add_curve_arguments, curves_of_arguments
 from analysis.curves.document import fit_document
 from analysis.curves.fitted_curves import fitted_curves
@@ -49,7 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
     tests = [score(found, curve) for curve in test] if found.parameters else []
     notes = [note for curve in (*train, *test) for note in curve.notes]
     if arguments.output is not None and found.parameters:
-        fitted_curves(found, train, arguments.bootstrap, arguments.seed).to_json(arguments.output)
+        scores = validated(found, train, arguments.objective, inner)
+        fitted_curves(found, train, arguments.bootstrap, arguments.seed, scores).to_json(arguments.output)
     document = {**fit_document(found, tests, inner), "train": [curve.name for curve in train], "notes": notes}
     if not write_document(document, arguments.json):
         print("\n".join([*describe(found, tests, inner), *(f"note: {note}" for note in notes)]))

@@ -14,6 +14,7 @@ from analysis.curves.curve import Curve
 from analysis.curves.fitting import CurveFit
 from analysis.curves.law import CurveLaw
 from analysis.curves.resampling import end_noise, replicates
+from analysis.curves.scores import InnerScore
 from analysis.law import Array
 from analysis.signed_json import digest_of, read_json
 from train.errors import InputError
@@ -22,14 +23,18 @@ from train.records import write_atomically
 MADE_BY = "windtunnel curves fit --output FIT.json"
 
 
-def fitted_curves(fit: CurveFit, curves: Sequence[Curve], num_replicates: int, seed: int) -> "FittedCurves":
-    """What predictions need of a fit that was not refused to these curves."""
+def fitted_curves(
+    fit: CurveFit, curves: Sequence[Curve], num_replicates: int, seed: int, validated: Sequence[InnerScore] = ()
+) -> "FittedCurves":
+    """What predictions need of a fit that was not refused to these curves; `validated` are its inner scores, of every
+    member where it is a combination, which say how wrong it is of a schedule that it was not fitted to.
+    """
     return FittedCurves(
         law=fit.law.name,
         parameters=fit.parameters,
         status=fit.status,
         replicates=replicates(fit, num_replicates, seed),
-        noise=end_noise(fit),
+        noise=end_noise(fit, curves, validated),
         last_update=max(float(curve.time_P[-1]) for curve in curves),
         peaks=(min(curve.rates.peak for curve in curves), max(curve.rates.peak for curve in curves)),
         reason=fit.reason,

@@ -1,7 +1,7 @@
 """What a fitted law says of a schedule that was not trained: the curve, and the final loss with its interval.
 
-The interval joins what the bootstrap over curves says of the parameters with how far whole fitted curves lie from the
-law at their ends.
+The interval joins what the bootstrap over curves says of the parameters with how far whole curves lie from the law at
+their ends: those that were fitted, and each when it was predicted from the others (`end_noise`).
 
 Legend: P points, R replicates.
 """

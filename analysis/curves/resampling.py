@@ -3,15 +3,18 @@
 Legend: P points, R replicates, K parameters, U curves.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from analysis.bootstrap import bootstrap_weights
+from analysis.curves.curve import Curve
 from analysis.curves.fitting import CurveFit
+from analysis.curves.scores import InnerScore, end_apart
 from analysis.law import Array
 
 # Each starts at the fit; in a flat valley more steps move its parameters, and hardly what it predicts.
 MOST_STEPS = 12
-END = 0.1  # of the points of a curve: its end, where its distance from the law is taken
 
 
 def replicates(fit: CurveFit, number: int, seed: int) -> dict[str, Array]:
@@ -29,13 +32,16 @@ def replicates(fit: CurveFit, number: int, seed: int) -> dict[str, Array]:
     return {name: np.array([each[name] for each in natural]) for name in fit.law.names}
 
 
-def end_noise(fit: CurveFit) -> float:
-    """The root mean square, over the fitted curves, of the mean residual of log loss at their ends."""
-    problem = fit.members[0].problem if fit.members else fit.problem
-    if problem is None:
-        return 0.0
-    ends = []
-    for curve in problem.curves:
-        residual_P = np.log(fit.predict(curve) / curve.loss_P)
-        ends.append(float(residual_P[-max(1, round(END * curve.num_points)) :].mean()))
-    return float(np.sqrt(np.mean(np.square(ends))))
+def end_noise(fit: CurveFit, curves: Sequence[Curve], validated: Sequence[InnerScore]) -> float:
+    """How far a whole curve lies from the law at its end, root mean square of log loss: as the fitted curves do, or, if
+    that is more, as each did when it was predicted from the others, which knows where the law is wrong of a schedule.
+    """
+    fitted = [end_apart(fit, curve) for curve in curves]
+    weights = getattr(fit.law, "weights", (1.0,))
+    ends = {each.law: each.ends for each in validated}
+    held_out = [ends[each.law.name] for each in fit.members or (fit,) if each.law.name in ends]
+    noise = float(np.sqrt(np.mean(np.square(fitted))))
+    if len(held_out) < len(weights):
+        return noise
+    joint = np.sum([weight * np.array(each) for weight, each in zip(weights, held_out, strict=True)], axis=0)
+    return max(noise, float(np.sqrt(np.mean(np.square(joint)))))

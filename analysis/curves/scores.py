@@ -14,6 +14,7 @@ from analysis.curves.law import CurveLaw
 
 # Of a single training curve: this share of its updates is fitted, and the rest predicted.
 FITTED_SHARE = 0.6
+END = 0.1  # of the points of a curve: its end, where its distance from the law is taken
 # Schedules whose rates, at so many places, differ by less than this share of the peak are one.
 SAME, COMPARED = 0.02, 64
 
@@ -39,6 +40,7 @@ class InnerScore:
     worst: float
     mean_squared_error: float  # mean over the curves of the square of each one's mean error
     reason: str
+    ends: tuple[float, ...] = ()  # of each curve, how far in log loss its end was from what was said of it
 
 
 def score(fit: CurveFit, curve: Curve) -> CurveScore:
@@ -47,9 +49,16 @@ def score(fit: CurveFit, curve: Curve) -> CurveScore:
     return CurveScore(curve.name, float(size_P.mean()), float(size_P.max()), float(error_P[-1]))
 
 
+def end_apart(fit: CurveFit, curve: Curve) -> float:
+    """The mean of log predicted / logged loss over the last points of a curve."""
+    residual_P = np.log(fit.predict(curve) / curve.loss_P)
+    return float(residual_P[-max(1, round(END * curve.num_points)) :].mean())
+
+
 def inner_score(law: CurveLaw, curves: Sequence[Curve], objective: str | None = None) -> InnerScore:
     """Leave one training curve out, each in turn; of a single curve, its end."""
     scores: list[CurveScore] = []
+    ends_apart: list[float] = []
     fits: dict[tuple[int, ...], CurveFit] = {}  # curves of one schedule are predicted from the same others
     for fitted, held in folds(curves):
         key = tuple(map(id, fitted)) if len(curves) > 1 else ()
@@ -59,8 +68,12 @@ def inner_score(law: CurveLaw, curves: Sequence[Curve], objective: str | None = 
         if not found.parameters:
             return InnerScore(law.name, np.inf, np.inf, np.inf, f"{found.status}: {found.reason}")
         scores.append(score(found, held))
+        ends_apart.append(end_apart(found, held))
+    ends = tuple(ends_apart)
     errors, worst = zip(*((each.mean_abs_relative_error, each.worst) for each in scores), strict=True)
-    return InnerScore(law.name, float(np.mean(errors)), float(np.max(worst)), float(np.mean(np.square(errors))), "")
+    return InnerScore(
+        law.name, float(np.mean(errors)), float(np.max(worst)), float(np.mean(np.square(errors))), "", ends
+    )
 
 
 def folds(curves: Sequence[Curve]) -> list[tuple[list[Curve], Curve]]:

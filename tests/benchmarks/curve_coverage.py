@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from analysis.curves.choice import validated
 from analysis.curves.curve import Curve
 from analysis.curves.fitted_curves import fitted_curves
 from analysis.curves.fitting import fit_curves
@@ -66,7 +67,8 @@ def study(seeds: int, noise: float, number: int) -> tuple[bool, bool, float]:
     curves = [
         run(name, offset, generator) for _ in range(seeds) for name, offset in zip(names, offsets(names), strict=True)
     ]
-    fitted = fitted_curves(fit_curves(curve_law("annealing"), curves), curves, 100, number)
+    fit = fit_curves(curve_law("annealing"), curves)
+    fitted = fitted_curves(fit, curves, 100, number, validated(fit, curves, None, ()))
     new = run("decay", offsets(("decay",))[0], generator)
     found = predict_curve(fitted, new)
     low, high = found.interval_90 or (np.nan, np.nan)

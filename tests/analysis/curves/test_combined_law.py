@@ -7,7 +7,7 @@ import pytest
 from made_curves import curve, of_law
 
 from analysis.curves import choice
-from analysis.curves.choice import choose, fit_named
+from analysis.curves.choice import choose, fit_named, validated
 from analysis.curves.combined_law import CombinedLaw, combine_fits, combined, combined_of_fit
 from analysis.curves.curve import Curve
 from analysis.curves.fitted_curves import FittedCurves, fitted_curves
@@ -81,3 +81,20 @@ def test_a_name_that_is_none() -> None:
         combined_of_fit("half*annealing+0.5*instantaneous", [])
     with pytest.raises(InputError, match="no curve law named"):
         combined_of_fit("0.5*gravity+0.5*annealing", [])
+
+
+def test_an_interval_knows_how_wrong_the_law_was_of_schedules_held_out(curves: list[Curve]) -> None:
+    """The baseline describes three fitted curves well, and each of them badly when it has to say it from the others."""
+    fit = fit_curves(curve_law("instantaneous"), curves)
+    scores = validated(fit, curves, None, ())
+    known, blind = fitted_curves(fit, curves, 20, 0, scores), fitted_curves(fit, curves, 20, 0)
+    assert [each.law for each in scores] == ["instantaneous"]
+    assert known.noise == pytest.approx(float(np.sqrt(np.mean(np.square(scores[0].ends)))))
+    assert known.noise > 1.5 * blind.noise
+    truth = of_law(curve_law("annealing"), TRUTH, curve("decay", every=100))
+    widths = []
+    for each in (known, blind):
+        interval = predict_curve(each, truth).interval_90
+        assert interval is not None
+        widths.append(interval[1] - interval[0])
+    assert widths[0] > widths[1]
