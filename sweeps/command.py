@@ -39,7 +39,7 @@ VERBS = {
     ),
     "curves rank": ("analysis.curves.rank_command", "laws of schedules by what they say of curves they have not seen"),
     "curves predict": ("sweeps.curves_predict_command", "the loss under a schedule that was not trained"),
-    "curves score": ("analysis.curves.score_command", "a sealed prediction of curves against the runs it was about"),
+    "curves score": ("sweeps.curves_score_command", "a sealed prediction of curves against the runs it was about"),
     "curves optimise": ("sweeps.curves_optimise_command", "the schedule of least predicted loss for a horizon"),
     "curves live": (
         "analysis.curves.live_command",

@@ -59,8 +59,9 @@ def run(options: argparse.Namespace) -> int:
             note = "" if plan.prepared else "; ids are those of data that are not prepared yet"
             print(f"{len(missing)} of {len(runs)} runs would be trained{note}")
         return 0
+    workers = workers_here(plan, options.workers)
     refuse_infeasible(plan)
-    refuse_beyond_budget(plan, options.runs, workers_here(plan, options.workers))
+    refuse_beyond_budget(plan, options.runs, workers)
     summary: Summary = run_jobs(plan, runs, workers=options.workers)
     write_document({"study": plan.file.name, "role": options.only, **_document(summary)}, options.json)
     if summary.signal is not None:

@@ -175,7 +175,7 @@ def test_no_other_law_stands_for_the_first_where_its_seal_is_gone(tmp_path: Path
     assert [each.prediction.law for each in closed.scores] == ["power:C"]
     assert closed.headline is None
     assert any("first law kaplan" in line and "is MISSING" in line for line in told)
-    printed = describe_outcome(closed)
+    printed = describe_outcome(plan, closed)
     assert printed[0] == report_of(closed).document()["headline"][0]
     assert "first law kaplan" in printed[0]
     assert "is MISSING" in printed[0]

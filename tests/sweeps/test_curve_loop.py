@@ -166,7 +166,7 @@ def test_a_target_that_had_begun_before_is_refused(copied: tuple[Plan, OutcomeFo
     shutil.rmtree(folder.path)
     for run in plan.of("target")[1:]:
         shutil.rmtree(run.folder)
-    with pytest.raises(InputError, match=r"has results and no sealed prediction"):
+    with pytest.raises(InputError, match=r"has begun .* there is no sealed prediction"):
         close_loop(plan, folder, Trainer(plan, folder), lambda message: None)
     assert not list(folder.curve_predictions.glob("*"))
 
@@ -180,7 +180,7 @@ def test_another_seed_of_a_target_is_hindsight_too(copied: tuple[Plan, OutcomeFo
             shutil.rmtree(run.folder)
     targets = [{"grid": {**block["grid"], "seed": [0]}} for block in STUDY["targets"]]
     other = plan_of(yaml.safe_dump({**STUDY, "targets": targets}), folder.path.parent, data)
-    with pytest.raises(InputError, match=r"-s1-.* has results and no sealed prediction"):
+    with pytest.raises(InputError, match=r"-s1-.* has begun .* there is no sealed prediction"):
         close_loop(other, folder, Trainer(other, folder), lambda message: None)
 
 
