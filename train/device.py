@@ -5,6 +5,7 @@ Two programs that differ in any of these may round differently. So a resumed run
 run they continue wherever the configuration says `auto`, and are bitwise repeatable on the same machine.
 """
 
+import atexit
 import ctypes
 import os
 import shutil
@@ -74,7 +75,14 @@ def join_ranks() -> Ranks:
         if torch.cuda.is_available():
             torch.cuda.set_device(ranks.local_rank)
         distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+        # A rank that leaves with the group's threads alive may be aborted on its way out, its work done.
+        atexit.register(_leave_group)
     return ranks
+
+
+def _leave_group() -> None:
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _whole(name: str, otherwise: str) -> int:
