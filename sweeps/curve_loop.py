@@ -23,7 +23,7 @@ from analysis.signed_json import digest_of
 from models.accounting import count_parameters
 from sweeps.outcome import OutcomeFolder
 from sweeps.plan import Plan, PlannedRun
-from sweeps.sealing import refuse_begun
+from sweeps.sealing import any_begun
 from sweeps.study import CurveAnalysis
 from train.configuration import RunConfig
 from train.errors import InputError
@@ -122,11 +122,16 @@ def seal_curve_laws(
                 f"is sealed twice: restore those runs, or move {folder.path} away"
             )
     missing = [name for name in fits if name not in there]
-    if missing and there:
-        tell(f"not sealed: {', '.join(missing)}: the targets may have begun")
-    if missing and not there:
-        refuse_begun(plan, [plan.by_id[target.runs[0]] for target in targets])
-        for name in missing:
+    begun = any_begun([plan.by_id[target.runs[0]].config for target in targets]) if missing else None
+    if begun is not None and not there:
+        raise InputError(
+            f"{begun}, and there is no sealed prediction of it: name targets that were never trained in "
+            f"{plan.file.path}, or restore the sealed files"
+        )
+    if begun is not None:
+        tell(f"not sealed: {', '.join(missing)}: {begun}")
+    else:
+        for name in missing:  # also those that an interruption kept from it
             try:
                 path = seal_curves(
                     name, fits[name], source, _analysis(plan).losses, targets, folder.curve_predictions, commit()

@@ -145,15 +145,9 @@ def seal_all(
     return found
 
 
-def refuse_begun(plan: Plan, runs: Sequence[PlannedRun]) -> None:
-    """Raises InputError where any of these runs, or one that differs from it by its seed alone, has begun."""
-    for run in runs:
-        begun = _begun(Target((run,), {}))
-        if begun is not None:
-            raise InputError(
-                f"{begun}, and there is no sealed prediction of it: name targets that were never trained in "
-                f"{plan.file.path}, or restore the sealed files"
-            )
+def any_begun(configs: Sequence[RunConfig]) -> str | None:
+    """The first of these runs that has begun, or that has a twin which has, in words."""
+    return next((begun for config in configs if (begun := begun_twin(config)) is not None), None)
 
 
 def sealed_in(folder: OutcomeFolder) -> list[Sealed]:
