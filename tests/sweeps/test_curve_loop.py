@@ -171,6 +171,22 @@ def test_a_target_that_had_begun_before_is_refused(copied: tuple[Plan, OutcomeFo
     assert not list(folder.curve_predictions.glob("*"))
 
 
+def test_sealing_that_was_interrupted_goes_on_while_no_target_has_begun(copied: tuple[Plan, OutcomeFolder]) -> None:
+    """And not once one has: what is missing then stays missing."""
+    plan, folder = copied
+    for run in plan.of("target"):
+        shutil.rmtree(run.folder)
+    sorted(folder.curve_predictions.iterdir())[0].unlink()
+    train = Trainer(plan, folder)
+    assert close_loop(plan, folder, train, lambda message: None) is not None
+    assert train.sealed_before == [len(LAWS)]
+    sorted(folder.curve_predictions.iterdir())[0].unlink()
+    told: list[str] = []
+    assert close_loop(plan, folder, Trainer(plan, folder), told.append) is not None
+    assert any(line.startswith("not sealed: ") and "has begun" in line for line in told)
+    assert len(list(folder.curve_predictions.iterdir())) == len(LAWS) - 1
+
+
 def test_another_seed_of_a_target_is_hindsight_too(copied: tuple[Plan, OutcomeFolder], data: Path) -> None:
     """A run of the same schedule that no study named before."""
     plan, folder = copied
