@@ -82,8 +82,9 @@ def fit_curve_laws(plan: Plan, folder: OutcomeFolder, tell: Tell) -> dict[str, F
     inner: dict[str, InnerScore] = {}
     for name in analysis.laws:
         if name in sealed and folder.curve_fit(name).exists():
-            found[name] = FittedCurves.from_json(folder.curve_fit(name))
-            if found[name].parameters == sealed[name]["parameters"]:
+            written = FittedCurves.from_json(folder.curve_fit(name))
+            if written.parameters == sealed[name]["parameters"]:
+                found[name] = written
                 continue
         fit, scores = fit_named(name, curves, analysis.objective, known)
         inner |= {each.law: each for each in scores}
