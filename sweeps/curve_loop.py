@@ -8,23 +8,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from analysis.curves.choice import AUTO, fit_named, validated
+from analysis.curves.choice import fit_named, validated
 from analysis.curves.curve import Curve
 from analysis.curves.curve_from_run import Losses, run_curve
 from analysis.curves.curve_seal import SealedCurves, read_sealed_curves, seal_curves
 from analysis.curves.fitted_curves import FittedCurves, fitted_curves
-from analysis.curves.fitting import CurveFit, curve_objective
-from analysis.curves.laws import curve_law
+from analysis.curves.fitting import CurveFit
 from analysis.curves.outcome import LawOutcome, noise_between_seeds, outcomes
 from analysis.curves.scores import InnerScore
 from analysis.curves.target import CurveTarget, curve_target
 from analysis.report.curve_report import CurveReport
 from analysis.signed_json import digest_of
 from models.accounting import count_parameters
+from sweeps.curve_checks import curve_analysis
 from sweeps.outcome import OutcomeFolder
 from sweeps.plan import Plan, PlannedRun
 from sweeps.sealing import any_begun
-from sweeps.study import CurveAnalysis
 from train.configuration import RunConfig
 from train.errors import InputError
 from train.identity import scientific
@@ -49,32 +48,11 @@ class CurveOutcome:
     noise: float | None
 
 
-def check_laws(plan: Plan) -> None:
-    """Raises InputError, naming the line, where a law of curves cannot be had."""
-    analysis = _analysis(plan)
-    try:
-        curve_objective(analysis.objective)
-    except InputError as error:
-        raise plan.file.fault(("analysis", "curves", "objective"), str(error)) from None
-    sizes = {run.parameters.non_embedding for run in plan.of("family")}
-    others = {run.parameters.non_embedding for run in plan.of("target")} - sizes
-    for place, name in enumerate(analysis.laws):
-        try:
-            if name != AUTO and curve_law(name).specialise is None and len(sizes) > 1:
-                raise InputError(f"the family has {len(sizes)} sizes: {name} is of one; write {name}:N")
-            if len(sizes) == 1 and name.endswith(":N"):
-                raise InputError(f"the family has one size, and {name} needs two or more: write {name[:-2]}")
-            if len(sizes) == 1 and others:
-                raise InputError("the family has one size, and a target another: add a size to the family")
-        except InputError as error:
-            raise plan.file.fault(("analysis", "curves", "laws", place), str(error)) from None
-
-
 def fit_curve_laws(plan: Plan, folder: OutcomeFolder, tell: Tell) -> dict[str, FittedCurves]:
     """Every law fitted to the family's curves, by the name that the study gives it, and written down. Fits that were
     sealed are taken as they were written: they take minutes.
     """
-    analysis, curves = _analysis(plan), family_curves(plan, tell)
+    analysis, curves = curve_analysis(plan), family_curves(plan, tell)
     digest = source_of(plan)["digest"]
     sealed = {each.asked: each.fit for each in sealed_curves_in(folder) if each.fit["digest"] == digest}
     found: dict[str, FittedCurves] = {}
@@ -102,7 +80,7 @@ def fit_curve_laws(plan: Plan, folder: OutcomeFolder, tell: Tell) -> dict[str, F
 
 
 def family_curves(plan: Plan, tell: Tell) -> list[Curve]:
-    return [run_curve(run.folder, _analysis(plan).losses) for run in _trained(plan.of("family"), tell)]
+    return [run_curve(run.folder, curve_analysis(plan).losses) for run in _trained(plan.of("family"), tell)]
 
 
 def seal_curve_laws(
@@ -135,7 +113,7 @@ def seal_curve_laws(
         for name in missing:  # also those that an interruption kept from it
             try:
                 path = seal_curves(
-                    name, fits[name], source, _analysis(plan).losses, targets, folder.curve_predictions, commit()
+                    name, fits[name], source, curve_analysis(plan).losses, targets, folder.curve_predictions, commit()
                 )
             except InputError as error:
                 tell(f"not sealed: {name}: {error}")
@@ -144,14 +122,14 @@ def seal_curve_laws(
             tell(f"sealed {path.name}: {len(targets)} curves by {name}")
     if not there:
         raise InputError(f"{plan.file.path}: no law of curves could be sealed; targets are not trained")
-    return tuple(there[name] for name in _analysis(plan).laws if name in there)
+    return tuple(there[name] for name in curve_analysis(plan).laws if name in there)
 
 
 def score_curves(
     plan: Plan, fits: Mapping[str, FittedCurves], sealed: Sequence[SealedCurves], folder: OutcomeFolder, tell: Tell
 ) -> CurveOutcome:
     """The targets that came to a curve, held against what was sealed of them."""
-    losses = _analysis(plan).losses
+    losses = curve_analysis(plan).losses
     trained = {run.run_id: run_curve(run.folder, losses) for run in _trained(plan.of("target"), tell)}
     kept = [_of_trained(each, trained) for each in sealed]
     noise = noise_between_seeds(_finals(plan, losses))
@@ -164,10 +142,11 @@ def score_curves(
 
 def describe(law: LawOutcome) -> str:
     """One line."""
-    text = (
-        f"{law.asked}: mean error {100 * law.mean_abs_relative_error:.3f} %, worst {100 * law.worst:.2f} %, final "
-        f"{100 * law.final:.3f} %"
-    )
+    text = f"{law.asked}: mean error {100 * law.mean_abs_relative_error:.3f} %, worst {100 * law.worst:.2f} %"
+    if law.seed_means is not None:
+        means = law.seed_means
+        text += f" (means over seeds {100 * means.mean_abs_relative_error:.3f} %, worst {100 * means.worst:.2f} %)"
+    text += f", final {100 * law.final:.3f} %"
     if law.final_in_noise is not None:
         text += f" ({law.final_in_noise:.2g} of the noise between seeds)"
     if law.coverage_90 is not None:
@@ -181,7 +160,7 @@ def describe(law: LawOutcome) -> str:
 
 def targets_of_curves(plan: Plan) -> list[CurveTarget]:
     """The targets of a plan, seeds together."""
-    losses = _analysis(plan).losses
+    losses = curve_analysis(plan).losses
     groups: dict[str, list[PlannedRun]] = {}
     for run in plan.of("target"):
         groups.setdefault(json.dumps(scientific(replace(run.config, seed=0))), []).append(run)
@@ -216,7 +195,7 @@ def _decay_in_words(shape: str, steps: int) -> str:
 
 def curve_report_of(plan: Plan, found: CurveOutcome) -> CurveReport:
     """The report of the study's curves, to be drawn."""
-    source, analysis = source_of(plan), _analysis(plan)
+    source, analysis = source_of(plan), curve_analysis(plan)
     return CurveReport(
         study=plan.file.name,
         asked=tuple(analysis.laws),
@@ -235,13 +214,6 @@ def curve_report_of(plan: Plan, found: CurveOutcome) -> CurveReport:
 def sealed_curves_in(folder: OutcomeFolder) -> list[SealedCurves]:
     """What is sealed already, checked. Raises InputError where a file was changed."""
     return [read_sealed_curves(path) for path in sorted(folder.curve_predictions.glob("curves-*.json"))]
-
-
-def _analysis(plan: Plan) -> CurveAnalysis:
-    analysis = plan.file.study.analysis
-    assert analysis is not None
-    assert analysis.curves is not None
-    return analysis.curves
 
 
 def source_of(plan: Plan) -> dict[str, Any]:

@@ -68,6 +68,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{fit.law} ({fit.status}): loss {found.loss_P[-1]:.5g} after {curve.time_P[-1]:.0f} updates{interval}")
         if found.beyond > 1:
             print(f"note: {found.beyond:.3g} times as long as the longest curve that was fitted")
+        if fit.not_identified:
+            names = ", ".join(fit.not_identified)
+            print(f"note: the fitted curves do not tell {names}: of a schedule unlike theirs the interval may be narrow")
         for note in curve.notes:
             print(f"note: {note}")
     return 0

@@ -8,7 +8,7 @@ from analysis.seed_noise import seed_noise
 from analysis.table import Table
 from analysis.table_selection import Rows, Selection, finish
 from analysis.where import names_in
-from sweeps.curve_loop import check_laws
+from sweeps.curve_checks import check_laws
 from sweeps.job import is_final
 from sweeps.plan import Plan
 from sweeps.planned_table import is_measured, planned_rows

@@ -8,6 +8,8 @@ targets with few tokens per parameter, are optimistic.
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from sweeps.fitted_range import Fitted, TargetPoint
 from sweeps.plan import Plan, PlannedRun
 from train.configuration import RunConfig
@@ -15,6 +17,7 @@ from train.data.corpus import Corpus
 from train.identity import compact
 from train.resolve import UNPREPARED
 from train.run_order import order_of
+from train.schedules import multiplier
 
 FEWEST_SIZES, FEWEST_SEEDS, FEWEST_TARGET_SEEDS = 4, 3, 2
 LEAST_TOKENS_PER_PARAMETER = 5
@@ -22,12 +25,18 @@ LEAST_TOKENS, TINY_PARAMETERS = 1_000_000, 3_000_000
 FARTHEST_COMPUTE = 30
 LEAST_EVALUATION_TOKENS = 131_072
 LARGEST_WARMUP_SHARE = 0.5
+LOW_RATE = 0.05  # of the peak: where decays end
 
 
 def notes_of(plan: Plan, fitted: Fitted, targets: Sequence[TargetPoint]) -> list[str]:
     analysis = plan.file.study.analysis
     if analysis is not None and not analysis.laws:  # whole curves: schedules differ, and a target lies within the sizes
-        return [*_of_the_seeds(fitted.runs), *_of_evaluation(plan.runs), *_of_repetition(plan.runs)]
+        return [
+            *_of_the_seeds(fitted.runs),
+            *_of_schedules(plan.of("family"), plan.of("target")),
+            *_of_evaluation(plan.runs),
+            *_of_repetition(plan.runs),
+        ]
     return [
         *_of_the_family(fitted.runs),
         *_of_the_rate(plan.of("family")),
@@ -80,6 +89,33 @@ def _of_the_seeds(runs: Sequence[PlannedRun]) -> list[str]:
         seeds.setdefault(run.parameters.non_embedding, set()).add(run.config.seed)
     few = [compact(size) for size, found in sorted(seeds.items()) if len(found) < FEWEST_SEEDS]
     return [f"fewer than {FEWEST_SEEDS} seeds at {', '.join(few)}: the noise there is hardly known"] if few else []
+
+
+def _of_schedules(family: Sequence[PlannedRun], targets: Sequence[PlannedRun]) -> list[str]:
+    """What laws of curves want of the schedules that they are fitted to."""
+    notes = []
+    if len({_shape(run) for run in family}) == 1:
+        notes.append("the family has one schedule: what another does to the loss no law can tell from it")
+    ends = [[_last_rate(run) for run in runs] for runs in (family, targets) if runs]
+    if len(ends) == 2 and min(ends[1]) < LOW_RATE < min(ends[0]):
+        notes.append(
+            f"targets end at {min(ends[1]):.1%} of their peak rate and no run of the family below "
+            f"{min(ends[0]):.0%}: ends of decays will be said badly; let one of the family fall to 0"
+        )
+    return notes
+
+
+def _shape(run: PlannedRun) -> tuple[object, ...]:
+    """What a schedule is beside its length."""
+    schedule = run.config.schedule
+    decay = round(schedule.decay_steps / schedule.total_steps, 2)
+    return schedule.shape, decay, schedule.decay_shape, schedule.final_fraction, schedule.power_exponent, schedule.knots
+
+
+def _last_rate(run: PlannedRun) -> float:
+    """The share of its peak that a run's last update has."""
+    schedule = run.config.schedule
+    return float(multiplier(schedule, np.array([schedule.total_steps - 1]))[0])
 
 
 def _of_the_rate(runs: Sequence[PlannedRun]) -> list[str]:

@@ -44,7 +44,8 @@ class Mesh:
 @dataclass(frozen=True)
 class Curve:
     """`time_P` is the number of updates made before each loss; it may be the middle of the steps that a logged loss is
-    the mean of. `size` are parameters and `batch` tokens for each update, where they are known.
+    the mean of. `size` are parameters, `batch` tokens for each update and `losses` of which kind it is, "training" or
+    "validation", where they are known.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Curve:
     size: float | None = None
     batch: float | None = None
     notes: tuple[str, ...] = ()
+    losses: str | None = None
     warmup_is_guessed: bool = False  # the file begins at its peak: its first step was taken for the end of the warm-up
 
     @property

@@ -81,7 +81,9 @@ def read_curve(
             f"{LEAST_POINTS} or more: name another file, or say --warmup"
         )
     told = tuple(f"{path}: {note}" for note in notes)
-    return Curve(str(path), rates, step_P[used_P], loss_P[used_P], notes=told, warmup_is_guessed=guessed, **known)
+    time_P, logged_loss_P = step_P[used_P], loss_P[used_P]
+    size, batch = known.get("size"), known.get("batch")
+    return Curve(str(path), rates, time_P, logged_loss_P, size, batch, notes=told, warmup_is_guessed=guessed)
 
 
 def _numbers(path: Path, name: str, expression: str, columns: Mapping[str, NDArray[Any]], rows: int) -> Array:

@@ -50,6 +50,7 @@ def run_curve(folder: Path, losses: Losses = "training") -> Curve:
         size=size_of(record),
         batch=float(config["optimizer"]["tokens_per_step"]),
         notes=tuple(notes),
+        losses=losses,
     )
 
 

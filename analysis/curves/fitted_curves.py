@@ -39,6 +39,9 @@ def fitted_curves(
         peaks=(min(curve.rates.peak for curve in curves), max(curve.rates.peak for curve in curves)),
         reason=fit.reason,
         not_identified=fit.not_identified,
+        sizes=tuple(sorted({curve.size for curve in curves if curve.size is not None})),
+        batches=tuple(sorted({curve.batch for curve in curves if curve.batch is not None})),
+        losses=", ".join(sorted({curve.losses for curve in curves if curve.losses is not None})),
     )
 
 
@@ -46,7 +49,8 @@ def fitted_curves(
 class FittedCurves:
     """What a prediction needs of a fit: the law by name and what it was made for, parameters, replicates (R of them),
     and how far whole curves lay from it (s.d. of log loss near their ends); and what a reader needs: why its status is
-    what it is, and the parameters that the curves do not tell.
+    what it is, and the parameters that the curves do not tell. Of the fitted curves: their sizes (parameters), batches
+    (tokens an update) and kind of losses, as far as they are known.
     """
 
     law: str
@@ -58,6 +62,9 @@ class FittedCurves:
     peaks: tuple[float, float]  # lowest and highest peak rate that was fitted
     reason: str = ""
     not_identified: tuple[str, ...] = ()
+    sizes: tuple[float, ...] = ()
+    batches: tuple[float, ...] = ()
+    losses: str = ""
 
     @cached_property
     def fitted_law(self) -> CurveLaw:
@@ -83,7 +90,7 @@ class FittedCurves:
         content: dict[str, Any] = {
             **{each.name: getattr(self, each.name) for each in fields(self)},
             "replicates": {name: values.tolist() for name, values in self.replicates.items()},
-            "not_identified": list(self.not_identified),
+            **{name: list(getattr(self, name)) for name in ("not_identified", "sizes", "batches")},
         }
         signed = {**content, "digest": digest_of(content, "digest")}
         write_atomically(Path(path), (json.dumps(signed, indent=1, allow_nan=False) + "\n").encode())
@@ -103,8 +110,11 @@ class FittedCurves:
                 noise=float(content["noise"]),
                 last_update=float(content["last_update"]),
                 peaks=(float(content["peaks"][0]), float(content["peaks"][1])),
-                reason=str(content.get("reason", "")),  # a file of an earlier version has neither
+                reason=str(content.get("reason", "")),  # a file of an earlier version has none of these
                 not_identified=tuple(map(str, content.get("not_identified", ()))),
+                sizes=tuple(map(float, content.get("sizes", ()))),
+                batches=tuple(map(float, content.get("batches", ()))),
+                losses=str(content.get("losses", "")),
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             if isinstance(error, InputError):

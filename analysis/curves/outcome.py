@@ -5,7 +5,7 @@ Legend: P points, T tested runs, G groups of them, R bootstrap replicates.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -47,9 +47,18 @@ class Against:
 
 
 @dataclass(frozen=True)
+class SeedMeans:
+    """Errors of measured curves that are means over seeds: a law says what a run comes to, and is of no seed."""
+
+    curves: int
+    mean_abs_relative_error: float
+    worst: float
+
+
+@dataclass(frozen=True)
 class LawOutcome:
-    """`final_in_noise` is the root mean square of the final errors, means over seeds, in standard deviations between
-    seeds; None where no run has a twin.
+    """`seed_means` is None where no target has two runs. `final_in_noise` is the root mean square of the final errors,
+    means over seeds, in standard deviations between seeds; None where no run has a twin.
     """
 
     asked: str
@@ -59,6 +68,7 @@ class LawOutcome:
     mean_abs_relative_error: float
     worst: float
     mean_worst: float
+    seed_means: SeedMeans | None
     final: float
     final_in_noise: float | None
     coverage_90: float | None
@@ -106,10 +116,29 @@ def outcomes(
                     raise InputError(f"{run}: a target of {each.sealed[:16]} that has no curve; train it")
                 found.append(score_run(target, curves[run], run))
         scored[each.asked] = tuple(found)
-    return tuple(_outcome(each, scored, noise) for each in sealed)
+    return tuple(_outcome(each, scored, _seed_means(each, curves), noise) for each in sealed)
 
 
-def _outcome(sealed: SealedCurves, scored: Mapping[str, tuple[ScoredCurve, ...]], noise: float | None) -> LawOutcome:
+def _seed_means(sealed: SealedCurves, curves: Mapping[str, Curve]) -> SeedMeans | None:
+    found = []
+    for target in sealed.targets:
+        twins = [curves[run] for run in target.runs]
+        if len(twins) > 1:
+            # Runs that differ by their seed alone are logged at the same steps.
+            log_loss_P = np.mean([np.log(curve.loss_P) for curve in twins], axis=0)
+            found.append(score_run(target, replace(twins[0], loss_P=np.exp(log_loss_P)), target.target))
+    if not found:
+        return None
+    mean = float(np.mean([each.mean_abs_relative_error for each in found]))
+    return SeedMeans(len(found), mean, max(each.worst for each in found))
+
+
+def _outcome(
+    sealed: SealedCurves,
+    scored: Mapping[str, tuple[ScoredCurve, ...]],
+    seed_means: SeedMeans | None,
+    noise: float | None,
+) -> LawOutcome:
     found = scored[sealed.asked]
     error_T = np.array([each.mean_abs_relative_error for each in found])
     inside = [each.inside_90 for each in found if each.inside_90 is not None]
@@ -135,6 +164,7 @@ def _outcome(sealed: SealedCurves, scored: Mapping[str, tuple[ScoredCurve, ...]]
         mean_abs_relative_error=float(error_T.mean()),
         worst=max(each.worst for each in found),
         mean_worst=float(np.mean([each.worst for each in found])),
+        seed_means=seed_means,
         final=root_mean_square,
         final_in_noise=root_mean_square / noise if noise else None,
         coverage_90=float(np.mean(inside)) if inside else None,

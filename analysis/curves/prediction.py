@@ -17,6 +17,7 @@ from analysis.law import Array
 from train.errors import InputError
 
 LEVEL = 0.90
+SAME = 0.01  # sizes or batches this close are one: people round them
 PEAK_APART = 1.5  # a peak rate further than this from those that were fitted is refused
 
 
@@ -57,14 +58,32 @@ def predict_curve(fit: FittedCurves, curve: Curve, seed: int = 0) -> CurvePredic
 
 
 def refuse_foreign(fit: FittedCurves, curve: Curve) -> None:
-    """Raises InputError where the law reads a size or a batch that the curve lacks, or was fitted to other peaks."""
+    """Raises InputError where the law reads a size or a batch that the curve lacks, or knows nothing of the curve's
+    peak rate, size, batch or kind of losses.
+    """
     names = {name.rpartition(".")[2] for name in fit.parameters}
     reads_size = ":N" in fit.law or "N_c" in names
     if (reads_size and curve.size is None) or ("B_star" in names and curve.batch is None):
         raise InputError(f"{curve.name}: the fit reads the size N and the batch B: give the schedule columns of them")
+    if not reads_size and not _among(curve.size, fit.sizes):
+        fitted = " and ".join(f"{size:,.0f}" for size in fit.sizes)
+        raise InputError(
+            f"{curve.name}: it has N = {curve.size:,.0f}, and {fitted} was fitted: {fit.law} knows no size; fit "
+            f"{fit.law}:N to curves of several"
+        )
+    if "B_star" not in names and not _among(curve.batch, fit.batches):
+        fitted = " and ".join(f"{batch:,.0f}" for batch in fit.batches)
+        raise InputError(f"{curve.name}: its updates take {curve.batch:,.0f} tokens, and those fitted took {fitted}")
+    if curve.losses and fit.losses and curve.losses != fit.losses:
+        raise InputError(f"{curve.name}: the fit is of {fit.losses} losses, not {curve.losses}: --losses {fit.losses}")
     low, high = fit.peaks
     if not low / PEAK_APART <= curve.rates.peak <= high * PEAK_APART:
         raise InputError(
             f"{curve.name}: its peak rate is {curve.rates.peak:.3g}, and {low:.3g} to {high:.3g} were fitted: "
             "a law of schedules says nothing of other peaks; fit curves with this one"
         )
+
+
+def _among(value: float | None, fitted: tuple[float, ...]) -> bool:
+    """True where one of them is not known."""
+    return value is None or not fitted or any(abs(value / each - 1) < SAME for each in fitted)

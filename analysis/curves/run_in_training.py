@@ -58,7 +58,8 @@ class RunInTraining:
         first = min(float(max(self.rates.warmup, 1)), last)
         growing = np.geomspace(first, last, EVEN_TIMES // 2)
         time_G = np.unique(np.concatenate([np.linspace(first, last, EVEN_TIMES), growing[1:-1]]))
-        return Curve(str(self.folder), self.rates, time_G, np.full(len(time_G), np.nan), self.size, self.batch)
+        unknown_G = np.full(len(time_G), np.nan)
+        return Curve(str(self.folder), self.rates, time_G, unknown_G, self.size, self.batch, losses=self.losses)
 
     def look(self) -> tuple[Array, Array]:
         """Times and losses of the lines after the warm-up that there are by now: (P,) each. Reads what is new."""

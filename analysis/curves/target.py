@@ -46,5 +46,6 @@ def curve_target(
         )
         time_P = (np.concatenate([[0.0], end_P[:-1]]) + end_P - 1) / 2
     time_P = time_P[time_P >= max(schedule.warmup_steps, 1)]
-    blank = Curve(name, rates_of(schedule, rate), time_P, np.full(len(time_P), np.nan), size, batch)
+    unknown_P = np.full(len(time_P), np.nan)
+    blank = Curve(name, rates_of(schedule, rate), time_P, unknown_P, size, batch, losses=losses)
     return CurveTarget(name, runs, asdict(schedule), rate, blank)

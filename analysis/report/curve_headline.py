@@ -48,8 +48,15 @@ def _curves(report: "CurveReport", found: LawOutcome) -> str:
     return (
         f"{named(report)} said {_count(len(found.curves), 'curve')} of {_count(schedules, 'schedule')} and "
         f"{_count(sizes, 'size')} before they were trained: mean relative error "
-        f"{off(found.mean_abs_relative_error)}, worst point {off(found.worst)}."
+        f"{off(found.mean_abs_relative_error)}, worst point {off(found.worst)}{_seed_means(found)}."
     )
+
+
+def _seed_means(found: LawOutcome) -> str:
+    means = found.seed_means
+    if means is None:
+        return ""
+    return f"; of the means over seeds, {off(means.mean_abs_relative_error)} and {off(means.worst)}"
 
 
 def _finals(found: LawOutcome, noise: float | None) -> str:

@@ -52,16 +52,20 @@ def _laws(report: "CurveReport") -> str:
     rows, differences = [], []
     for each in report.outcomes:
         name = f"<code>{escape(each.asked)}</code>" + (" (baseline)" if is_baseline(each.asked) else "")
-        cells = [off(each.mean_abs_relative_error), off(each.worst), off(each.final)]
+        means = each.seed_means
+        cells = [off(each.mean_abs_relative_error), off(each.worst)]
+        cells += ["–", "–"] if means is None else [off(means.mean_abs_relative_error), off(means.worst)]
+        cells.append(off(each.final))
         rows.append([name, *cells, in_noise(each), percent(each.coverage_90, ".0f")])
         differences.append([name, *(_less(each, baseline) for baseline in baselines)])
     became = [f"{each.asked} became {each.law}" for each in report.outcomes if each.law != each.asked]
     missing = [name for name in report.asked if name not in {each.asked for each in report.outcomes}]
     caption = (
-        "Errors are predicted / measured - 1: the mean and the worst of all points of the held-out curves, and the "
-        "root mean square of final losses, means over seeds, in per cent and in standard deviations between seeds"
+        "Errors are predicted / measured - 1: the mean and the worst of all points of the held-out curves, the same of "
+        "curves that are means over seeds, and the root mean square of final losses, means over seeds, in per cent "
+        "and in standard deviations between seeds"
     )
-    header = ("law", "mean error", "worst point", "final losses", "in noise", "in 90 %")
+    header = ("law", "mean error", "worst point", "of means", "worst", "final losses", "in noise", "in 90 %")
     text = table(caption, header, rows, numbers=range(1, len(header)))
     if baselines:
         caption = "Mean error less that of a baseline, percentage points, with the 90 % interval over schedules"

@@ -299,3 +299,18 @@ def test_sizes_that_the_family_cannot_tell_of_are_refused_before_it_is_trained(
     text = yaml.safe_dump({**STUDY, "targets": targets, "analysis": {"curves": {"laws": [law]}}})
     with pytest.raises(InputError, match=complaint):
         close_loop(plan_of(text, tmp_path, data), OutcomeFolder(tmp_path / "out"), pytest.fail, lambda message: None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"optimizer.rate": 0.1}, "a target has the peak rate 0.1, and the family 0.012"),
+        ({"optimizer.tokens_per_step": 256}, r"a target's updates take 256 tokens, and the family's \d+"),
+    ],
+)
+def test_a_target_that_no_law_of_the_family_speaks_of_is_refused_before_it_is_trained(
+    tmp_path: Path, data: Path, settings: dict[str, float], complaint: str
+) -> None:
+    text = yaml.safe_dump({**STUDY, "targets": [{"grid": {"schedule": "wsd", **settings}}]})
+    with pytest.raises(InputError, match=complaint):
+        close_loop(plan_of(text, tmp_path, data), OutcomeFolder(tmp_path / "out"), pytest.fail, lambda message: None)

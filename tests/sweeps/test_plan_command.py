@@ -165,6 +165,26 @@ def test_a_careful_reader_is_warned(before: str, after: str, words: str, tmp_pat
     assert not any(words in note for note in document(tmp_path)["notes"])
 
 
+@pytest.mark.parametrize(
+    ("schedules", "words"),
+    [
+        ("schedule: constant", "the family has one schedule"),
+        ("schedule: [constant, cosine]", "no run of the family below 10%: ends of decays will be said badly"),
+    ],
+)
+def test_a_family_that_tells_little_of_schedules_is_warned_of(schedules: str, words: str, tmp_path: Path) -> None:
+    text = """\
+title: a study of curves
+fixed: {data: prose, horizon.tokens: 2M, size: 25000}
+family: [{grid: {SCHEDULES, seed: [0, 1, 2]}}]
+targets: [{rows: [{schedule: wsd}]}]
+analysis: {curves: {laws: [auto]}}
+"""
+    assert any(words in note for note in document(tmp_path, text=text.replace("SCHEDULES", schedules))["notes"])
+    whole = text.replace("SCHEDULES, seed", "schedule: [constant, cosine], schedule.final_fraction: 0, seed")
+    assert not any("famil" in note for note in document(tmp_path, text=whole)["notes"])
+
+
 def test_a_rate_that_is_checked_at_the_largest_size_is_not_warned_of(tmp_path: Path) -> None:
     warning = "the learning rate is checked nowhere"
     assert any(warning in note for note in document(tmp_path)["notes"])

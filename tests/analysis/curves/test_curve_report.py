@@ -68,7 +68,8 @@ def test_the_headline_says_how_the_own_law_fared(report: CurveReport, folder: Pa
     own = report.outcomes[0]
     assert first == (
         "auto, which became 0.950*annealing:N+0.050*instantaneous:N, said 30 curves of 5 schedules and 3 sizes before "
-        f"they were trained: mean relative error {off(own.mean_abs_relative_error)}, worst point {off(own.worst)}."
+        f"they were trained: mean relative error {off(own.mean_abs_relative_error)}, worst point {off(own.worst)}; of "
+        f"the means over seeds, {off(own.seed_means.mean_abs_relative_error)} and {off(own.seed_means.worst)}."
     )
     assert f"{off(own.final)} off" in finals
     assert f"{own.final_in_noise:.2g} times the noise between seeds of {100 * report.noise:.2g} %" in finals
@@ -107,7 +108,9 @@ def test_tables_have_every_law_and_every_schedule(report: CurveReport, folder: P
     rows = {row[0]: row for row in reversed(Text(folder / "curves.html").rows)}
     for law in report.outcomes:
         name = law.asked + (" (baseline)" if law.asked.startswith(("instant", "last")) else "")
-        assert rows[name][1:4] == [off(law.mean_abs_relative_error), off(law.worst), off(law.final)]
+        means = law.seed_means
+        errors = (law.mean_abs_relative_error, law.worst, means.mean_abs_relative_error, means.worst, law.final)
+        assert rows[name][1:6] == [off(error) for error in errors]
     for name, held in zip(NAMES, report.schedules, strict=True):
         own = [each.mean_abs_relative_error for each in report.outcomes[0].curves if each.run in held.runs]
         plain = [each.mean_abs_relative_error for each in report.outcomes[2].curves if each.run in held.runs]

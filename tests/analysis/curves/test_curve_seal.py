@@ -4,6 +4,7 @@ import json
 import stat
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from held_out_curves import PEAK, SIZES, fits, schedule, target
 
 from analysis.curves.curve_seal import read_sealed_curves, seal_curves
 from analysis.curves.fitted_curves import FittedCurves
-from analysis.curves.prediction import predict_curve
+from analysis.curves.prediction import predict_curve, refuse_foreign
 from analysis.signed_json import digest_of
 from train.errors import InputError
 
@@ -80,13 +81,33 @@ def test_a_schedule_that_a_law_says_nothing_of_is_not_sealed(tmp_path: Path) -> 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("known", "complaint"),
+    [
+        ({"sizes": (1e4, 2e4)}, "10,000 and 20,000 was fitted: instantaneous knows no size; fit instantaneous:N"),
+        ({"batches": (512.0,)}, r"its updates take [\d,]+ tokens, and those fitted took 512"),
+        ({"losses": "training"}, "the fit is of training losses, not validation: --losses training"),
+    ],
+)
+def test_what_a_fit_was_not_made_of_is_not_said(known: dict[str, Any], complaint: str) -> None:
+    fit = replace(fits()["instantaneous:N"], law="instantaneous", **known)
+    with pytest.raises(InputError, match=complaint):
+        refuse_foreign(fit, TARGETS[0].blank)
+    blank = TARGETS[0].blank
+    alike = {"sizes": (1.004 * blank.size,), "batches": (blank.batch,), "losses": "validation"}  # a rounded size
+    refuse_foreign(replace(fit, **alike), blank)
+    refuse_foreign(fit, replace(blank, size=None, batch=None, losses=None))
+
+
 def test_a_fit_comes_back_from_its_file_with_what_it_does_not_tell(tmp_path: Path) -> None:
-    fit, path = fits()["auto"], tmp_path / "fit.json"
+    made_of: dict[str, Any] = {"sizes": (25e3, 83e3), "batches": (1024.0,), "losses": "validation"}
+    fit, path = replace(fits()["auto"], **made_of), tmp_path / "fit.json"
     fit.to_json(path)
     found = FittedCurves.from_json(path)
+    assert {name: getattr(found, name) for name in made_of} == made_of
     assert (found.reason, found.not_identified) == (fit.reason, ("annealing:N.C",))
     np.testing.assert_array_equal(found.predict(TARGETS[0].blank), fit.predict(TARGETS[0].blank))
     content = {name: value for name, value in json.loads(path.read_text()).items() if name != "digest"}
-    old = {name: value for name, value in content.items() if name not in ("reason", "not_identified")}
+    old = {name: value for name, value in content.items() if name not in ("reason", "not_identified", *made_of)}
     path.write_text(json.dumps({**old, "digest": digest_of(old, "digest")}))
     assert FittedCurves.from_json(path).not_identified == ()

@@ -71,6 +71,19 @@ def test_final_errors_are_averaged_over_seeds_and_not_over_targets_of_one_name()
     assert found.final_in_noise is None
 
 
+def test_means_over_seeds_are_scored_beside_runs() -> None:
+    """Seeds that lie 1 % either way of the law have a mean on it."""
+    curves = {"up": measured((2.02, 2.02, 2.02)), "down": measured((2 / 1.01,) * 3), "alone": measured((2.0,) * 3)}
+    both = sealed("annealing", predicted((2.0,) * 3, ("up", "down")), predicted((2.1,) * 3, ("alone",), HELD[0]))
+    (found,) = outcomes([both], curves, None)
+    assert found.seed_means is not None
+    assert found.seed_means.curves == 1
+    assert found.seed_means.worst == pytest.approx(0.0, abs=1e-12)
+    assert found.worst == pytest.approx(0.05)
+    (found,) = outcomes([sealed("annealing", predicted((2.0,) * 3, ("alone",)))], curves, None)
+    assert found.seed_means is None
+
+
 HELD = [schedule("wsd", 400, decay=decay) for decay in (0.1, 0.2, 0.3, 0.4, 0.5)]
 
 

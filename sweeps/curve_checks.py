@@ -1,0 +1,60 @@
+"""What is refused of a study of curves before anything is trained."""
+
+from collections.abc import Collection
+
+from analysis.curves.choice import AUTO
+from analysis.curves.fitting import curve_objective
+from analysis.curves.laws import curve_law
+from analysis.curves.prediction import PEAK_APART
+from sweeps.plan import Plan, PlannedRun
+from sweeps.study import CurveAnalysis
+from train.errors import InputError
+
+
+def curve_analysis(plan: Plan) -> CurveAnalysis:
+    analysis = plan.file.study.analysis
+    assert analysis is not None
+    assert analysis.curves is not None
+    return analysis.curves
+
+
+def check_laws(plan: Plan) -> None:
+    """Raises InputError, naming the line, where a law of curves cannot be had."""
+    analysis = curve_analysis(plan)
+    try:
+        curve_objective(analysis.objective)
+    except InputError as error:
+        raise plan.file.fault(("analysis", "curves", "objective"), str(error)) from None
+    sizes = {run.parameters.non_embedding for run in plan.of("family")}
+    others = {run.parameters.non_embedding for run in plan.of("target")} - sizes
+    for place, name in enumerate(analysis.laws):
+        try:
+            if name != AUTO and curve_law(name).specialise is None and len(sizes) > 1:
+                raise InputError(f"the family has {len(sizes)} sizes: {name} is of one; write {name}:N")
+            if len(sizes) == 1 and name.endswith(":N"):
+                raise InputError(f"the family has one size, and {name} needs two or more: write {name[:-2]}")
+            if len(sizes) == 1 and others:
+                raise InputError("the family has one size, and a target another: add a size to the family")
+        except InputError as error:
+            raise plan.file.fault(("analysis", "curves", "laws", place), str(error)) from None
+    rates, batches = ({get(run) for run in plan.of("family")} for get in (_peak_rate, _batch))
+    for run in plan.of("target"):
+        if not min(rates) / PEAK_APART <= _peak_rate(run) <= max(rates) * PEAK_APART:
+            fault = f"a target has the peak rate {_peak_rate(run):.3g}, and the family {_listed(rates)}"
+        elif _batch(run) not in batches:
+            fault = f"a target's updates take {_batch(run):,.0f} tokens, and the family's {_listed(batches)}"
+        else:
+            continue
+        raise plan.file.fault(("targets",), f"{fault}: a law of schedules says nothing of others; add runs with it")
+
+
+def _peak_rate(run: PlannedRun) -> float:
+    return run.config.optimizer.rate
+
+
+def _batch(run: PlannedRun) -> float:
+    return run.config.tokens_per_step
+
+
+def _listed(values: Collection[float]) -> str:
+    return ", ".join(f"{value:,.3g}" if value < 1 else f"{value:,.0f}" for value in sorted(values))
