@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"note: {found.beyond:.3g} times as long as the longest curve that was fitted")
         if fit.not_identified:
             names = ", ".join(fit.not_identified)
-            print(f"note: the fitted curves do not tell {names}: of a schedule unlike theirs the interval may be narrow")
+            print(f"note: fitted curves do not tell {names}: of schedules unlike theirs the interval may be narrow")
         for note in curve.notes:
             print(f"note: {note}")
     return 0
