@@ -14,18 +14,12 @@ from analysis.report.report import NAMES
 from sweeps.outcome import OutcomeFolder
 from sweeps.sealing import sealed_in
 from sweeps.study_file import parse_study
+from sweeps.wandb_curves import curve_tables
+from sweeps.wandb_rows import Rows
 from train.errors import InputError
 from train.records import Json
 
 DOCUMENTS = ("scores", "ranking", "audit", "curve-scores")
-
-
-@dataclass(frozen=True)
-class Rows:
-    """A table: a number, text, truth value or None in each place."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Any, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -51,22 +45,24 @@ def read_analysis(folder: OutcomeFolder) -> Analysis:
     sealed = [each.prediction for each in sealed_in(folder)]
     scored = _scores(folder.document("scores"))
     runs = _runs(folder.table)
+    curve_laws = study.analysis.curves.laws if study.analysis and study.analysis.curves else []
+    of_curves, curve_summary = curve_tables(folder, curve_laws) if curve_laws else ({}, {})
     tables = {
         "runs": runs,
         "fits": _fits(fits),
         "predictions": _predictions(sealed),
         "scores": _scored(scored["scores"]),
+        **of_curves,
     }
     pages = [path for path in [folder.report_page] if path.exists()]
     figures = {name: folder.report / FIGURES / f"{name}.png" for name in (*NAMES, *CURVE_NAMES)}
     kept = [folder.study, folder.table, *(folder.fit(law) for law in laws), *sorted(folder.predictions.glob("*.json"))]
-    curve_laws = study.analysis.curves.laws if study.analysis and study.analysis.curves else []
     kept += [*map(folder.curve_fit, curve_laws), *sorted(folder.curve_predictions.glob("*.json"))]
     kept += [*map(folder.document, DOCUMENTS), *pages, folder.curves_page]
     return Analysis(
         config={"study": as_written, "table_digest": fits[0].table_digest if fits else None},
         tables={name: table for name, table in tables.items() if table.rows},
-        summary={"num_runs": len(runs.rows), **_states(fits), **_headline(scored, sealed, laws)},
+        summary={"num_runs": len(runs.rows), **_states(fits), **_headline(scored, sealed, laws), **curve_summary},
         figures={name: path for name, path in figures.items() if path.exists()},
         page=pages[0] if pages else None,
         files={str(path.relative_to(folder.path)): path for path in kept if path.exists()},

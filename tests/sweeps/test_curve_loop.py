@@ -21,6 +21,7 @@ from sweeps.outcome import OutcomeFolder
 from sweeps.plan import Plan, PlannedRun, make_plan
 from sweeps.study_command import describe_outcome, draw_reports
 from sweeps.study_file import parse_study
+from sweeps.wandb_analysis import read_analysis
 from train.errors import InputError
 
 # Cases share what one of them trained: one worker takes them all.
@@ -226,6 +227,33 @@ def test_a_family_that_changed_after_the_seal_is_refused(copied: tuple[Plan, Out
         close_loop(plan, folder, Trainer(plan, folder), lambda message: None)
 
 
+def test_its_scores_are_tables_for_w_and_b(closed: tuple[Closed, Plan, Trainer]) -> None:
+    folder = closed[2].folder
+    found = read_analysis(folder)
+    scores = json.loads(folder.document("curve-scores").read_text())["laws"]
+    own = scores[0]
+    tables = {
+        name: [dict(zip(table.columns, row, strict=True)) for row in table.rows] for name, table in found.tables.items()
+    }
+    assert [row["asked"] for row in tables["curve_laws"]] == LAWS
+    means = own["seed_means"]
+    assert tables["curve_laws"][0]["seed_means_worst"] == means["worst"]
+    assert len(tables["curve_scores"]) == 3 * len(LAWS)
+    assert [row["worst"] for row in tables["curve_scores"][:3]] == [each["worst"] for each in own["curves"]]
+    assert len(tables["curve_predictions"]) == 2 * len(LAWS)
+    for row, target in zip(tables["curve_predictions"], read_sealed_curves(sealed_path(folder)).targets, strict=False):
+        assert (row["final_loss"], row["low_90"]) == (target.loss[-1], (target.interval_90 or (None,))[0])
+    assert {row["asked"] for row in tables["curve_fits"]} == set(LAWS)
+    assert found.summary["curves/law"] == own["law"]
+    assert found.summary["curves/mean_abs_relative_error"] == own["mean_abs_relative_error"]
+
+
+def sealed_path(folder: OutcomeFolder) -> Path:
+    """Of the first law."""
+    (path,) = folder.curve_predictions.glob(f"curves-{LAWS[0]}-*.json")
+    return path
+
+
 def test_a_study_of_curves_has_a_report(closed: tuple[Closed, Plan, Trainer], tmp_path: Path) -> None:
     found, plan, _ = closed
     folder = OutcomeFolder(tmp_path / "results")
@@ -304,7 +332,7 @@ def test_sizes_that_the_family_cannot_tell_of_are_refused_before_it_is_trained(
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ({"optimizer.rate": 0.1}, "a target has the peak rate 0.1, and the family 0.012"),
+        ({"optimizer.rate": 0.1}, "a target has the peak rate 0.1, and the family 0.006"),
         ({"optimizer.tokens_per_step": 256}, r"a target's updates take 256 tokens, and the family's \d+"),
     ],
 )

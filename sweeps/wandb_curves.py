@@ -1,0 +1,86 @@
+"""What laws of whole curves came to in a study, as tables and summary of W&B. Imports no W&B."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from analysis.curves.curve_seal import SealedCurves
+from analysis.curves.fitted_curves import FittedCurves
+from sweeps.curve_loop import sealed_curves_in
+from sweeps.outcome import OutcomeFolder
+from sweeps.wandb_rows import Rows
+from train.errors import InputError
+from train.records import Json
+
+ERRORS = ("mean_abs_relative_error", "worst", "final")
+
+
+def curve_tables(folder: OutcomeFolder, asked: Sequence[str]) -> tuple[dict[str, Rows], Json]:
+    """Tables by name, and the first law's errors for the summary; of a study without laws of curves none. Raises
+    InputError where a part cannot be read, or a sealed prediction was changed.
+    """
+    paths = {name: folder.curve_fit(name) for name in asked}
+    fits = {name: FittedCurves.from_json(path) for name, path in paths.items() if path.exists()}
+    laws = _scored_laws(folder)
+    tables = {
+        "curve_fits": _fits(fits),
+        "curve_predictions": _predictions(sealed_curves_in(folder)),
+        "curve_laws": _laws(laws),
+        "curve_scores": _scores(laws),
+    }
+    summary: Json = {f"curve_status/{name}": fit.status for name, fit in fits.items()}
+    for law in laws:
+        if law["asked"] == asked[0]:  # the study's own, and never another in its place
+            names = ("law", *ERRORS, "final_in_noise", "coverage_90")
+            summary |= {f"curves/{name}": law[name] for name in names}
+    return tables, summary
+
+
+def _scored_laws(folder: OutcomeFolder) -> list[Json]:
+    path = folder.document("curve-scores")
+    if not path.exists():
+        return []
+    try:
+        return list(json.loads(path.read_text(encoding="utf-8"))["laws"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"{path}: not the scores of a study's curves; repeat the study to write them") from None
+
+
+def _fits(fits: Mapping[str, FittedCurves]) -> Rows:
+    rows = [
+        (asked, fit.law, fit.status, fit.reason, name, value, name not in fit.not_identified)
+        for asked, fit in fits.items()
+        for name, value in fit.parameters.items()
+    ]
+    return Rows(("asked", "law", "status", "reason", "parameter", "value", "identified"), tuple(rows))
+
+
+def _predictions(sealed: Sequence[SealedCurves]) -> Rows:
+    rows = [
+        (
+            *(each.asked, each.law, target.target, len(target.runs), target.size, target.step[-1], target.loss[-1]),
+            *(target.interval_90 or (None, None)),
+            *(target.beyond, each.sealed, each.time, each.commit),
+        )
+        for each in sealed
+        for target in each.targets
+    ]
+    names = ("asked", "law", "target", "num_runs", "N", "step", "final_loss", "low_90", "high_90")
+    return Rows((*names, "times_beyond_in_steps", "sealed", "time", "commit"), tuple(rows))
+
+
+def _laws(laws: Sequence[Json]) -> Rows:
+    rows: list[tuple[Any, ...]] = []
+    names = (*ERRORS, "mean_worst", "final_in_noise", "coverage_90")
+    for law in laws:
+        means = law.get("seed_means") or {}
+        of_means = (means.get("mean_abs_relative_error"), means.get("worst"))
+        rows.append((law["asked"], law["law"], len(law["curves"]), *(law[name] for name in names), *of_means))
+    columns = ("asked", "law", "num_runs", *names, "seed_means_mean_abs_relative_error", "seed_means_worst")
+    return Rows(columns, tuple(rows))
+
+
+def _scores(laws: Sequence[Json]) -> Rows:
+    names = ("run", "target", "points", *ERRORS, "inside_90")
+    rows = [(law["asked"], *(curve[name] for name in names)) for law in laws for curve in law["curves"]]
+    return Rows(("asked", *names), tuple(rows))
