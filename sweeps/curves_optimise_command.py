@@ -160,7 +160,7 @@ def _wsd_cautions(found: Optimum, total_steps: int, warmup_steps: int) -> list[s
 def _notes(fit: FittedCurves, reference: Curve) -> list[str]:
     notes = []
     beyond = float(reference.time_P[-1]) / fit.last_update
-    if beyond > 1:
+    if beyond > 1.01:
         notes.append(f"{beyond:.3g} times as long as the longest curve that was fitted")
     if not fit.num_replicates:
         notes.append("the fit has no replicates, and so gains have no intervals: fit with --bootstrap")

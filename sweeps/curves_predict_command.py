@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not write_document(found.document(fit), arguments.json):
         interval = "" if found.interval_90 is None else "  90 % interval [{:.5g}, {:.5g}]".format(*found.interval_90)
         print(f"{fit.law} ({fit.status}): loss {found.loss_P[-1]:.5g} after {curve.time_P[-1]:.0f} updates{interval}")
-        if found.beyond > 1:
+        if found.beyond > 1.01:
             print(f"note: {found.beyond:.3g} times as long as the longest curve that was fitted")
         if fit.not_identified:
             names = ", ".join(fit.not_identified)

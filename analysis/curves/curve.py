@@ -3,6 +3,7 @@
 Legend: P logged points, Q quadrature nodes, E edges of a mesh, I its pieces.
 """
 
+import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -61,6 +62,12 @@ class Curve:
     @property
     def num_points(self) -> int:
         return len(self.time_P)
+
+    @cached_property
+    def times_key(self) -> bytes:
+        """Equal for curves that have the same rates and are logged at the same times, as seeds of one schedule are."""
+        parts = (self.rates.step_J, self.rates.rate_J, np.array([self.rates.warmup]), self.time_P)
+        return hashlib.blake2b(b"/".join(part.tobytes() for part in parts)).digest()
 
     @cached_property
     def sums(self) -> Array:

@@ -62,7 +62,9 @@ def read_curve(
     known |= {GIVEN[name]: value for name, value in (given or {}).items()}
     least = 2 if schedule_only else LEAST_POINTS
     if len(table) < least:
-        raise InputError(f"{path}: {len(table)} rows, and {least} or more are needed: name another file")
+        raise InputError(
+            f"{path}: {len(table)} row{'s' * (len(table) != 1)}, and {least} or more are needed: name another file"
+        )
     rates, notes = _rates(step_P, rate_P, warmup)
     guessed = any(GUESSED in note for note in notes)
     logged_P = np.isfinite(loss_P) | schedule_only

@@ -5,29 +5,86 @@ rate(z)/peak dz/tau, K(x) = (1 + x/tau)^-p with p = 2 - 1/beta between 1 and 2: 
 irreducible noise feed the noise of an update. The authors' law has this kernel up to constants; its unit of time is
 tau.
 
-The kernel is integrated in closed form over pieces, the rest taken at their middles. Legend: P points, E edges.
+The kernel is integrated in closed form over pieces, the rest taken at their middles.
+
+Legend: P points, E edges, I pieces between them (E - 1).
 """
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 
 from analysis.curves.curve import Curve
 from analysis.curves.law import CurveLaw, Expectation, Values
-from analysis.law import Parameter
+from analysis.law import Array, Parameter
 
 EXPONENTS = (0.2, 0.4, 0.6, 1.0)
 KERNEL_EXPONENTS = (1.1, 1.4, 1.8)
+KERNELS = 16  # kept: a schedule each, of the parameters that are looked at
 UNITS = (1e-4, 1e-3, 1e-2, 1e-1)  # of the span of intrinsic time
 
 
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """What of a piece of a schedule is not forgotten by each logged time, with its derivatives. It depends on the times
+    alone: runs that differ in seed or size share it, and in a fit over a family it is most of what is to be worked out.
+    `since`, `log` and `power` are at edges, (P, E); the others of pieces, (P, E - 1).
+    """
+
+    curve: Curve
+    p: float
+    tau: float
+
+    @cached_property
+    def since(self) -> Array:
+        return np.maximum(self.curve.sums[:, None] - self.curve.mesh.sum_E, 0.0)
+
+    @cached_property
+    def log(self) -> Array:
+        return np.log1p(self.since / self.tau)
+
+    @cached_property
+    def power(self) -> Array:
+        return np.exp((1 - self.p) * self.log)
+
+    @cached_property
+    def remembered(self) -> Array:
+        return np.diff(self.power / (self.p - 1), axis=1)
+
+    @cached_property
+    def by_p(self) -> Array:
+        return np.diff(-self.power * (self.log / (self.p - 1) + 1 / (self.p - 1) ** 2), axis=1)
+
+    @cached_property
+    def by_tau(self) -> Array:
+        return np.diff(self.power / (1 + self.since / self.tau) * self.since / self.tau**2, axis=1)
+
+
+class _Times:
+    """A curve as far as a kernel depends on it."""
+
+    def __init__(self, curve: Curve) -> None:
+        self.curve = curve
+
+    def __hash__(self) -> int:
+        return hash(self.curve.times_key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Times) and self.curve.times_key == other.curve.times_key
+
+
+@lru_cache(maxsize=KERNELS)
+def _kernel(times: _Times, p: float, tau: float) -> Kernel:
+    return Kernel(times.curve, p, tau)
+
+
 def terms(values: Values, curve: Curve) -> Any:
-    mesh = curve.mesh
-    p, tau = values["p"], values["tau"]
-    since_PE = np.maximum(curve.sums[:, None] - mesh.sum_E, 0.0)
-    kernel_PI = np.diff(np.exp((1 - p) * np.log1p(since_PE / tau)) / (p - 1), axis=1)
+    mesh, tau = curve.mesh, values["tau"]
+    kernel_PI = _kernel(_Times(curve), values["p"], tau).remembered
     excess_I = np.exp(-values["s"] * np.log1p(mesh.middle_I / tau))
     return np.stack(
         [
@@ -43,12 +100,8 @@ def terms(values: Values, curve: Curve) -> Any:
 def slopes(values: Values, curve: Curve) -> Mapping[str, Any]:
     mesh = curve.mesh
     s, p, tau = values["s"], values["p"], values["tau"]
-    since_PE = np.maximum(curve.sums[:, None] - mesh.sum_E, 0.0)
-    log_PE = np.log1p(since_PE / tau)
-    power_PE = np.exp((1 - p) * log_PE)
-    kernel_PI = np.diff(power_PE / (p - 1), axis=1)
-    by_p_PI = np.diff(-power_PE * (log_PE / (p - 1) + 1 / (p - 1) ** 2), axis=1)
-    by_tau_PI = np.diff(power_PE / (1 + since_PE / tau) * since_PE / tau**2, axis=1)
+    found = _kernel(_Times(curve), p, tau)
+    kernel_PI, by_p_PI, by_tau_PI = found.remembered, found.by_p, found.by_tau
     log_P, log_I = np.log1p(curve.sums / tau), np.log1p(mesh.middle_I / tau)
     learned_P, excess_I = np.exp(-s * log_P), np.exp(-s * log_I)
     zero_P = np.zeros(curve.num_points)

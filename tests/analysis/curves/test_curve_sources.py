@@ -92,7 +92,7 @@ def test_named_columns_and_a_size(tmp_path: Path) -> None:
         ("1.5,0.1,3\n2,0.1,3\n", r"row 1, column step: 1.5 is no whole number"),
         ("1,0,3\n2,0,3\n", r"every rate is 0"),
         ("1,0.1,3\n2,0.1,3\n", r"2 rows, and 4 or more"),
-        ("1,0.1,3\n", r"1 rows, and 4 or more"),
+        ("1,0.1,3\n", r"1 row, and 4 or more"),
         ("1,0.1,3\n2,0.2,3\n3,0.3,3\n4,0.4,3\n", r"1 losses after the warm-up, which ends at step 4"),
         ("", r"no rows"),
     ],

@@ -150,3 +150,20 @@ def test_what_the_curves_do_not_tell_is_said() -> None:
 def test_an_unknown_law() -> None:
     with pytest.raises(InputError, match=r"there are annealing, .*did you mean annealing"):
         curve_law("anealing")
+
+
+def test_curves_share_what_depends_on_their_times_and_nothing_else() -> None:
+    law = curve_law("functional")
+    values = {"L0": 2.0, "A": 1.0, "F": 0.3, "B": 0.1, "s": 0.5, "p": 1.4, "tau": 1e-2}
+    first = curve("cosine")
+    twin = replace(first, size=1e6, loss_P=first.loss_P + 1)
+    assert twin.times_key == first.times_key
+    warm = replace(first, rates=replace(first.rates, warmup=0))
+    others = [curve("two-stage"), curve("cosine", every=20), warm]
+    assert len({each.times_key for each in (first, *others)}) == 4
+    alone = [np.array(law.predict(values, each)) for each in (first, *others)]
+    for change in ({"tau": 2e-2}, {"p": 1.5}):  # what is kept of one is not taken for another
+        law.predict(values | change, first)
+    for each, expected in zip((twin, *others), alone, strict=True):
+        np.testing.assert_array_equal(law.predict(values, each), expected)
+        assert not np.array_equal(law.predict(values | {"p": 1.5}, each), expected)
