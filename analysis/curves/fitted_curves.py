@@ -41,6 +41,7 @@ def fitted_curves(
         not_identified=fit.not_identified,
         sizes=tuple(sorted({curve.size for curve in curves if curve.size is not None})),
         batches=tuple(sorted({curve.batch for curve in curves if curve.batch is not None})),
+        num_curves=len(curves),
         losses=", ".join(sorted({curve.losses for curve in curves if curve.losses is not None})),
     )
 
@@ -50,7 +51,7 @@ class FittedCurves:
     """What a prediction needs of a fit: the law by name and what it was made for, parameters, replicates (R of them),
     and how far whole curves lay from it (s.d. of log loss near their ends); and what a reader needs: why its status is
     what it is, and the parameters that the curves do not tell. Of the fitted curves: their sizes (parameters), batches
-    (tokens an update) and kind of losses, as far as they are known.
+    (tokens an update) and kind of losses, as far as they are known, and their number (0: not known).
     """
 
     law: str
@@ -65,6 +66,7 @@ class FittedCurves:
     sizes: tuple[float, ...] = ()
     batches: tuple[float, ...] = ()
     losses: str = ""
+    num_curves: int = 0
 
     @cached_property
     def fitted_law(self) -> CurveLaw:
@@ -115,6 +117,7 @@ class FittedCurves:
                 sizes=tuple(map(float, content.get("sizes", ()))),
                 batches=tuple(map(float, content.get("batches", ()))),
                 losses=str(content.get("losses", "")),
+                num_curves=int(content.get("num_curves", 0)),
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             if isinstance(error, InputError):

@@ -1,15 +1,17 @@
 """What a fitted law says of a schedule that was not trained: the curve, and the final loss with its interval.
 
 The interval joins what the bootstrap over curves says of the parameters with how far whole curves lie from the law at
-their ends: those that were fitted, and each when it was predicted from the others (`end_noise`).
+their ends: those that were fitted, and each when it was predicted from the others (`end_noise`). That distance is
+known from few curves, so its quantiles are Student's, of one degree of freedom less than there were curves.
 
-Legend: P points, R replicates.
+Legend: P points, R replicates, Q quantiles.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtri, stdtrit
 
 from analysis.curves.curve import Curve
 from analysis.curves.fitted_curves import FittedCurves
@@ -17,6 +19,7 @@ from analysis.law import Array
 from train.errors import InputError
 
 LEVEL = 0.90
+QUANTILES = 200
 SAME = 0.01  # sizes or batches this close are one: people round them
 PEAK_APART = 1.5  # a peak rate further than this from those that were fitted is refused
 
@@ -45,14 +48,16 @@ class CurvePrediction:
         }
 
 
-def predict_curve(fit: FittedCurves, curve: Curve, seed: int = 0) -> CurvePrediction:
+def predict_curve(fit: FittedCurves, curve: Curve) -> CurvePrediction:
     """The loss at every logged time of a schedule. Raises InputError where the fit says nothing of it."""
     refuse_foreign(fit, curve)
     interval = None
     if fit.num_replicates:
         drawn_R = fit.final_losses(curve)
-        noise_R = fit.noise * np.random.default_rng(seed).standard_normal(len(drawn_R))
-        low, high = np.quantile(drawn_R * np.exp(noise_R), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        share_Q = (np.arange(QUANTILES) + 0.5) / QUANTILES
+        noise_Q = fit.noise * (stdtrit(fit.num_curves - 1, share_Q) if fit.num_curves > 1 else ndtri(share_Q))
+        ends = (1 - LEVEL) / 2, (1 + LEVEL) / 2
+        low, high = np.quantile(drawn_R[:, None] * np.exp(noise_Q), ends, method="hazen")  # of shares as above
         interval = float(low), float(high)
     return CurvePrediction(curve, fit.predict(curve), interval, float(curve.time_P[-1]) / fit.last_update)
 

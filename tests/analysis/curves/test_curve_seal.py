@@ -100,7 +100,7 @@ def test_what_a_fit_was_not_made_of_is_not_said(known: dict[str, Any], complaint
 
 
 def test_a_fit_comes_back_from_its_file_with_what_it_does_not_tell(tmp_path: Path) -> None:
-    made_of: dict[str, Any] = {"sizes": (25e3, 83e3), "batches": (1024.0,), "losses": "validation"}
+    made_of: dict[str, Any] = {"sizes": (25e3, 83e3), "batches": (1024.0,), "losses": "validation", "num_curves": 9}
     fit, path = replace(fits()["auto"], **made_of), tmp_path / "fit.json"
     fit.to_json(path)
     found = FittedCurves.from_json(path)
