@@ -3,12 +3,18 @@
 from collections.abc import Collection
 
 from analysis.curves.choice import AUTO
+from analysis.curves.curve_from_file import LEAST_POINTS
+from analysis.curves.curve_from_run import Losses
 from analysis.curves.fitting import curve_objective
 from analysis.curves.laws import curve_law
 from analysis.curves.prediction import PEAK_APART
 from sweeps.plan import Plan, PlannedRun
 from sweeps.study import CurveAnalysis
+from train.configuration import RunConfig
 from train.errors import InputError
+from train.milestones import milestones_of
+
+FINER = {"training": "logging.every_steps", "validation": "logging.evaluation_interval_tokens"}
 
 
 def curve_analysis(plan: Plan) -> CurveAnalysis:
@@ -37,15 +43,29 @@ def check_laws(plan: Plan) -> None:
                 raise InputError("the family has one size, and a target another: add a size to the family")
         except InputError as error:
             raise plan.file.fault(("analysis", "curves", "laws", place), str(error)) from None
+    for run in plan.runs:
+        found = _num_losses(run.config, analysis.losses)
+        if found < LEAST_POINTS:
+            fault = f"{run.run_id} would have {found} {analysis.losses} losses after its warm-up, and a curve needs"
+            raise plan.file.fault(
+                ("fixed",), f"{fault} {LEAST_POINTS}: lower {FINER[analysis.losses]}, or train longer"
+            )
     rates, batches = ({get(run) for run in plan.of("family")} for get in (_peak_rate, _batch))
     for run in plan.of("target"):
         if not min(rates) / PEAK_APART <= _peak_rate(run) <= max(rates) * PEAK_APART:
             fault = f"a target has the peak rate {_peak_rate(run):.3g}, and the family {_listed(rates)}"
-        elif _batch(run) not in batches:
+        elif len(batches) == 1 and _batch(run) not in batches:
             fault = f"a target's updates take {_batch(run):,.0f} tokens, and the family's {_listed(batches)}"
         else:
             continue
         raise plan.file.fault(("targets",), f"{fault}: a law of schedules says nothing of others; add runs with it")
+
+
+def _num_losses(config: RunConfig, losses: Losses) -> int:
+    first = max(config.schedule.warmup_steps, 1)
+    if losses == "training":
+        return (config.schedule.total_steps - first) // config.logging.every_steps
+    return sum(step >= first for step in milestones_of(config))
 
 
 def _peak_rate(run: PlannedRun) -> float:

@@ -21,7 +21,7 @@ from analysis.curves.schedule_gain import Gain, final_loss_under, gain_over
 from analysis.curves.schedule_knots import knots_text
 from analysis.json_output import write_document
 from analysis.output_arguments import json_output, output_file, refuse_one_file
-from sweeps.curves_predict_command import config_of_settings, curve_of_config
+from sweeps.curves_predict_command import config_of_settings, curve_of_config, name_of
 from train.configuration import RunConfig
 from train.errors import InputError
 from train.records import write_atomically
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     fit = FittedCurves.from_json(arguments.fit)
     kept, asked = _divided(arguments.overrides)
     config = config_of_settings([*kept, *asked])
-    reference = curve_of_config(config, " ".join(arguments.overrides) or "the default run")
+    reference = curve_of_config(config, name_of(arguments.overrides) or "the default run")
     refuse_foreign(fit, reference)
     loss_of = final_loss_under(fit, reference)
     total_steps, warmup_steps = config.schedule.total_steps, config.schedule.warmup_steps

@@ -3,6 +3,7 @@
 import argparse
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import shorten
 
 import numpy as np
 
@@ -32,6 +33,7 @@ EXAMPLE = """examples:
 
 --seal writes the whole curve down before the run is trained, under the hash of its content; it is refused where that
 run, or one that differs by its seed alone, has begun. `windtunnel curves score` compares them afterwards."""
+NAME_LENGTH = 80  # of a curve, in what is said of it
 POINTS = 200  # of a schedule that settings make: where its curve is predicted
 
 
@@ -103,7 +105,12 @@ def _seal(fit: FittedCurves, arguments: argparse.Namespace) -> int:
 
 def curve_of_settings(overrides: list[str]) -> Curve:
     """The curve, without losses, of the run that `windtunnel train` would make of these settings."""
-    return curve_of_config(config_of_settings(overrides), " ".join(overrides))
+    return curve_of_config(config_of_settings(overrides), name_of(overrides))
+
+
+def name_of(overrides: list[str]) -> str:
+    """What a run that is described by settings is called in what is said of it."""
+    return shorten(" ".join(overrides), NAME_LENGTH, placeholder=" ...")
 
 
 def config_of_settings(overrides: list[str]) -> RunConfig:

@@ -18,6 +18,6 @@ def make_forecast(law: str) -> Forecast:
     fit = FittedCurves.from_json(Path(law))
 
     def forecast(folder: Path) -> Callable[[], str]:
-        return LiveRun(fit, folder).text
+        return LiveRun(fit, folder, fit.kind).text
 
     return forecast

@@ -40,6 +40,7 @@ def notes_of(plan: Plan, fitted: Fitted, targets: Sequence[TargetPoint]) -> list
     return [
         *_of_the_family(fitted.runs),
         *_of_the_rate(plan.of("family")),
+        *(_of_schedules(plan.of("family"), plan.of("target")) if analysis is not None and analysis.curves else []),
         *([f"analysis.where: {fitted.undecided}: ratios are to the whole family"] if fitted.undecided else []),
         *_of_targets(targets),
         *_of_evaluation(plan.runs),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from analysis.curves.curve_seal import SealedCurves
@@ -21,38 +22,37 @@ def curve_tables(folder: OutcomeFolder, asked: Sequence[str]) -> tuple[dict[str,
     """
     paths = {name: folder.curve_fit(name) for name in asked}
     fits = {name: FittedCurves.from_json(path) for name, path in paths.items() if path.exists()}
-    laws = _scored_laws(folder)
-    tables = {
-        "curve_fits": _fits(fits),
-        "curve_predictions": _predictions(sealed_curves_in(folder)),
-        "curve_laws": _laws(laws),
-        "curve_scores": _scores(laws),
-    }
-    summary: Json = {f"curve_status/{name}": fit.status for name, fit in fits.items()}
-    for law in laws:
-        if law["asked"] == asked[0]:  # the study's own, and never another in its place
-            names = ("law", *ERRORS, "final_in_noise", "coverage_90")
-            summary |= {f"curves/{name}": law[name] for name in names}
-    return tables, summary
+    scored, own = _scored_laws(folder.document("curve-scores"), asked[0])
+    tables = {"curve_fits": _fits(fits), "curve_predictions": _predictions(sealed_curves_in(folder)), **scored}
+    return tables, {**{f"curve_status/{name}": fit.status for name, fit in fits.items()}, **own}
 
 
-def _scored_laws(folder: OutcomeFolder) -> list[Json]:
-    path = folder.document("curve-scores")
+def _scored_laws(path: Path, first: str) -> tuple[dict[str, Rows], Json]:
+    """The tables of scores, and for the summary those of the study's own law, never another's in its place."""
     if not path.exists():
-        return []
+        return {}, {}
     try:
-        return list(json.loads(path.read_text(encoding="utf-8"))["laws"])
-    except (OSError, ValueError, KeyError, TypeError):
+        laws = list(json.loads(path.read_text(encoding="utf-8"))["laws"])
+        own = [law for law in laws if law["asked"] == first]
+        names = ("law", *ERRORS, "final_in_noise", "coverage_90")
+        summary = {f"curves/{name}": law[name] for law in own for name in names}
+        return {"curve_laws": _laws(laws), "curve_scores": _scores(laws)}, summary
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{path}: not the scores of a study's curves; repeat the study to write them") from None
 
 
 def _fits(fits: Mapping[str, FittedCurves]) -> Rows:
     rows = [
-        (asked, fit.law, fit.status, fit.reason, name, value, name not in fit.not_identified)
+        (asked, fit.law, fit.status, fit.reason, name, value, _identified(fit, name))
         for asked, fit in fits.items()
         for name, value in fit.parameters.items()
     ]
     return Rows(("asked", "law", "status", "reason", "parameter", "value", "identified"), tuple(rows))
+
+
+def _identified(fit: FittedCurves, name: str) -> bool | None:
+    """None where the file does not say which are not, as those of earlier versions."""
+    return None if fit.status != "converged" and not fit.not_identified else name not in fit.not_identified
 
 
 def _predictions(sealed: Sequence[SealedCurves]) -> Rows:

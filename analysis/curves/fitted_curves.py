@@ -11,6 +11,7 @@ import numpy as np
 
 from analysis.curves.combined_law import combined_of_fit
 from analysis.curves.curve import Curve
+from analysis.curves.curve_from_run import Losses
 from analysis.curves.fitting import CurveFit
 from analysis.curves.law import CurveLaw
 from analysis.curves.resampling import end_noise, replicates
@@ -67,6 +68,11 @@ class FittedCurves:
     batches: tuple[float, ...] = ()
     losses: str = ""
     num_curves: int = 0
+
+    @property
+    def kind(self) -> Losses:
+        """Of the losses that it says; of training where it is not known."""
+        return "validation" if self.losses == "validation" else "training"
 
     @cached_property
     def fitted_law(self) -> CurveLaw:

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--family", nargs="+", metavar="RUN", help="finished runs to compare with: folders, ids, or folders of runs"
     )
     parser.add_argument(
-        "--losses", choices=LOSSES, default="training", help="the curves that the law was fitted to (default: training)"
+        "--losses", choices=LOSSES, help="the curves that the law was fitted to (default: what its file says)"
     )
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where ids are (default: runs)")
     parser.add_argument("--watch", type=_seconds, metavar="SECONDS", help="look again and again, until none is running")
@@ -66,11 +66,12 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = [folder for folder, word_is_run in folders if word_is_run or read_record(folder)["status"] not in FINAL]
     if not chosen:
         raise InputError(f"{' '.join(arguments.run)}: every run there is finished; name one to see how it ended")
-    runs = [LiveRun(fit, folder, arguments.losses) for folder in chosen]
+    losses = arguments.losses or fit.kind
+    runs = [LiveRun(fit, folder, losses) for folder in chosen]
     family = None
     if arguments.family is not None:
         relatives = [folder for folder, _ in _folders(arguments.family, arguments.runs)]
-        family = Family(fit, [RunInTraining(folder, arguments.losses) for folder in relatives])
+        family = Family(fit, [RunInTraining(folder, losses) for folder in relatives])
     while True:
         found = [each.standing(family) for each in runs]
         document = {"law": fit.law, "law_status": fit.status, "runs": [each.document() for each in found]}

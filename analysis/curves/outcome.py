@@ -124,9 +124,10 @@ def _seed_means(sealed: SealedCurves, curves: Mapping[str, Curve]) -> SeedMeans 
     for target in sealed.targets:
         twins = [curves[run] for run in target.runs]
         if len(twins) > 1:
-            # Runs that differ by their seed alone are logged at the same steps.
-            log_loss_P = np.mean([np.log(curve.loss_P) for curve in twins], axis=0)
-            found.append(score_run(target, replace(twins[0], loss_P=np.exp(log_loss_P)), target.target))
+            # How often runs are logged is none of their science: twins may differ in it.
+            sparse = min(twins, key=lambda curve: curve.num_points)
+            logs = [np.interp(sparse.time_P, curve.time_P, np.log(curve.loss_P)) for curve in twins]
+            found.append(score_run(target, replace(sparse, loss_P=np.exp(np.mean(logs, axis=0))), target.target))
     if not found:
         return None
     mean = float(np.mean([each.mean_abs_relative_error for each in found]))

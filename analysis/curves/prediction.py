@@ -15,6 +15,7 @@ from scipy.special import ndtri, stdtrit
 
 from analysis.curves.curve import Curve
 from analysis.curves.fitted_curves import FittedCurves
+from analysis.curves.laws import curve_law
 from analysis.law import Array
 from train.errors import InputError
 
@@ -66,19 +67,22 @@ def refuse_foreign(fit: FittedCurves, curve: Curve) -> None:
     """Raises InputError where the law reads a size or a batch that the curve lacks, or knows nothing of the curve's
     peak rate, size, batch or kind of losses.
     """
-    names = {name.rpartition(".")[2] for name in fit.parameters}
-    reads_size = ":N" in fit.law or "N_c" in names
-    if (reads_size and curve.size is None) or ("B_star" in names and curve.batch is None):
+    members = {name.rpartition(".")[0] for name in fit.parameters}  # "" alone, or those of a combination
+    knows_size = [":N" in (member or fit.law) or _named(member, "N_c") in fit.parameters for member in members]
+    knows_batch = [_named(member, "B_star") in fit.parameters for member in members]
+    if (any(knows_size) and curve.size is None) or (any(knows_batch) and curve.batch is None):
         raise InputError(f"{curve.name}: the fit reads the size N and the batch B: give the schedule columns of them")
-    if not reads_size and not _among(curve.size, fit.sizes):
-        fitted = " and ".join(f"{size:,.0f}" for size in fit.sizes)
+    if not all(knows_size) and not _among(curve.size, fit.sizes):
+        several = "auto" if "*" in fit.law else fit.law if curve_law(fit.law).specialise is not None else f"{fit.law}:N"
         raise InputError(
-            f"{curve.name}: it has N = {curve.size:,.0f}, and {fitted} was fitted: {fit.law} knows no size; fit "
-            f"{fit.law}:N to curves of several"
+            f"{curve.name}: its N is {curve.size:,.0f} (parameters without embeddings, with the head), and fitted was "
+            f"{_listed(fit.sizes)}: of one size a law says nothing of others; fit {several} to curves of several"
         )
-    if "B_star" not in names and not _among(curve.batch, fit.batches):
-        fitted = " and ".join(f"{batch:,.0f}" for batch in fit.batches)
-        raise InputError(f"{curve.name}: its updates take {curve.batch:,.0f} tokens, and those fitted took {fitted}")
+    if not all(knows_batch) and not _among(curve.batch, fit.batches):
+        raise InputError(
+            f"{curve.name}: its updates take {curve.batch:,.0f} tokens, and fitted were {_listed(fit.batches)}: fit "
+            "curves with that batch"
+        )
     if curve.losses and fit.losses and curve.losses != fit.losses:
         raise InputError(f"{curve.name}: the fit is of {fit.losses} losses, not {curve.losses}: --losses {fit.losses}")
     low, high = fit.peaks
@@ -87,6 +91,14 @@ def refuse_foreign(fit: FittedCurves, curve: Curve) -> None:
             f"{curve.name}: its peak rate is {curve.rates.peak:.3g}, and {low:.3g} to {high:.3g} were fitted: "
             "a law of schedules says nothing of other peaks; fit curves with this one"
         )
+
+
+def _named(member: str, parameter: str) -> str:
+    return f"{member}.{parameter}" if member else parameter
+
+
+def _listed(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:,.0f}" for value in values)
 
 
 def _among(value: float | None, fitted: tuple[float, ...]) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,10 @@ def test_a_run_is_watched_while_it_trains(
     assert last["seconds_left"] == 0
     (folder,) = find_runs(tmp_path / "runs")
     assert last["loss"] == read_metrics(folder, "train")[-1]["loss"]
+    # A law of validation losses is of those, as its file says, without being told.
+    of_validation = tmp_path / "validation.json"
+    replace(FittedCurves.from_json(law), losses="validation").to_json(of_validation)
+    assert make_forecast(str(of_validation))(folder)().startswith("final ")
     # Its own curve has moved the law, which knew nothing of this run, towards it.
     end = float(np.mean([row["loss"] for row in read_metrics(folder, "train")[-5:]]))
     alone, moved = seen[0]["final"]["loss"], last["final"]["loss"]

@@ -13,7 +13,7 @@ Legend: P points, E edges, I pieces between them (E - 1).
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,44 +24,32 @@ from analysis.law import Array, Parameter
 
 EXPONENTS = (0.2, 0.4, 0.6, 1.0)
 KERNEL_EXPONENTS = (1.1, 1.4, 1.8)
-KERNELS = 16  # kept: a schedule each, of the parameters that are looked at
+# Kernels that are kept, a schedule each, of the parameters that are looked at; larger ones are not.
+KERNELS, KEPT_ELEMENTS = 16, 200_000
 UNITS = (1e-4, 1e-3, 1e-2, 1e-1)  # of the span of intrinsic time
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Kernel:
-    """What of a piece of a schedule is not forgotten by each logged time, with its derivatives. It depends on the times
-    alone: runs that differ in seed or size share it, and in a fit over a family it is most of what is to be worked out.
-    `since`, `log` and `power` are at edges, (P, E); the others of pieces, (P, E - 1).
+    """How much of a piece of a schedule is not forgotten by each logged time, and its derivatives in p and tau: (P, I).
+    It depends on the times alone: runs that differ in seed or size share it, and in a fit over a family it is most of
+    what is to be worked out.
     """
 
-    curve: Curve
-    p: float
-    tau: float
+    remembered: Array
+    by_p: Array
+    by_tau: Array
 
-    @cached_property
-    def since(self) -> Array:
-        return np.maximum(self.curve.sums[:, None] - self.curve.mesh.sum_E, 0.0)
 
-    @cached_property
-    def log(self) -> Array:
-        return np.log1p(self.since / self.tau)
-
-    @cached_property
-    def power(self) -> Array:
-        return np.exp((1 - self.p) * self.log)
-
-    @cached_property
-    def remembered(self) -> Array:
-        return np.diff(self.power / (self.p - 1), axis=1)
-
-    @cached_property
-    def by_p(self) -> Array:
-        return np.diff(-self.power * (self.log / (self.p - 1) + 1 / (self.p - 1) ** 2), axis=1)
-
-    @cached_property
-    def by_tau(self) -> Array:
-        return np.diff(self.power / (1 + self.since / self.tau) * self.since / self.tau**2, axis=1)
+def kernel(curve: Curve, p: float, tau: float) -> Kernel:
+    share_PE = np.maximum(curve.sums[:, None] - curve.mesh.sum_E, 0.0) / tau
+    log_PE = np.log1p(share_PE)
+    power_PE = np.exp((1 - p) * log_PE)
+    return Kernel(
+        np.diff(power_PE / (p - 1), axis=1),
+        np.diff(-power_PE * (log_PE / (p - 1) + 1 / (p - 1) ** 2), axis=1),
+        np.diff(power_PE / (1 + share_PE) * share_PE / tau, axis=1),
+    )
 
 
 class _Times:
@@ -78,13 +66,19 @@ class _Times:
 
 
 @lru_cache(maxsize=KERNELS)
-def _kernel(times: _Times, p: float, tau: float) -> Kernel:
-    return Kernel(times.curve, p, tau)
+def _kept(times: _Times, p: float, tau: float) -> Kernel:
+    return kernel(times.curve, p, tau)
+
+
+def _kernel(curve: Curve, p: float, tau: float) -> Kernel:
+    if curve.num_points * len(curve.mesh.sum_E) > KEPT_ELEMENTS:
+        return kernel(curve, p, tau)
+    return _kept(_Times(curve), p, tau)
 
 
 def terms(values: Values, curve: Curve) -> Any:
     mesh, tau = curve.mesh, values["tau"]
-    kernel_PI = _kernel(_Times(curve), values["p"], tau).remembered
+    kernel_PI = _kernel(curve, values["p"], tau).remembered
     excess_I = np.exp(-values["s"] * np.log1p(mesh.middle_I / tau))
     return np.stack(
         [
@@ -100,7 +94,7 @@ def terms(values: Values, curve: Curve) -> Any:
 def slopes(values: Values, curve: Curve) -> Mapping[str, Any]:
     mesh = curve.mesh
     s, p, tau = values["s"], values["p"], values["tau"]
-    found = _kernel(_Times(curve), p, tau)
+    found = _kernel(curve, p, tau)
     kernel_PI, by_p_PI, by_tau_PI = found.remembered, found.by_p, found.by_tau
     log_P, log_I = np.log1p(curve.sums / tau), np.log1p(mesh.middle_I / tau)
     learned_P, excess_I = np.exp(-s * log_P), np.exp(-s * log_I)

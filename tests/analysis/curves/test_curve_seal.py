@@ -82,21 +82,37 @@ def test_a_schedule_that_a_law_says_nothing_of_is_not_sealed(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("known", "complaint"),
+    ("law", "known", "complaint"),
     [
-        ({"sizes": (1e4, 2e4)}, "10,000 and 20,000 was fitted: instantaneous knows no size; fit instantaneous:N"),
-        ({"batches": (512.0,)}, r"its updates take [\d,]+ tokens, and those fitted took 512"),
-        ({"losses": "training"}, "the fit is of training losses, not validation: --losses training"),
+        (
+            "instantaneous",
+            {"sizes": (1e4, 2e4)},
+            "fitted was 10,000, 20,000: .*; fit instantaneous:N to curves",
+        ),
+        ("trajectory", {"sizes": (1e4,)}, "fit trajectory to curves of several"),
+        ("0.5*annealing+0.5*instantaneous", {"sizes": (1e4,)}, "fit auto to curves of several"),
+        (
+            "instantaneous",
+            {"batches": (512.0,)},
+            r"its updates take [\d,]+ tokens, and fitted were 512: fit",
+        ),
+        ("instantaneous", {"losses": "training"}, "the fit is of training losses, not validation: --losses training"),
     ],
 )
-def test_what_a_fit_was_not_made_of_is_not_said(known: dict[str, Any], complaint: str) -> None:
-    fit = replace(fits()["instantaneous:N"], law="instantaneous", **known)
-    with pytest.raises(InputError, match=complaint):
-        refuse_foreign(fit, TARGETS[0].blank)
+def test_what_a_fit_was_not_made_of_is_not_said(law: str, known: dict[str, Any], complaint: str) -> None:
+    fit = replace(fits()["instantaneous:N"], law=law, **known)
     blank = TARGETS[0].blank
-    alike = {"sizes": (1.004 * blank.size,), "batches": (blank.batch,), "losses": "validation"}  # a rounded size
+    with pytest.raises(InputError, match=complaint):
+        refuse_foreign(fit, blank)
+    alike = {"sizes": (1.004 * (blank.size or 0),), "batches": (blank.batch,), "losses": "validation"}  # a rounded size
     refuse_foreign(replace(fit, **alike), blank)
     refuse_foreign(fit, replace(blank, size=None, batch=None, losses=None))
+
+
+def test_one_member_that_reads_batches_does_not_speak_for_the_others() -> None:
+    fit = replace(fits()["auto"], batches=(512.0,))
+    with pytest.raises(InputError, match="fitted were 512"):
+        refuse_foreign(replace(fit, parameters={**fit.parameters, "trajectory.B_star": 1e5}), TARGETS[0].blank)
 
 
 def test_a_fit_comes_back_from_its_file_with_what_it_does_not_tell(tmp_path: Path) -> None:

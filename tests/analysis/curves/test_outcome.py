@@ -84,6 +84,14 @@ def test_means_over_seeds_are_scored_beside_runs() -> None:
     assert found.seed_means is None
 
 
+def test_twins_may_be_logged_at_different_steps() -> None:
+    """The mean is taken where the sparser one is, the other between its points."""
+    curves = {"dense": measured((4.0, 2.0, 1.0)), "sparse": measured((4.0, 1.0), (100.0, 300.0))}
+    (found,) = outcomes([sealed("annealing", predicted((4.0, 2.0, 1.0), ("dense", "sparse")))], curves, None)
+    assert found.seed_means is not None
+    assert found.seed_means.worst == pytest.approx(0.0, abs=1e-12)
+
+
 HELD = [schedule("wsd", 400, decay=decay) for decay in (0.1, 0.2, 0.3, 0.4, 0.5)]
 
 
