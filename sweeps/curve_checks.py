@@ -8,6 +8,7 @@ from analysis.curves.curve_from_run import Losses
 from analysis.curves.fitting import curve_objective
 from analysis.curves.laws import curve_law
 from analysis.curves.prediction import PEAK_APART
+from analysis.curves.target import logged_times
 from sweeps.plan import Plan, PlannedRun
 from sweeps.study import CurveAnalysis
 from train.configuration import RunConfig
@@ -46,10 +47,10 @@ def check_laws(plan: Plan) -> None:
     for run in plan.runs:
         found = _num_losses(run.config, analysis.losses)
         if found < LEAST_POINTS:
-            fault = f"{run.run_id} would have {found} {analysis.losses} losses after its warm-up, and a curve needs"
-            raise plan.file.fault(
-                ("fixed",), f"{fault} {LEAST_POINTS}: lower {FINER[analysis.losses]}, or train longer"
+            fault = (
+                f"{run.run_id} would have {found} of the {LEAST_POINTS} {analysis.losses} losses after its warm-up that"
             )
+            raise plan.file.fault(("fixed",), f"{fault} a curve needs: lower {FINER[analysis.losses]}, or train longer")
     rates, batches = ({get(run) for run in plan.of("family")} for get in (_peak_rate, _batch))
     for run in plan.of("target"):
         if not min(rates) / PEAK_APART <= _peak_rate(run) <= max(rates) * PEAK_APART:
@@ -62,10 +63,7 @@ def check_laws(plan: Plan) -> None:
 
 
 def _num_losses(config: RunConfig, losses: Losses) -> int:
-    first = max(config.schedule.warmup_steps, 1)
-    if losses == "training":
-        return (config.schedule.total_steps - first) // config.logging.every_steps
-    return sum(step >= first for step in milestones_of(config))
+    return len(logged_times(config.schedule, losses, milestones_of(config), config.logging.every_steps))
 
 
 def _peak_rate(run: PlannedRun) -> float:

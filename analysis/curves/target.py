@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from analysis.curves.curve import Curve
-from analysis.curves.curve_from_run import Losses, rates_of
+from analysis.curves.curve_from_run import Losses, rates_of, times_of
+from analysis.law import Array
 from train.schedules import Schedule
 
 
@@ -35,17 +36,17 @@ def curve_target(
     evaluated_steps: list[int],
     every_steps: int,
 ) -> CurveTarget:
-    """Validation losses are of the model after `evaluated_steps`; a line of the training curve is the mean of
-    `every_steps` steps, and stands at their middle as in `run_curve`.
-    """
-    if losses == "validation":
-        time_P = np.array(evaluated_steps, dtype=np.float64)
-    else:
-        end_P = np.array(
-            [*range(every_steps, schedule.total_steps, every_steps), schedule.total_steps], dtype=np.float64
-        )
-        time_P = (np.concatenate([[0.0], end_P[:-1]]) + end_P - 1) / 2
-    time_P = time_P[time_P >= max(schedule.warmup_steps, 1)]
+    """The curve that runs of this schedule will have."""
+    time_P = logged_times(schedule, losses, evaluated_steps, every_steps)
     unknown_P = np.full(len(time_P), np.nan)
     blank = Curve(name, rates_of(schedule, rate), time_P, unknown_P, size, batch, losses=losses)
     return CurveTarget(name, runs, asdict(schedule), rate, blank)
+
+
+def logged_times(schedule: Schedule, losses: Losses, evaluated_steps: list[int], every_steps: int) -> Array:
+    """Of the losses after the warm-up, (P,). Validation losses are of the model after `evaluated_steps`; a line of the
+    training curve is the mean of `every_steps` steps.
+    """
+    lines = [*range(every_steps, schedule.total_steps, every_steps), schedule.total_steps]
+    time_P = times_of(np.array(evaluated_steps if losses == "validation" else lines, dtype=np.float64), losses)
+    return time_P[time_P >= max(schedule.warmup_steps, 1)]
