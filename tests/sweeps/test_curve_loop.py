@@ -347,5 +347,5 @@ def test_a_target_that_no_law_of_the_family_speaks_of_is_refused_before_it_is_tr
 def test_runs_of_too_few_losses_are_refused_before_they_are_trained(tmp_path: Path, data: Path) -> None:
     sparse = {**STUDY, "fixed": {**FIXED, "horizon.steps": 72, "data.evaluation_tokens": 1024}}
     plan = plan_of(yaml.safe_dump(sparse), tmp_path, data)
-    with pytest.raises(InputError, match="1 of the 4 validation losses .* lower logging.evaluation_interval_tokens"):
+    with pytest.raises(InputError, match=r"of the 4 validation losses .* lower logging.evaluation_interval_tokens"):
         close_loop(plan, OutcomeFolder(tmp_path / "out"), pytest.fail, lambda message: None)
