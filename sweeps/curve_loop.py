@@ -14,6 +14,7 @@ from analysis.curves.curve_from_run import Losses, run_curve
 from analysis.curves.curve_seal import SealedCurves, read_sealed_curves, seal_curves
 from analysis.curves.fitted_curves import FittedCurves, fitted_curves
 from analysis.curves.fitting import CurveFit
+from analysis.curves.noise_alone import NoiseAlone, noise_alone
 from analysis.curves.outcome import LawOutcome, noise_between_seeds, outcomes
 from analysis.curves.scores import InnerScore
 from analysis.curves.target import CurveTarget, curve_target
@@ -38,7 +39,7 @@ REPLICATES, SEED = 100, 0
 @dataclass(frozen=True)
 class CurveOutcome:
     """What a study's curves came to. `trained` are the targets' curves by run; `noise` is that of the log of the final
-    loss between seeds.
+    loss between seeds, `floor` what a law that is right would be off.
     """
 
     fits: Mapping[str, FittedCurves]
@@ -46,6 +47,7 @@ class CurveOutcome:
     laws: tuple[LawOutcome, ...]
     trained: Mapping[str, Curve]
     noise: float | None
+    floor: NoiseAlone | None
 
 
 def fit_curve_laws(plan: Plan, folder: OutcomeFolder, tell: Tell) -> dict[str, FittedCurves]:
@@ -133,11 +135,21 @@ def score_curves(
     trained = {run.run_id: run_curve(run.folder, losses) for run in _trained(plan.of("target"), tell)}
     kept = [_of_trained(each, trained) for each in sealed]
     noise = noise_between_seeds(_finals(plan, losses))
-    found = CurveOutcome(fits, tuple(sealed), outcomes(kept, trained, noise) if trained else (), trained, noise)
-    folder.write("curve-scores", {"noise_between_seeds": noise, "laws": [each.document() for each in found.laws]})
+    floor = noise_alone(kept[0].targets, trained) if kept else None
+    found = CurveOutcome(fits, tuple(sealed), outcomes(kept, trained, noise) if trained else (), trained, noise, floor)
+    content = {"noise_between_seeds": noise, "noise_alone": None if floor is None else floor.document()}
+    folder.write("curve-scores", {**content, "laws": [each.document() for each in found.laws]})
     for each in found.laws:
         tell(describe(each))
+    if floor is not None:
+        tell(f"noise between seeds alone, of a law that is right: {describe_floor(floor)}")
     return found
+
+
+def describe_floor(floor: NoiseAlone) -> str:
+    means = f"{100 * floor.seed_means_mean_abs_relative_error:.3f} %, worst {100 * floor.seed_means_worst:.2f} %"
+    runs = f"mean error {100 * floor.mean_abs_relative_error:.3f} %, worst {100 * floor.worst:.2f} %"
+    return f"{runs} (means over seeds {means})"
 
 
 def describe(law: LawOutcome) -> str:
@@ -207,6 +219,7 @@ def curve_report_of(plan: Plan, found: CurveOutcome) -> CurveReport:
         outcomes=found.laws,
         trained=found.trained,
         noise=found.noise,
+        floor=found.floor,
         commit=commit(),
     )
 

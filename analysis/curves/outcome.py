@@ -1,7 +1,7 @@
 """Sealed predictions of curves against the curves that were trained: each law's errors, beside the noise between seeds
 and beside a baseline.
 
-Legend: P points, T tested runs, G groups of them, R bootstrap replicates.
+Legend: P points, S seeds of a target, T tested runs, G groups of them, R bootstrap replicates.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,7 @@ import numpy as np
 from analysis.curves.curve import Curve
 from analysis.curves.curve_seal import PredictedCurve, SealedCurves
 from analysis.curves.laws import is_baseline
+from analysis.curves.noise_alone import together
 from analysis.law import Array
 from train.errors import InputError
 
@@ -124,10 +125,8 @@ def _seed_means(sealed: SealedCurves, curves: Mapping[str, Curve]) -> SeedMeans 
     for target in sealed.targets:
         twins = [curves[run] for run in target.runs]
         if len(twins) > 1:
-            # How often runs are logged is none of their science: twins may differ in it.
-            sparse = min(twins, key=lambda curve: curve.num_points)
-            logs = [np.interp(sparse.time_P, curve.time_P, np.log(curve.loss_P)) for curve in twins]
-            found.append(score_run(target, replace(sparse, loss_P=np.exp(np.mean(logs, axis=0))), target.target))
+            sparse, log_SP = together(twins)
+            found.append(score_run(target, replace(sparse, loss_P=np.exp(log_SP.mean(axis=0))), target.target))
     if not found:
         return None
     mean = float(np.mean([each.mean_abs_relative_error for each in found]))

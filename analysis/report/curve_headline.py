@@ -3,6 +3,7 @@
 import math
 from typing import TYPE_CHECKING
 
+from analysis.curves.noise_alone import NoiseAlone
 from analysis.curves.outcome import Against, LawOutcome
 
 if TYPE_CHECKING:
@@ -48,15 +49,19 @@ def _curves(report: "CurveReport", found: LawOutcome) -> str:
     return (
         f"{named(report)} said {_count(len(found.curves), 'curve')} of {_count(schedules, 'schedule')} and "
         f"{_count(sizes, 'size')} before they were trained: mean relative error "
-        f"{off(found.mean_abs_relative_error)}, worst point {off(found.worst)}{_seed_means(found)}."
+        f"{off(found.mean_abs_relative_error)}, worst point {off(found.worst)}{_seed_means(found, report.floor)}."
     )
 
 
-def _seed_means(found: LawOutcome) -> str:
+def _seed_means(found: LawOutcome, floor: NoiseAlone | None) -> str:
     means = found.seed_means
     if means is None:
         return ""
-    return f"; of the means over seeds, {off(means.mean_abs_relative_error)} and {off(means.worst)}"
+    text = f"; of the means over seeds, {off(means.mean_abs_relative_error)} and {off(means.worst)}"
+    if floor is None:
+        return text
+    right = f"{off(floor.seed_means_mean_abs_relative_error)} and {off(floor.seed_means_worst)}"
+    return f"{text}, where a law that is right would have {right} by noise between seeds alone"
 
 
 def _finals(found: LawOutcome, noise: float | None) -> str:

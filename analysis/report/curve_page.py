@@ -60,6 +60,11 @@ def _laws(report: "CurveReport") -> str:
         differences.append([name, *(_less(each, baseline) for baseline in baselines)])
     became = [f"{each.asked} became {each.law}" for each in report.outcomes if each.law != each.asked]
     missing = [name for name in report.asked if name not in {each.asked for each in report.outcomes}]
+    if report.floor is not None:
+        floor = report.floor
+        cells = [off(floor.mean_abs_relative_error), off(floor.worst)]
+        cells += [off(floor.seed_means_mean_abs_relative_error), off(floor.seed_means_worst)]
+        rows.append(["a law that is right, by noise between seeds alone", *cells, "–", "–", "–"])
     caption = (
         "Errors are predicted / measured - 1: the mean and the worst of all points of the held-out curves, the same of "
         "curves that are means over seeds, and the root mean square of final losses, means over seeds, in per cent "

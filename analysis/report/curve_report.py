@@ -9,6 +9,7 @@ from analysis.curves.curve import Curve
 from analysis.curves.curve_seal import SealedCurves
 from analysis.curves.fitted_curves import FittedCurves
 from analysis.curves.laws import is_baseline
+from analysis.curves.noise_alone import NoiseAlone
 from analysis.curves.outcome import LawOutcome
 from analysis.report.page_files import CURVES_PAGE, write_page
 from analysis.report.schedule_names import HeldOut, held_out_schedules
@@ -21,7 +22,7 @@ class CurveReport:
     """asked: the laws as the study names them, its own first; a law that was refused or not sealed is in `asked` alone.
     fitted: the curves that the laws were fitted to, by run, and `digest` of their points. outcomes: scores in the order
     of the laws, none before a target was trained. trained: the targets' curves by run. noise: standard deviation of the
-    log of the final loss between seeds.
+    log of the final loss between seeds. floor: what a law that is right would be off.
     """
 
     study: str
@@ -34,6 +35,7 @@ class CurveReport:
     outcomes: tuple[LawOutcome, ...]
     trained: Mapping[str, Curve]
     noise: float | None
+    floor: NoiseAlone | None
     commit: str | None = None
 
     def __post_init__(self) -> None:

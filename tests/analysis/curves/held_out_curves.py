@@ -13,6 +13,7 @@ from analysis.curves.curve import Curve
 from analysis.curves.curve_seal import read_sealed_curves, seal_curves
 from analysis.curves.fitted_curves import FittedCurves
 from analysis.curves.laws import curve_law
+from analysis.curves.noise_alone import noise_alone
 from analysis.curves.outcome import noise_between_seeds, outcomes
 from analysis.curves.over_sizes import of_parameters
 from analysis.curves.target import CurveTarget, curve_target
@@ -152,5 +153,6 @@ def made_report(folder: Path, *, scored: bool = True) -> CurveReport:
         outcomes=outcomes(in_order, known, noise) if scored else (),
         trained=known,
         noise=noise,
+        floor=noise_alone(in_order[0].targets, known) if scored else None,
         commit="0" * 40,
     )

@@ -69,7 +69,9 @@ def test_the_headline_says_how_the_own_law_fared(report: CurveReport, folder: Pa
     assert first == (
         "auto, which became 0.950*annealing:N+0.050*instantaneous:N, said 30 curves of 5 schedules and 3 sizes before "
         f"they were trained: mean relative error {off(own.mean_abs_relative_error)}, worst point {off(own.worst)}; of "
-        f"the means over seeds, {off(own.seed_means.mean_abs_relative_error)} and {off(own.seed_means.worst)}."
+        f"the means over seeds, {off(own.seed_means.mean_abs_relative_error)} and {off(own.seed_means.worst)}, where a "
+        f"law that is right would have {off(report.floor.seed_means_mean_abs_relative_error)} and "
+        f"{off(report.floor.seed_means_worst)} by noise between seeds alone."
     )
     assert f"{off(own.final)} off" in finals
     assert f"{own.final_in_noise:.2g} times the noise between seeds of {100 * report.noise:.2g} %" in finals
