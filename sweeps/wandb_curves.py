@@ -32,10 +32,12 @@ def _scored_laws(path: Path, first: str) -> tuple[dict[str, Rows], Json]:
     if not path.exists():
         return {}, {}
     try:
-        laws = list(json.loads(path.read_text(encoding="utf-8"))["laws"])
+        content = json.loads(path.read_text(encoding="utf-8"))
+        laws = list(content["laws"])
         own = [law for law in laws if law["asked"] == first]
         names = ("law", *ERRORS, "final_in_noise", "coverage_90")
         summary = {f"curves/{name}": law[name] for law in own for name in names}
+        summary |= {f"curves/noise_alone/{name}": value for name, value in (content.get("noise_alone") or {}).items()}
         return {"curve_laws": _laws(laws), "curve_scores": _scores(laws)}, summary
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{path}: not the scores of a study's curves; repeat the study to write them") from None

@@ -230,8 +230,8 @@ def test_a_family_that_changed_after_the_seal_is_refused(copied: tuple[Plan, Out
 def test_its_scores_are_tables_for_w_and_b(closed: tuple[Closed, Plan, Trainer]) -> None:
     folder = closed[2].folder
     found = read_analysis(folder)
-    scores = json.loads(folder.document("curve-scores").read_text())["laws"]
-    own = scores[0]
+    content = json.loads(folder.document("curve-scores").read_text())
+    own = content["laws"][0]
     tables = {
         name: [dict(zip(table.columns, row, strict=True)) for row in table.rows] for name, table in found.tables.items()
     }
@@ -245,6 +245,7 @@ def test_its_scores_are_tables_for_w_and_b(closed: tuple[Closed, Plan, Trainer])
         assert (row["final_loss"], row["low_90"]) == (target.loss[-1], (target.interval_90 or (None,))[0])
     assert {row["asked"] for row in tables["curve_fits"]} == set(LAWS)
     assert found.summary["curves/law"] == own["law"]
+    assert found.summary["curves/noise_alone/seed_means_worst"] == content["noise_alone"]["seed_means_worst"]
     assert found.summary["curves/mean_abs_relative_error"] == own["mean_abs_relative_error"]
 
 
