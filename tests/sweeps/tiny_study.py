@@ -45,7 +45,7 @@ def write_study(
     if target_steps is not None:
         study |= {
             "targets": [{"grid": {"optimizer.rate": rates[0], "horizon.steps": target_steps, "seed": seeds[0]}}],
-            "analysis": {"curves": {"laws": ["annealing"]}},  # can be carried out on whatever family
+            "analysis": {"curves": {"laws": ["annealing"], "losses": "training"}},  # whatever the family
         }
     if disk_gigabytes is not None:
         study["budget"] = {"disk_gigabytes": disk_gigabytes}
