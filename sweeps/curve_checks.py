@@ -1,13 +1,11 @@
 """What is refused of a study of curves before anything is trained."""
 
-from collections.abc import Collection
-
 from analysis.curves.choice import AUTO
 from analysis.curves.curve_from_file import LEAST_POINTS
 from analysis.curves.curve_from_run import Losses
 from analysis.curves.fitting import curve_objective
 from analysis.curves.laws import curve_law
-from analysis.curves.prediction import PEAK_APART
+from analysis.curves.prediction import listed, near_peaks
 from analysis.curves.target import logged_times
 from sweeps.plan import Plan, PlannedRun
 from sweeps.study import CurveAnalysis
@@ -53,10 +51,10 @@ def check_laws(plan: Plan) -> None:
             raise plan.file.fault(("fixed",), f"{fault} a curve needs: lower {FINER[analysis.losses]}, or train longer")
     rates, batches = ({get(run) for run in plan.of("family")} for get in (_peak_rate, _batch))
     for run in plan.of("target"):
-        if not min(rates) / PEAK_APART <= _peak_rate(run) <= max(rates) * PEAK_APART:
-            fault = f"a target has the peak rate {_peak_rate(run):.3g}, and the family {_listed(rates)}"
+        if not near_peaks(_peak_rate(run), rates):
+            fault = f"a target has the peak rate {_peak_rate(run):.3g}, and the family {listed(rates)}"
         elif len(batches) == 1 and _batch(run) not in batches:
-            fault = f"a target's updates take {_batch(run):,.0f} tokens, and the family's {_listed(batches)}"
+            fault = f"a target's updates take {_batch(run):,.0f} tokens, and the family's {listed(batches)}"
         else:
             continue
         raise plan.file.fault(("targets",), f"{fault}: a law of schedules says nothing of others; add runs with it")
@@ -72,7 +70,3 @@ def _peak_rate(run: PlannedRun) -> float:
 
 def _batch(run: PlannedRun) -> float:
     return run.config.tokens_per_step
-
-
-def _listed(values: Collection[float]) -> str:
-    return ", ".join(f"{value:,.3g}" if value < 1 else f"{value:,.0f}" for value in sorted(values))

@@ -30,17 +30,19 @@ LOW_RATE = 0.05  # of the peak: where decays end
 
 def notes_of(plan: Plan, fitted: Fitted, targets: Sequence[TargetPoint]) -> list[str]:
     analysis = plan.file.study.analysis
+    of_curves = analysis is not None and analysis.curves is not None
+    of_schedules = _of_schedules(plan.of("family"), plan.of("target")) if of_curves else []
     if analysis is not None and not analysis.laws:  # whole curves: schedules differ, and a target lies within the sizes
         return [
             *_of_the_seeds(fitted.runs),
-            *_of_schedules(plan.of("family"), plan.of("target")),
+            *of_schedules,
             *_of_evaluation(plan.runs),
             *_of_repetition(plan.runs),
         ]
     return [
         *_of_the_family(fitted.runs),
         *_of_the_rate(plan.of("family")),
-        *(_of_schedules(plan.of("family"), plan.of("target")) if analysis is not None and analysis.curves else []),
+        *of_schedules,
         *([f"analysis.where: {fitted.undecided}: ratios are to the whole family"] if fitted.undecided else []),
         *_of_targets(targets),
         *_of_evaluation(plan.runs),

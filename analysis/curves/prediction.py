@@ -7,6 +7,7 @@ known from few curves, so its quantiles are Student's, of one degree of freedom 
 Legend: P points, R replicates, Q quantiles.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,17 +77,17 @@ def refuse_foreign(fit: FittedCurves, curve: Curve) -> None:
         several = "auto" if "*" in fit.law else fit.law if curve_law(fit.law).specialise is not None else f"{fit.law}:N"
         raise InputError(
             f"{curve.name}: its N is {curve.size:,.0f} (parameters without embeddings, with the head), and fitted was "
-            f"{_listed(fit.sizes)}: of one size a law says nothing of others; fit {several} to curves of several"
+            f"{listed(fit.sizes)}: of one size a law says nothing of others; fit {several} to curves of several"
         )
     if not all(knows_batch) and not _among(curve.batch, fit.batches):
         raise InputError(
-            f"{curve.name}: its updates take {curve.batch:,.0f} tokens, and fitted were {_listed(fit.batches)}: fit "
+            f"{curve.name}: its updates take {curve.batch:,.0f} tokens, and fitted were {listed(fit.batches)}: fit "
             "curves with that batch"
         )
     if curve.losses and fit.losses and curve.losses != fit.losses:
         raise InputError(f"{curve.name}: the fit is of {fit.losses} losses, not {curve.losses}: --losses {fit.losses}")
-    low, high = fit.peaks
-    if not low / PEAK_APART <= curve.rates.peak <= high * PEAK_APART:
+    if not near_peaks(curve.rates.peak, fit.peaks):
+        low, high = fit.peaks
         raise InputError(
             f"{curve.name}: its peak rate is {curve.rates.peak:.3g}, and {low:.3g} to {high:.3g} were fitted: "
             "a law of schedules says nothing of other peaks; fit curves with this one"
@@ -97,8 +98,14 @@ def _named(member: str, parameter: str) -> str:
     return f"{member}.{parameter}" if member else parameter
 
 
-def _listed(values: tuple[float, ...]) -> str:
-    return ", ".join(f"{value:,.0f}" for value in values)
+def near_peaks(rate: float, peaks: Collection[float]) -> bool:
+    """Whether laws that were fitted to runs of these peak rates say anything of this one."""
+    return min(peaks) / PEAK_APART <= rate <= max(peaks) * PEAK_APART
+
+
+def listed(values: Collection[float]) -> str:
+    """Rates, sizes or batches for people."""
+    return ", ".join(f"{value:,.3g}" if value < 1 else f"{value:,.0f}" for value in sorted(values))
 
 
 def _among(value: float | None, fitted: tuple[float, ...]) -> bool:

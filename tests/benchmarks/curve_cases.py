@@ -17,7 +17,7 @@ import numpy as np
 
 from analysis.curves.choice import fit_named
 from analysis.curves.curve import Curve
-from analysis.curves.fitting import fit_curves
+from analysis.curves.fitting import CurveFit, fit_curves
 from analysis.curves.laws import curve_law
 from analysis.curves.scores import CurveScore, score
 from analysis.curves.sources import read_curves
@@ -67,6 +67,16 @@ def line(name: str, tests: Sequence[CurveScore]) -> str:
     return f"{name:<28} {mean:.5f}  {np.mean(worst):.5f}  {max(worst):.5f}   {finals}"
 
 
+def over_sizes() -> tuple[CurveFit, dict[int, list[CurveScore]]]:
+    """What inner validation makes of all laws over both sizes as one, and its scores on their unseen schedules."""
+
+    def sized(size: int, names: Sequence[str]) -> list[Curve]:
+        return [replace(curve, size=1e6 * size) for curve in curves(size, names)]
+
+    found, _ = fit_named("auto", [curve for size in TARGET for curve in sized(size, TRAIN)])
+    return found, {size: [score(found, curve) for curve in sized(size, TEST)] for size in TARGET}
+
+
 def main() -> None:
     if absent():
         print(f"left out: {absent()}")
@@ -87,10 +97,8 @@ def main() -> None:
             tests = [score(found, curve) for curve in test]
             told = f"  inner {each.mean_abs_relative_error:.5f}, {found.status}, {found.seconds:.1f} s"
             print(line(each.law, tests) + told, flush=True)
-    joint = [replace(curve, size=1e6 * size) for size in TARGET for curve in curves(size, TRAIN)]
     began = time.process_time()
-    taken, _ = fit_named("auto", joint)
+    taken, scores = over_sizes()
     print(f"both sizes as one: {taken.law.name}, {time.process_time() - began:.1f} s")
     for size, (mean, worst) in TARGET.items():
-        tests = [score(taken, replace(curve, size=1e6 * size)) for curve in curves(size, TEST)]
-        print(f"{line(f'auto over sizes, {size}M', tests)}  to reach: {mean}  {worst}", flush=True)
+        print(f"{line(f'auto over sizes, {size}M', scores[size])}  to reach: {mean}  {worst}", flush=True)

@@ -42,13 +42,13 @@ class Kernel:
 
 
 def kernel(curve: Curve, p: float, tau: float) -> Kernel:
-    share_PE = np.maximum(curve.sums[:, None] - curve.mesh.sum_E, 0.0) / tau
-    log_PE = np.log1p(share_PE)
+    since_PE = np.maximum(curve.sums[:, None] - curve.mesh.sum_E, 0.0)
+    log_PE = np.log1p(since_PE / tau)
     power_PE = np.exp((1 - p) * log_PE)
     return Kernel(
         np.diff(power_PE / (p - 1), axis=1),
         np.diff(-power_PE * (log_PE / (p - 1) + 1 / (p - 1) ** 2), axis=1),
-        np.diff(power_PE / (1 + share_PE) * share_PE / tau, axis=1),
+        np.diff(power_PE / (1 + since_PE / tau) * since_PE / tau**2, axis=1),
     )
 
 

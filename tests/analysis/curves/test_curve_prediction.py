@@ -30,8 +30,8 @@ def test_noise_that_few_curves_tell_is_wider_than_normal(num_curves: int, quanti
 def test_the_spread_of_replicates_and_the_noise_add_in_squares() -> None:
     spread = {name: np.full(400, value) for name, value in TRUTH.items()}
     spread["L0"] = TRUTH["L0"] * np.exp(0.01 * norm.ppf((np.arange(400) + 0.5) / 400))
-    fit = FittedCurves("annealing", {**TRUTH, "A": 0.0, "C": 0.0}, "converged", spread, NOISE, 3000.0, (1e-3, 1e-3))
     spread |= {"A": np.zeros(400), "C": np.zeros(400)}
+    fit = FittedCurves("annealing", {**TRUTH, "A": 0.0, "C": 0.0}, "converged", spread, NOISE, 3000.0, (1e-3, 1e-3))
     found = predict_curve(fit, curve("decay"))
     assert found.interval_90 is not None
     ends = [math.log(end / found.loss_P[-1]) for end in found.interval_90]

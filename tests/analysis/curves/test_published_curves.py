@@ -1,13 +1,15 @@
 """Published curves (`tests.benchmarks.curve_cases`): skipped where they are absent."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
 from analysis.curves.choice import fit_named
 from analysis.curves.fitting import fit_curves
 from analysis.curves.laws import curve_law
-from analysis.curves.scores import score
-from tests.benchmarks.curve_cases import PRINTED, ROUNDING, TARGET, TEST, TRAIN, absent, curves, published
+from analysis.curves.scores import CurveScore, score
+from tests.benchmarks.curve_cases import PRINTED, ROUNDING, TARGET, TEST, TRAIN, absent, curves, over_sizes, published
 
 pytestmark = pytest.mark.skipif(bool(absent()), reason=absent())
 
@@ -21,14 +23,39 @@ def test_printed_constants_give_the_printed_metrics(size: int) -> None:
     assert explained == pytest.approx(printed[2], abs=3e-4)
 
 
+@cache
+def alone(size: int) -> list[CurveScore]:
+    """What inner validation makes of all laws, fitted to one size, scored on its unseen schedules."""
+    found, _ = fit_named("auto", curves(size, TRAIN))
+    return [score(found, curve) for curve in curves(size, TEST)]
+
+
+MISSED = pytest.mark.xfail(
+    strict=True, reason="fitted to 100M alone the mean is .00151; over both sizes as one it is met"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [25, pytest.param(100, marks=MISSED)])
+def test_what_inner_validation_makes_of_all_laws_predicts_unseen_schedules(size: int) -> None:
+    """Mean of the curves' mean errors."""
+    assert float(np.mean([each.mean_abs_relative_error for each in alone(size)])) <= TARGET[size][0]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("size", TARGET)
-def test_what_inner_validation_makes_of_all_laws_predicts_unseen_schedules(size: int) -> None:
-    """Mean of the curves' mean errors, and of their worst. Of 100M the mean aimed for, .0015, is missed by a hair."""
-    found, _ = fit_named("auto", curves(size, TRAIN))
-    scores = [score(found, curve) for curve in curves(size, TEST)]
-    assert float(np.mean([each.mean_abs_relative_error for each in scores])) <= {25: TARGET[25][0], 100: 0.00152}[size]
-    assert float(np.mean([each.worst for each in scores])) <= TARGET[size][1]
+def test_its_worst_points(size: int) -> None:
+    """Mean of the curves' worst errors."""
+    assert float(np.mean([each.worst for each in alone(size)])) <= TARGET[size][1]
+
+
+@pytest.mark.slow
+def test_fitted_over_both_sizes_as_one_it_meets_every_target() -> None:
+    found, scores = over_sizes()
+    assert found.law.name.count(":N") > 1  # a combination of laws over sizes
+    for size, (mean, worst) in TARGET.items():
+        assert float(np.mean([each.mean_abs_relative_error for each in scores[size]])) <= mean
+        assert float(np.mean([each.worst for each in scores[size]])) <= worst
 
 
 @pytest.mark.slow
