@@ -10,13 +10,15 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.curves.rates import Rates
+from analysis.curves.rates import LEAST_RATE, Rates
 from analysis.law import Array
 
 # A fit reads at most about this many points of a curve, each the mean of a stretch of it.
 FITTED_POINTS = 400
 # A piece over which sums are taken is at most this share of a run.
 FINEST = 1 / 128
+# Shares of the peak: where the rate crosses one a piece ends, since powers of the rate fall steeply towards 0.
+LEVELS: Array = 0.9 ** np.arange(1.0, 80.0)
 # Gauss nodes of a piece: many where its drops have just happened, in the last pieces before a time.
 NEAR_PIECES = 3
 FAR_NODES, NEAR_NODES = np.polynomial.legendre.leggauss(2), np.polynomial.legendre.leggauss(12)
@@ -31,6 +33,19 @@ class Drops:
     since_PQ: Array
     rate_PQ: Array
     weight_PQ: Array
+
+
+@dataclass(frozen=True)
+class Falls:
+    """Pieces of a run over which the rate falls or rises after its warm-up, as far as each logged time has seen them:
+    the logarithms of the rates before and after, the sum of the rates since the end of the piece, and how much further
+    back it begins; (P, I).
+    """
+
+    log_before_PI: Array
+    log_after_PI: Array
+    since_PI: Array
+    span_PI: Array
 
 
 @dataclass(frozen=True)
@@ -68,6 +83,11 @@ class Curve:
         """Equal for curves that have the same rates and are logged at the same times, as seeds of one schedule are."""
         parts = (self.rates.step_J, self.rates.rate_J, np.array([self.rates.warmup]), self.time_P)
         return hashlib.blake2b(b"/".join(part.tobytes() for part in parts)).digest()
+
+    @property
+    def kind(self) -> tuple[bytes, float | None, float | None]:
+        """What a law reads of it: equal for seeds of one run, of which a law says the same."""
+        return self.times_key, self.size, self.batch
 
     @cached_property
     def sums(self) -> Array:
@@ -139,6 +159,30 @@ class Curve:
         )
 
     @cached_property
+    def falls(self) -> Falls:
+        """Between knots and finer. A sum over updates is an integral to their halves: the rate of update k is reached
+        at k + 1/2. The drop of a piece of one update, as of a jump, is at that update.
+        """
+        rates = self.rates
+        even_E = np.round(np.arange(0, 1, FINEST) * rates.num_updates)
+        edge_E = np.unique(np.concatenate([rates.step_J, even_E, rates.crossings(rates.peak * LEVELS)]))
+        edge_E = edge_E[edge_E >= rates.warmup]
+        changes_I = np.diff(np.interp(edge_E, rates.step_J, rates.rate_J)) != 0
+        first_I, last_I = edge_E[:-1][changes_I], edge_E[1:][changes_I]
+        seen_P1 = self.time_P[:, None] - 1.0
+        first_PI, last_PI = (np.minimum(edge_I, seen_P1) for edge_I in (first_I, last_I))
+        jump_I = last_I - first_I == 1.0
+        begin_PI, end_PI = np.where(jump_I, last_PI, first_PI + 0.5), np.where(jump_I, last_PI, last_PI + 0.5)
+        begun_PI, since_PI = (
+            np.maximum(self.sums[:, None] - rates.sum(np.maximum(time_PI, 0.0)), 0.0) for time_PI in (begin_PI, end_PI)
+        )
+        log_before_PI, log_after_PI = (
+            np.log(np.maximum(np.interp(edge_PI, rates.step_J, rates.rate_J), LEAST_RATE))
+            for edge_PI in (first_PI, last_PI)
+        )
+        return Falls(log_before_PI, log_after_PI, since_PI, np.maximum(begun_PI - since_PI, 0.0))
+
+    @cached_property
     def mesh(self) -> Mesh:
         """Pieces between knots, and finer: even ones, and early on ones that grow with the time."""
         last = self.rates.num_updates
@@ -163,3 +207,18 @@ class Curve:
         time_P = np.add.reduceat(self.time_P, first) / count
         loss_P = np.exp(np.add.reduceat(np.log(self.loss_P), first) / count)
         return replace(self, time_P=time_P, loss_P=loss_P)
+
+
+class Times:
+    """A curve as far as its rates and logged times go, to keep by what depends on them alone: runs that differ in seed
+    share it.
+    """
+
+    def __init__(self, curve: Curve) -> None:
+        self.curve = curve
+
+    def __hash__(self) -> int:
+        return hash(self.curve.times_key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Times) and self.curve.times_key == other.curve.times_key

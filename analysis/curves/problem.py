@@ -7,6 +7,7 @@ Legend: P points of all curves, R starts or replicates, K parameters, U curves.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -94,6 +95,11 @@ class CurveProblem:
         weights_P = np.ones(sum(curve.num_points for curve in used))
         return cls(law, used, weights_P, objective, positive_K, np.array(lower), np.array(upper))
 
+    @cached_property
+    def unlike(self) -> dict[tuple[bytes, float | None, float | None], Curve]:
+        """One curve of each kind: what a law says is worked out once for all twins."""
+        return {curve.kind: curve for curve in self.curves}
+
     @property
     def losses(self) -> Array:
         return np.concatenate([curve.loss_P for curve in self.curves])
@@ -123,7 +129,8 @@ class CurveProblem:
         """Residuals (P,) and their derivatives in internal coordinates (K, P); not finite where the law overflows."""
         values = self.natural(internal_K)
         with np.errstate(all="ignore"):
-            parts = [self.law.predict_with_jacobian(values, curve) for curve in self.curves]
+            alike = {kind: self.law.predict_with_jacobian(values, curve) for kind, curve in self.unlike.items()}
+            parts = [alike[curve.kind] for curve in self.curves]
             predicted_P = np.concatenate([part[0] for part in parts])
             jacobian_KP = np.concatenate([part[1] for part in parts], axis=1)
             own_K = np.where(self.positive_K, [values[name] for name in self.law.names], 1.0)
@@ -137,7 +144,8 @@ class CurveProblem:
         """The objective, infinite where the law overflows."""
         values = self.natural(internal_K)
         with np.errstate(all="ignore"):
-            predicted_P = np.concatenate([self.law.predict(values, curve) for curve in self.curves])
+            alike = {kind: self.law.predict(values, curve) for kind, curve in self.unlike.items()}
+            predicted_P = np.concatenate([alike[curve.kind] for curve in self.curves])
         weights_P = self.weights_P if weights_P is None else weights_P
         value = float(self.objective.value(predicted_P[None], self.losses[None], weights_P[None])[0])
         half = 2.0 if self.objective.kind == "mse" else 1.0  # the solver's squares are half of the objective's
@@ -152,7 +160,8 @@ class CurveProblem:
         for place in product(*grid.values()):
             values = dict(zip(grid, place, strict=True))
             with np.errstate(all="ignore"):
-                terms_PL = np.concatenate([self.law.terms(values, curve) for curve in few.curves])
+                alike = {kind: self.law.terms(values, curve) for kind, curve in few.unlike.items()}
+                terms_PL = np.concatenate([alike[curve.kind] for curve in few.curves])
             if np.isfinite(terms_PL).all():
                 internal_K = self.internal({**values, **few.projected(terms_PL, loss_P)})
                 found.append((few.easy_value(internal_K), internal_K))

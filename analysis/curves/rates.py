@@ -5,7 +5,7 @@ annealing law of a run of 1e6 updates takes milliseconds. The loss at time t is 
 0..t-1. A drop of the rate at update k is rate[k-1] - rate[k]; those of the first warm-up are negative and not counted,
 since laws of annealing are about what follows (`counted`).
 
-Legend: J knots, I pieces between them (J - 1), P times.
+Legend: J knots, I pieces between them (J - 1), P times, L levels of the rate.
 """
 
 from dataclasses import dataclass
@@ -22,6 +22,8 @@ from analysis.law import Array
 TOLERANCE = 1e-5
 # Rates within this share of the peak are at the peak.
 AT_PEAK = 1e-6
+FLAT = 1e-9  # a piece that changes by less than this share is even
+LEAST_RATE = 1e-300  # has a logarithm, and powers that are nothing
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,40 @@ class Rates:
         number_P = time_P - self.step_J[piece_P]
         ramp_P = self.slopes[piece_P] * number_P * (number_P - 1) / 2
         return np.asarray(self._sums[piece_P] + number_P * self.rate_J[piece_P] + ramp_P)
+
+    def power_sum(self, time_P: Array, exponent: float) -> tuple[Array, Array]:
+        """The sum of rate^exponent over all updates before each time, and its derivative by the exponent: (P,). A sum
+        over the updates of a piece is an integral to their halves.
+        """
+        place_I = np.arange(len(self.slopes))
+        sum_I, slope_I = self._power_integral(place_I, self._lengths, exponent)
+        before_J, before_slope_J = (np.append(0.0, np.cumsum(each_I)) for each_I in (sum_I, slope_I))
+        piece_P = np.clip(np.searchsorted(self.step_J, time_P, side="right") - 1, 0, len(self.slopes) - 1)
+        part_P, part_slope_P = self._power_integral(piece_P, time_P - self.step_J[piece_P], exponent)
+        return before_J[piece_P] + part_P, before_slope_J[piece_P] + part_slope_P
+
+    def _power_integral(self, piece_X: NDArray[np.intp], number_X: Array, exponent: float) -> tuple[Array, Array]:
+        """Over so many first updates of pieces, and its derivative: (X,), of pieces or times alike."""
+        level_X, slope_X, power = self.rate_J[piece_X], self.slopes[piece_X], exponent + 1
+        first_X, last_X = (np.maximum(level_X + slope_X * (n_X - 0.5), 0.0) for n_X in (0.0 * number_X, number_X))
+        log_level_X, log_first_X, log_last_X = (
+            np.log(np.maximum(rate_X, LEAST_RATE)) for rate_X in (level_X, first_X, last_X)
+        )
+        even_X = number_X * np.exp(exponent * log_level_X)
+        # A piece of one update, as of a jump, has no other rate than that at its start.
+        is_even_X = (self._lengths[piece_X] == 1) | (np.abs(slope_X) * self._lengths[piece_X] <= FLAT * level_X)
+        scale_X = np.where(is_even_X, 1.0, slope_X * power)
+        at_first_X, at_last_X = np.exp(power * log_first_X), np.exp(power * log_last_X)
+        ramp_X = (at_last_X - at_first_X) / scale_X
+        ramp_slope_X = (at_last_X * (log_last_X - 1 / power) - at_first_X * (log_first_X - 1 / power)) / scale_X
+        return np.where(is_even_X, even_X, ramp_X), np.where(is_even_X, even_X * log_level_X, ramp_slope_X)
+
+    def crossings(self, rate_L: Array) -> Array:
+        """The updates next to which the rate crosses these, in every piece that does, ascending."""
+        start_I, end_I = self.rate_J[:-1, None], self.rate_J[1:, None]
+        crosses_IL = (rate_L < np.maximum(start_I, end_I)) & (rate_L > np.minimum(start_I, end_I))
+        piece, level = np.nonzero(crosses_IL)
+        return np.unique(np.round(self.step_J[piece] + (rate_L[level] - self.rate_J[piece]) / self.slopes[piece]))
 
     def drops_before(self, time_P: Array) -> tuple[NDArray[np.intp], Array]:
         """The piece that each time is in and how many of its drops lie before."""

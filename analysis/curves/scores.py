@@ -4,7 +4,8 @@ Legend: P points, U curves.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -33,12 +34,12 @@ class CurveScore:
 
 @dataclass(frozen=True)
 class InnerScore:
-    """Inner validation of a law: each training curve predicted by a fit of the others."""
+    """Inner validation of a law: each training curve, twins as one, predicted by a fit of the others."""
 
     law: str
     mean_abs_relative_error: float  # infinite where a fit was refused
     worst: float
-    mean_squared_error: float  # mean over the curves of the square of each one's mean error
+    mean_squared_error: float  # mean over the curves, twins as one, of the square of each one's mean error
     reason: str
     ends: tuple[float, ...] = ()  # of each curve, how far in log loss its end was from what was said of it
 
@@ -56,9 +57,12 @@ def end_apart(fit: CurveFit, curve: Curve) -> float:
 
 
 def inner_score(law: CurveLaw, curves: Sequence[Curve], objective: str | None = None) -> InnerScore:
-    """Leave one training curve out, each in turn; of a single curve, its end."""
-    scores: list[CurveScore] = []
-    ends_apart: list[float] = []
+    """Leave one training curve out, each in turn; of a single curve, its end. Errors are of the mean over twins: a law
+    says what a run comes to and is of no seed, and the noise between them is no law's mistake.
+    """
+    held_out: dict[Any, list[Curve]] = {}
+    predicted: dict[Any, CurveFit] = {}
+    ends: list[float] = []
     fits: dict[tuple[int, ...], CurveFit] = {}  # curves of one schedule are predicted from the same others
     for fitted, held in folds(curves):
         key = tuple(map(id, fitted)) if len(curves) > 1 else ()
@@ -67,13 +71,21 @@ def inner_score(law: CurveLaw, curves: Sequence[Curve], objective: str | None = 
         found = fits[key]
         if not found.parameters:
             return InnerScore(law.name, np.inf, np.inf, np.inf, f"{found.status}: {found.reason}")
-        scores.append(score(found, held))
-        ends_apart.append(end_apart(found, held))
-    ends = tuple(ends_apart)
+        held_out.setdefault(held.kind, []).append(held)
+        predicted[held.kind] = found
+        ends.append(end_apart(found, held))
+    scores = [score(predicted[kind], mean_of(twins)) for kind, twins in held_out.items()]
     errors, worst = zip(*((each.mean_abs_relative_error, each.worst) for each in scores), strict=True)
     return InnerScore(
-        law.name, float(np.mean(errors)), float(np.max(worst)), float(np.mean(np.square(errors))), "", ends
+        law.name, float(np.mean(errors)), float(np.max(worst)), float(np.mean(np.square(errors))), "", tuple(ends)
     )
+
+
+def mean_of(twins: Sequence[Curve]) -> Curve:
+    """Of the logarithms of their losses, where they were logged alike."""
+    if len(twins) == 1:
+        return twins[0]
+    return replace(twins[0], loss_P=np.exp(np.mean([np.log(each.loss_P) for each in twins], axis=0)))
 
 
 def folds(curves: Sequence[Curve]) -> list[tuple[list[Curve], Curve]]:

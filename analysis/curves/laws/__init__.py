@@ -10,7 +10,7 @@ from analysis.curves.law import CurveLaw
 from analysis.nearest_name import did_you_mean
 from train.errors import InputError
 
-NAMES = ("annealing", "multi-power", "functional", "instantaneous", "trajectory", "last-window")
+NAMES = ("annealing", "multi-power", "sublinear", "functional", "instantaneous", "trajectory", "last-window")
 # What a law has to beat: it knows of no memory, or of no schedule.
 BASELINES = ("instantaneous", "last-window")
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.curves.curve import Curve
+from analysis.curves.curve import Curve, Times
 from analysis.curves.law import CurveLaw, Expectation, Values
 from analysis.law import Array, Parameter
 
@@ -52,28 +52,15 @@ def kernel(curve: Curve, p: float, tau: float) -> Kernel:
     )
 
 
-class _Times:
-    """A curve as far as a kernel depends on it."""
-
-    def __init__(self, curve: Curve) -> None:
-        self.curve = curve
-
-    def __hash__(self) -> int:
-        return hash(self.curve.times_key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Times) and self.curve.times_key == other.curve.times_key
-
-
 @lru_cache(maxsize=KERNELS)
-def _kept(times: _Times, p: float, tau: float) -> Kernel:
+def _kept(times: Times, p: float, tau: float) -> Kernel:
     return kernel(times.curve, p, tau)
 
 
 def _kernel(curve: Curve, p: float, tau: float) -> Kernel:
     if curve.num_points * len(curve.mesh.sum_E) > KEPT_ELEMENTS:
         return kernel(curve, p, tau)
-    return _kept(_Times(curve), p, tau)
+    return _kept(Times(curve), p, tau)
 
 
 def terms(values: Values, curve: Curve) -> Any:

@@ -11,7 +11,10 @@ from analysis.curves.curve import Curve
 from analysis.curves.fitting import fit_curves
 from analysis.curves.laws import NAMES, curve_law
 from analysis.curves.laws.trajectory import specialise
+from analysis.curves.problem import CurveProblem
 from analysis.curves.rates import Rates
+from analysis.curves.scores import inner_score
+from analysis.objective import parse_objective
 from train.errors import InputError
 
 TRUTH: dict[str, dict[str, float]] = {
@@ -19,6 +22,15 @@ TRUTH: dict[str, dict[str, float]] = {
     "instantaneous": {"L0": 2.5, "A": 0.6, "B": 0.15, "alpha": 0.45, "g": 0.8},
     "last-window": {"L0": 2.6, "A": 9.0, "alpha": 0.5},
     "multi-power": {"L0": 2.7, "A": 0.6, "B": 150.0, "alpha": 0.45, "C": 1.5, "beta": 0.6, "gamma": 0.5},
+    "sublinear": {
+        "L0": 2.7,
+        "A": 1.5,
+        "B": 20.0,
+        "alpha": 0.5,
+        "progress_exponent": 0.6,
+        "noise_exponent": 0.7,
+        "memory": 0.02,
+    },
     "functional": {"L0": 2.6, "A": 4.0, "F": 0.3, "B": 0.05, "s": 0.5, "p": 1.5, "tau": 0.02},
     "trajectory": {"L0": 2.7, "S_c": 300.0, "alpha_S": 0.5},
 }
@@ -88,6 +100,40 @@ def test_multi_power_equals_its_sum_drop_by_drop(name: str) -> None:
     np.testing.assert_allclose(curve_law("multi-power").predict(values, blank), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["cosine", "two-stage", "decay"])
+def test_sublinear_equals_its_sum_drop_by_drop(name: str) -> None:
+    values, rate_S, blank = TRUTH["sublinear"], schedules()[name], curve(name, every=290)
+    total_S = np.concatenate([[0.0], np.cumsum(rate_S)])
+    progress_S = np.concatenate([[0.0], np.cumsum(rate_S ** values["progress_exponent"])])
+    expected = []
+    for time in blank.time_P.astype(int):
+
+        def felt(update: int, time: int = time) -> float:
+            since = total_S[time] - total_S[update]
+            return float(since / (values["memory"] + since))
+
+        reduction = values["B"] * loop_over_drops(rate_S ** values["noise_exponent"], time, felt)
+        expected.append(values["L0"] + values["A"] * progress_S[time] ** -values["alpha"] - reduction)
+    np.testing.assert_allclose(curve_law("sublinear").predict(values, blank), expected, rtol=1e-5)
+
+
+def test_sublinear_at_the_end_of_a_decay_to_nothing() -> None:
+    """Where rate^exponent falls without bound in the last updates."""
+    rate_S = PEAK * np.minimum(1.0, (3000 - np.arange(3000)) / 600)
+    values = TRUTH["sublinear"] | {"noise_exponent": 0.4}
+    blank = curve("to nothing", every=1, rates=Rates.of_updates(rate_S, warmup=0))
+    late = blank.points(blank.time_P >= 2990)
+    total_S = np.concatenate([[0.0], np.cumsum(rate_S)])
+    progress_S = np.concatenate([[0.0], np.cumsum(rate_S ** values["progress_exponent"])])
+    drop_S = np.concatenate([[0.0], -np.diff(rate_S ** values["noise_exponent"])])
+    expected = []
+    for time in late.time_P.astype(int):
+        since_S = total_S[time] - total_S[:time]
+        felt = np.sum(drop_S[:time] * since_S / (values["memory"] + since_S))
+        expected.append(values["L0"] + values["A"] * progress_S[time] ** -values["alpha"] - values["B"] * felt)
+    np.testing.assert_allclose(curve_law("sublinear").predict(values, late), expected, rtol=2e-4)
+
+
 @pytest.mark.parametrize("name", ["constant", "cosine", "two-stage"])
 def test_functional_equals_its_integral_update_by_update(name: str) -> None:
     values, rate_S, blank = TRUTH["functional"], schedules()[name], curve(name, every=290)
@@ -107,7 +153,7 @@ def test_a_rate_that_rises_again_raises_the_loss() -> None:
     rate_S = schedules()["two-stage"].copy()
     rate_S[2000:] = PEAK
     again, never = curve("two-stage", rates=Rates.of_updates(rate_S)), curve("two-stage")
-    for name in ("annealing", "multi-power", "functional", "instantaneous"):
+    for name in ("annealing", "multi-power", "sublinear", "functional", "instantaneous"):
         law = curve_law(name)
         without = {**TRUTH[name], "A": 1e-9}
         difference_P = law.predict(without, again) - law.predict(without, never)
@@ -152,9 +198,12 @@ def test_an_unknown_law() -> None:
         curve_law("anealing")
 
 
-def test_curves_share_what_depends_on_their_times_and_nothing_else() -> None:
-    law = curve_law("functional")
-    values = {"L0": 2.0, "A": 1.0, "F": 0.3, "B": 0.1, "s": 0.5, "p": 1.4, "tau": 1e-2}
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("functional", ("tau", "p")), ("sublinear", ("memory", "noise_exponent", "progress_exponent"))],
+)
+def test_curves_share_what_depends_on_their_times_and_nothing_else(name: str, changes: tuple[str, ...]) -> None:
+    law, values = curve_law(name), TRUTH[name]
     first = curve("cosine")
     twin = replace(first, size=1e6, loss_P=first.loss_P + 1)
     assert twin.times_key == first.times_key
@@ -162,8 +211,30 @@ def test_curves_share_what_depends_on_their_times_and_nothing_else() -> None:
     others = [curve("two-stage"), curve("cosine", every=20), warm]
     assert len({each.times_key for each in (first, *others)}) == 4
     alone = [np.array(law.predict(values, each)) for each in (first, *others)]
-    for change in ({"tau": 2e-2}, {"p": 1.5}):  # what is kept of one is not taken for another
-        law.predict(values | change, first)
+    for each in changes:  # what is kept of one is not taken for another
+        law.predict(values | {each: 1.1 * values[each]}, first)
     for each, expected in zip((twin, *others), alone, strict=True):
         np.testing.assert_array_equal(law.predict(values, each), expected)
-        assert not np.array_equal(law.predict(values | {"p": 1.5}, each), expected)
+        assert not np.array_equal(law.predict(values | {changes[1]: 1.2 * values[changes[1]]}, each), expected)
+
+
+def test_twins_are_worked_out_once_and_weigh_as_two() -> None:
+    """Of seeds of one run a law says the same; a fit is of each one's losses all the same."""
+    law, generator = curve_law("annealing"), np.random.default_rng(0)
+    exact = [of_law(law, TRUTH["annealing"], curve(name)) for name in ("constant", "cosine", "two-stage")]
+    noise_P = 1e-3 * generator.standard_normal(exact[0].num_points)
+    twins = [replace(each, loss_P=each.loss_P * np.exp(sign * noise_P)) for each in exact for sign in (1, -1)]
+    problem = CurveProblem.of(law, twins, parse_objective("log-mse"))
+    assert len(problem.unlike) == 3
+    residual_P, _ = problem.residual(problem.internal(TRUTH["annealing"]))
+    first_P, second_P = residual_P.reshape(3, 2, -1)[0]
+    np.testing.assert_allclose(first_P, -second_P, atol=1e-12)
+    found = fit_curves(law, twins, "log-mse")  # their noise cancels
+    for parameter, value in TRUTH["annealing"].items():
+        assert found.parameters[parameter] == pytest.approx(value, rel=1e-6), parameter
+    inner = inner_score(law, twins, "log-mse")  # nor is it the law's mistake
+    assert inner.mean_abs_relative_error < 1e-6
+    assert len(inner.ends) == len(twins)
+    assert min(np.abs(inner.ends)) > 1e-5  # what a new run strays by has it all the same
+    sized = [replace(each, size=size) for each, size in zip(twins, (1e6, 2e6) * 3, strict=True)]
+    assert len(CurveProblem.of(law, sized, parse_objective("log-mse")).unlike) == 6

@@ -32,6 +32,27 @@ def test_sums_equal_a_loop_over_the_updates(name: str) -> None:
             assert faded[place] == pytest.approx((drop_S[:time] * weight_S).sum(), abs=2e-5 * PEAK)
 
 
+@pytest.mark.parametrize("name", schedules())
+def test_sums_of_powers_equal_a_loop_over_the_updates(name: str) -> None:
+    rate_S = schedules()[name]
+    rates = Rates.of_updates(rate_S)
+    late = TIMES[TIMES >= 500]
+    for exponent in (0.5, 1.0, 1.7):
+        sum_P, slope_P = rates.power_sum(late, exponent)
+        expected = [np.sum(rate_S[:time] ** exponent) for time in late.astype(int)]
+        # The warm-up begins at 0, where the integral of a power is not quite its sum.
+        np.testing.assert_allclose(sum_P, expected, rtol=1e-5, atol=0.25 * (PEAK / WARMUP) ** exponent)
+        without_P = sum_P - rates.power_sum(np.array([WARMUP + 1.0]), exponent)[0]
+        np.testing.assert_allclose(without_P, expected - np.sum(rate_S[: WARMUP + 1] ** exponent), rtol=1e-5)
+        up, down = (rates.power_sum(late, exponent + step)[0] for step in (1e-6, -1e-6))
+        np.testing.assert_allclose(slope_P, (up - down) / 2e-6, rtol=1e-6)
+
+
+def test_where_a_rate_is_crossed() -> None:
+    rates = Rates.of_knots(np.array([0.0, 10.0, 400.0, 401.0, 1001.0]), np.array([0.0, 1.0, 1.0, 0.5, 0.0]))
+    assert rates.crossings(np.array([0.25, 0.6])).tolist() == [2.0, 6.0, 401.0, 701.0]
+
+
 def test_a_linear_rate_is_summed_exactly() -> None:
     rates = Rates.of_knots(np.array([0.0, 10.0, 400.0, 401.0, 999.0]), np.array([0.0, 1.0, 1.0, 0.5, 0.1]))
     rate_S = np.interp(np.arange(1000), rates.step_J, rates.rate_J)
