@@ -48,6 +48,16 @@ def test_a_fit_for_programs(files: dict[str, str], tmp_path: Path) -> None:
     assert abs(test["final"]) <= test["worst"]
 
 
+def test_a_test_curve_of_another_size_is_noted(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    train = [f"{files[name]}@N=25e6" for name in ("constant", "cosine", "two-stage")]
+    words = ("--law", "annealing", "--train", *train, "--warmup", "60", "--test")
+    assert curves("fit", *words, f"{files['decay']}@N=25e6") == 0
+    assert "note" not in capsys.readouterr().out
+    assert curves("fit", *words, f"{files['decay']}@N=100e6") == 0
+    assert "note: scored, though no prediction: " in (told := capsys.readouterr().out)
+    assert "its N is 100,000,000" in told
+
+
 def test_auto_takes_the_law_of_least_inner_error(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     words = ("--laws", "annealing,instantaneous,last-window", *trained(files), "--json", "-")
     assert curves("rank", *words, "--test", files["decay"]) == 0
