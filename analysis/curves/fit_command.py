@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def foreign(found: CurveFit, train: Sequence[Curve], test: Sequence[Curve]) -> list[str]:
-    """Of test curves that a prediction by this fit would refuse: of another size, batch, peak rate or kind of losses."""
+    """Notes on test curves of which a prediction by this fit would be refused."""
     notes: list[str] = []
     if not found.parameters:
         return notes
