@@ -97,16 +97,31 @@ def _schedules(report: "CurveReport") -> str:
             continue
         cells = [str(len({target.size for target in held.targets})), str(len(runs))]
         cells += [off(_mean(each, held, "mean_abs_relative_error")) for each in shown]
-        cells += [f"{100 * _mean(shown[0], held, 'final'):+.2g} %", off(_worst(shown[0], held))]
+        cells += [_final(shown[0], held), off(_worst(shown[0], held))]
         rows.append([escape(held.name), *cells])
     names = [each.asked for each in shown]
     header = ("schedule", "sizes", "runs", *names, "final loss", "worst point")
-    caption = f"Mean errors by law, over sizes and seeds; final loss (with its sign) and worst point by {names[0]}"
+    caption = (
+        "Mean errors by law, over sizes and seeds; final loss, with its sign and the standard error that noise between "
+        f"seeds leaves (beyond twice that the law is wrong of the schedule), and worst point by {names[0]}"
+    )
     return table(caption, header, rows, numbers=range(1, len(header)))
 
 
 def _mean(law: LawOutcome, held: HeldOut, what: str) -> float:
     return float(np.mean(_of(law, held, what)))
+
+
+def _final(law: LawOutcome, held: HeldOut) -> str:
+    """The mean error of final losses over sizes, and its standard error where every target has seeds to tell it."""
+    errors = {each.run: each.final for each in law.curves}
+    by_target = [[errors[run] for run in target.runs if run in errors] for target in held.targets]
+    by_target = [each for each in by_target if each]
+    text = f"{100 * float(np.mean([np.mean(each) for each in by_target])):+.2g} %"
+    if min(map(len, by_target)) < 2:
+        return text
+    squares = [float(np.var(each, ddof=1)) / len(each) for each in by_target]
+    return f"{text} ± {100 * float(np.sqrt(np.sum(squares))) / len(by_target):.2g}"
 
 
 def _worst(law: LawOutcome, held: HeldOut) -> float:

@@ -117,6 +117,11 @@ def test_tables_have_every_law_and_every_schedule(report: CurveReport, folder: P
         own = [each.mean_abs_relative_error for each in report.outcomes[0].curves if each.run in held.runs]
         plain = [each.mean_abs_relative_error for each in report.outcomes[2].curves if each.run in held.runs]
         assert rows[name][1:5] == ["3", "6", off(sum(own) / 6), off(sum(plain) / 6)]
+        final = {each.run: each.final for each in report.outcomes[0].curves}
+        pairs = [(final[first], final[second]) for first, second in (target.runs for target in held.targets)]
+        mean = sum(map(sum, pairs)) / 6
+        deviation = sum((first - second) ** 2 / 4 for first, second in pairs) ** 0.5 / 3  # of three means of two
+        assert rows[name][-2] == f"{100 * mean:+.2g} % ± {100 * deviation:.2g}"
     assert rows["C"][1:3] == ["not identified", "–"]
 
 
