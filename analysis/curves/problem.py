@@ -5,10 +5,11 @@ Legend: P points of all curves, R starts or replicates, K parameters, U curves.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,6 +101,11 @@ class CurveProblem:
         """One curve of each kind: what a law says is worked out once for all twins."""
         return {curve.kind: curve for curve in self.curves}
 
+    def of_each(self, what: Callable[[Curve], Any]) -> list[Any]:
+        """In the order of the curves."""
+        alike = {kind: what(curve) for kind, curve in self.unlike.items()}
+        return [alike[curve.kind] for curve in self.curves]
+
     @property
     def losses(self) -> Array:
         return np.concatenate([curve.loss_P for curve in self.curves])
@@ -129,8 +135,7 @@ class CurveProblem:
         """Residuals (P,) and their derivatives in internal coordinates (K, P); not finite where the law overflows."""
         values = self.natural(internal_K)
         with np.errstate(all="ignore"):
-            alike = {kind: self.law.predict_with_jacobian(values, curve) for kind, curve in self.unlike.items()}
-            parts = [alike[curve.kind] for curve in self.curves]
+            parts = self.of_each(partial(self.law.predict_with_jacobian, values))
             predicted_P = np.concatenate([part[0] for part in parts])
             jacobian_KP = np.concatenate([part[1] for part in parts], axis=1)
             own_K = np.where(self.positive_K, [values[name] for name in self.law.names], 1.0)
@@ -144,8 +149,7 @@ class CurveProblem:
         """The objective, infinite where the law overflows."""
         values = self.natural(internal_K)
         with np.errstate(all="ignore"):
-            alike = {kind: self.law.predict(values, curve) for kind, curve in self.unlike.items()}
-            predicted_P = np.concatenate([alike[curve.kind] for curve in self.curves])
+            predicted_P = np.concatenate(self.of_each(partial(self.law.predict, values)))
         weights_P = self.weights_P if weights_P is None else weights_P
         value = float(self.objective.value(predicted_P[None], self.losses[None], weights_P[None])[0])
         half = 2.0 if self.objective.kind == "mse" else 1.0  # the solver's squares are half of the objective's
@@ -160,8 +164,7 @@ class CurveProblem:
         for place in product(*grid.values()):
             values = dict(zip(grid, place, strict=True))
             with np.errstate(all="ignore"):
-                alike = {kind: self.law.terms(values, curve) for kind, curve in few.unlike.items()}
-                terms_PL = np.concatenate([alike[curve.kind] for curve in few.curves])
+                terms_PL = np.concatenate(few.of_each(partial(self.law.terms, values)))
             if np.isfinite(terms_PL).all():
                 internal_K = self.internal({**values, **few.projected(terms_PL, loss_P)})
                 found.append((few.easy_value(internal_K), internal_K))
