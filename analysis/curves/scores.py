@@ -60,8 +60,7 @@ def inner_score(law: CurveLaw, curves: Sequence[Curve], objective: str | None = 
     """Leave one training curve out, each in turn; of a single curve, its end. Errors are of the mean over twins: a law
     says what a run comes to and is of no seed, and the noise between them is no law's mistake.
     """
-    held_out: dict[Any, list[Curve]] = {}
-    predicted: dict[Any, CurveFit] = {}
+    held_out: dict[Any, list[Curve]] = {}  # twins of which one fit says the same, by kind and fit
     ends: list[float] = []
     fits: dict[tuple[int, ...], CurveFit] = {}  # curves of one schedule are predicted from the same others
     for fitted, held in folds(curves):
@@ -71,10 +70,9 @@ def inner_score(law: CurveLaw, curves: Sequence[Curve], objective: str | None = 
         found = fits[key]
         if not found.parameters:
             return InnerScore(law.name, np.inf, np.inf, np.inf, f"{found.status}: {found.reason}")
-        held_out.setdefault(held.kind, []).append(held)
-        predicted[held.kind] = found
+        held_out.setdefault((held.kind, key), []).append(held)
         ends.append(end_apart(found, held))
-    scores = [score(predicted[kind], mean_of(twins)) for kind, twins in held_out.items()]
+    scores = [score(fits[key], mean_of(twins)) for (_, key), twins in held_out.items()]
     errors, worst = zip(*((each.mean_abs_relative_error, each.worst) for each in scores), strict=True)
     return InnerScore(
         law.name, float(np.mean(errors)), float(np.max(worst)), float(np.mean(np.square(errors))), "", tuple(ends)
