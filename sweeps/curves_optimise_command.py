@@ -164,6 +164,9 @@ def _notes(fit: FittedCurves, reference: Curve) -> list[str]:
         notes.append(f"{beyond:.3g} times as long as the longest curve that was fitted")
     if not fit.num_replicates:
         notes.append("the fit has no replicates, and so gains have no intervals: fit with --bootstrap")
+    if fit.not_identified:
+        names = ", ".join(fit.not_identified)
+        notes.append(f"fitted curves do not tell {names}: of schedules unlike theirs the gain may be none")
     return notes
 
 

@@ -4,13 +4,12 @@ import argparse
 from collections.abc import Sequence
 
 from analysis.curves.choice import AUTO, fit_named, validated
-from analysis.curves.curve import Curve
 from analysis.curves.curve_arguments import add_curve_arguments, curves_of_arguments
 from analysis.curves.document import fit_document
 from analysis.curves.fitted_curves import fitted_curves
 from analysis.curves.fitting import CurveFit
 from analysis.curves.laws import NAMES, curve_law
-from analysis.curves.prediction import refuse_foreign
+from analysis.curves.prediction import foreign_notes
 from analysis.curves.scores import CurveScore, InnerScore, score
 from analysis.json_output import write_document
 from analysis.output_arguments import json_output, output_file, refuse_one_file
@@ -49,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     train, test = curves_of_arguments(arguments)
     found, inner = fit_named(arguments.law, train, arguments.objective)
     tests = [score(found, curve) for curve in test] if found.parameters else []
-    notes = [note for curve in (*train, *test) for note in curve.notes] + foreign(found, train, test)
+    notes = [note for curve in (*train, *test) for note in curve.notes] + foreign_notes(found, train, test)
     if arguments.output is not None and found.parameters:
         scores = validated(found, train, arguments.objective, inner)
         fitted_curves(found, train, arguments.bootstrap, arguments.seed, scores).to_json(arguments.output)
@@ -59,20 +58,6 @@ def run(arguments: argparse.Namespace) -> int:
     if not found.parameters:
         raise InputError(f"refused ({found.status}): {found.reason}")
     return 0
-
-
-def foreign(found: CurveFit, train: Sequence[Curve], test: Sequence[Curve]) -> list[str]:
-    """Notes on test curves of which a prediction by this fit would be refused."""
-    notes: list[str] = []
-    if not found.parameters:
-        return notes
-    fit = fitted_curves(found, train, 0, 0)
-    for curve in test:
-        try:
-            refuse_foreign(fit, curve)
-        except InputError as error:
-            notes.append(f"scored, though no prediction: {error}")
-    return notes
 
 
 def describe(found: CurveFit, tests: Sequence[CurveScore], inner: Sequence[InnerScore]) -> list[str]:

@@ -7,7 +7,7 @@ known from few curves, so its quantiles are Student's, of one degree of freedom 
 Legend: P points, R replicates, Q quantiles.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,8 @@ import numpy as np
 from scipy.special import ndtri, stdtrit
 
 from analysis.curves.curve import Curve
-from analysis.curves.fitted_curves import FittedCurves
+from analysis.curves.fitted_curves import FittedCurves, fitted_curves
+from analysis.curves.fitting import CurveFit
 from analysis.curves.laws import curve_law
 from analysis.law import Array
 from train.errors import InputError
@@ -92,6 +93,24 @@ def refuse_foreign(fit: FittedCurves, curve: Curve) -> None:
             f"{curve.name}: its peak rate is {curve.rates.peak:.3g}, and {low:.3g} to {high:.3g} were fitted: "
             "a law of schedules says nothing of other peaks; fit curves with this one"
         )
+
+
+def foreign_notes(found: CurveFit, train: Sequence[Curve], test: Sequence[Curve]) -> list[str]:
+    """Of curves that a fit was made of or tested on: batches that it takes for one, and test curves of which a
+    prediction would be refused.
+    """
+    if not found.parameters:
+        return []
+    fit = fitted_curves(found, train, 0, 0)
+    notes = []
+    if len(fit.batches) > 1 and not any(_named(name.rpartition(".")[0], "B_star") == name for name in found.parameters):
+        notes.append(f"fitted were updates of {listed(fit.batches)} tokens, which {found.law.name} takes for one")
+    for curve in test:
+        try:
+            refuse_foreign(fit, curve)
+        except InputError as error:
+            notes.append(f"scored, though no prediction: {error}")
+    return notes
 
 
 def _named(member: str, parameter: str) -> str:

@@ -58,6 +58,12 @@ class Pull:
         return NormalEquations(value_R, self.weight * apart_RM @ self.share_MK, curvature_RKK, curvature_RKK)
 
 
+def fitted_points(law: CurveLaw, curves: Sequence[Curve]) -> tuple[Curve, ...]:
+    """The curves that have points which the law is fitted to, with those alone."""
+    used = ((curve.points(law.fitted(curve)) if law.fitted is not None else curve).thinned() for curve in curves)
+    return tuple(curve for curve in used if curve.num_points)
+
+
 @dataclass(frozen=True)
 class CurveProblem:
     """Curves hold the fitted points only. `weights_P` are those of the objective."""
@@ -74,10 +80,7 @@ class CurveProblem:
     @classmethod
     def of(cls, law: CurveLaw, curves: Sequence[Curve], objective: Objective) -> "CurveProblem":
         """Each curve is thinned, and weighs as much as it has points then."""
-        used = tuple(
-            (curve.points(law.fitted(curve)) if law.fitted is not None else curve).thinned() for curve in curves
-        )
-        used = tuple(curve for curve in used if curve.num_points)
+        used = fitted_points(law, curves)
         scale = math.log(float(np.median(np.concatenate([curve.loss_P for curve in used]))))
         grid = law.start_grid(used)
         lower, upper = [], []

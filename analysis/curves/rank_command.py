@@ -8,6 +8,7 @@ from analysis.curves.curve_arguments import add_curve_arguments, curves_of_argum
 from analysis.curves.document import finite, summary
 from analysis.curves.fitting import fit_curves
 from analysis.curves.laws import NAMES, curve_law
+from analysis.curves.prediction import foreign_notes
 from analysis.curves.scores import score
 from analysis.json_output import write_document
 from analysis.output_arguments import json_output
@@ -41,9 +42,11 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"--laws {arguments.laws!r}: name each law once, for example --laws annealing,instantaneous")
     laws = [curve_law(name) for name in names]
     rows: list[dict[str, Any]] = []
+    foreign: list[str] = []
     for inner in ranked(laws, train, arguments.objective):
         fit = fit_curves(curve_law(inner.law), train, arguments.objective)
         tests = [score(fit, curve) for curve in test] if fit.parameters else []
+        foreign = foreign or foreign_notes(fit, train, test)  # of the best law that could be fitted: all say much alike
         rows.append(
             {
                 "law": inner.law,
@@ -56,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
                 **summary(tests),
             }
         )
-    notes = [note for curve in (*train, *test) for note in curve.notes]
+    notes = [note for curve in (*train, *test) for note in curve.notes] + foreign
     best = rows[0]["law"] if rows[0]["inner_mean_abs_relative_error"] is not None else None
     if not write_document({"laws": rows, "best": best, "notes": notes}, arguments.json):
         width = max(14, *(len(row["law"]) for row in rows))

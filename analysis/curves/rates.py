@@ -5,7 +5,8 @@ annealing law of a run of 1e6 updates takes milliseconds. The loss at time t is 
 0..t-1. A drop of the rate at update k is rate[k-1] - rate[k]; those of the first warm-up are negative and not counted,
 since laws of annealing are about what follows (`counted`).
 
-Legend: J knots, I pieces between them (J - 1), P times, L levels of the rate.
+Legend: J knots, I pieces between them (J - 1), P times, L levels of the rate, K updates
+of a piece.
 """
 
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ TOLERANCE = 1e-5
 # Rates within this share of the peak are at the peak.
 AT_PEAK = 1e-6
 FLAT = 1e-9  # a piece that changes by less than this share is even
+SHORT = 8  # updates of a piece whose powers are summed one by one
 LEAST_RATE = 1e-300  # has a logarithm, and powers that are nothing
 
 
@@ -101,8 +103,8 @@ class Rates:
         return np.asarray(self._sums[piece_P] + number_P * self.rate_J[piece_P] + ramp_P)
 
     def power_sum(self, time_P: Array, exponent: float) -> tuple[Array, Array]:
-        """The sum of rate^exponent over all updates before each time, and its derivative by the exponent: (P,). A sum
-        over the updates of a piece is an integral to their halves.
+        """The sum of rate^exponent over all updates before each time, and its derivative by the exponent: (P,). The sum
+        over the updates of a long piece is an integral to their halves.
         """
         place_I = np.arange(len(self.slopes))
         sum_I, slope_I = self._power_integral(place_I, self._lengths, exponent)
@@ -114,18 +116,24 @@ class Rates:
     def _power_integral(self, piece_X: NDArray[np.intp], number_X: Array, exponent: float) -> tuple[Array, Array]:
         """Over so many first updates of pieces, and its derivative: (X,), of pieces or times alike."""
         level_X, slope_X, power = self.rate_J[piece_X], self.slopes[piece_X], exponent + 1
+        even_X, even_slope_X = _powers(level_X, exponent)
         first_X, last_X = (np.maximum(level_X + slope_X * (n_X - 0.5), 0.0) for n_X in (0.0 * number_X, number_X))
-        log_level_X, log_first_X, log_last_X = (
-            np.log(np.maximum(rate_X, LEAST_RATE)) for rate_X in (level_X, first_X, last_X)
-        )
-        even_X = number_X * np.exp(exponent * log_level_X)
-        # A piece of one update, as of a jump, has no other rate than that at its start.
-        is_even_X = (self._lengths[piece_X] == 1) | (np.abs(slope_X) * self._lengths[piece_X] <= FLAT * level_X)
+        is_even_X = np.abs(slope_X) * self._lengths[piece_X] <= FLAT * level_X
         scale_X = np.where(is_even_X, 1.0, slope_X * power)
-        at_first_X, at_last_X = np.exp(power * log_first_X), np.exp(power * log_last_X)
+        (at_first_X, first_slope_X), (at_last_X, last_slope_X) = _powers(first_X, power), _powers(last_X, power)
         ramp_X = (at_last_X - at_first_X) / scale_X
-        ramp_slope_X = (at_last_X * (log_last_X - 1 / power) - at_first_X * (log_first_X - 1 / power)) / scale_X
-        return np.where(is_even_X, even_X, ramp_X), np.where(is_even_X, even_X * log_level_X, ramp_slope_X)
+        ramp_slope_X = (last_slope_X - first_slope_X) / scale_X - ramp_X / power
+        # Few updates, as those of a jump, are summed one by one.
+        update_K = np.arange(SHORT + 1)
+        share_XK = np.clip(number_X[:, None] - update_K, 0.0, 1.0)
+        at_XK, slope_XK = _powers(np.maximum(level_X[:, None] + slope_X[:, None] * update_K, 0.0), exponent)
+        is_short_X = self._lengths[piece_X] <= SHORT
+        return (
+            np.select([is_even_X, is_short_X], [number_X * even_X, (share_XK * at_XK).sum(axis=1)], ramp_X),
+            np.select(
+                [is_even_X, is_short_X], [number_X * even_slope_X, (share_XK * slope_XK).sum(axis=1)], ramp_slope_X
+            ),
+        )
 
     def crossings(self, rate_L: Array) -> Array:
         """The updates next to which the rate crosses these, in every piece that does, ascending."""
@@ -163,6 +171,13 @@ class Rates:
         below_J = (self.step_J > self.warmup) & (self.rate_J < self.peak * (1 - AT_PEAK))
         last = self.step_J[np.argmax(below_J) - 1] if below_J.any() else np.inf
         return np.asarray((time_P > self.warmup) & (time_P <= last + 1))
+
+
+def _powers(rate: Array, exponent: float) -> tuple[Array, Array]:
+    """rate^exponent and its derivative by the exponent."""
+    log_rate = np.log(np.maximum(rate, LEAST_RATE))
+    power = np.exp(exponent * log_rate)
+    return power, power * log_rate
 
 
 def warmup_of(step_J: Array, rate_J: Array) -> int:

@@ -58,6 +58,35 @@ def test_a_test_curve_of_another_size_is_noted(files: dict[str, str], capsys: py
     assert "its N is 100,000,000" in told
 
 
+def test_a_law_without_a_point_to_fit_is_refused_and_ranked_last(
+    files: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The trajectory law reads what is at the peak rate, where a cosine alone has next to nothing."""
+    pair = ["--train", files["constant"], files["cosine"], "--warmup", "60"]
+    assert curves("rank", "--laws", "trajectory,annealing", *pair, "--json", "-") == 0
+    laws = json.loads(capsys.readouterr().out)["laws"]
+    assert [each["law"] for each in laws] == ["annealing", "trajectory"]
+    assert laws[1]["inner_mean_abs_relative_error"] is None
+    assert curves("fit", "--law", "trajectory", "--train", files["cosine"], "--warmup", "60") == 2
+    assert "refused (too_few_points): 1 points" in capsys.readouterr().err
+
+
+def test_batches_that_are_taken_for_one_are_noted(
+    files: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = []
+    for name, batch in (("constant", 1024), ("cosine", 1024), ("two-stage", 2048)):
+        lines = Path(files[name]).read_text().splitlines()
+        path = tmp_path / f"{name}.csv"
+        path.write_text("\n".join([f"{lines[0]},batch", *(f"{line},{batch}" for line in lines[1:])]) + "\n")
+        words.append(str(path))
+    for verb, law in (("fit", "--law"), ("rank", "--laws")):
+        assert curves(verb, law, "annealing", "--train", *words, "--warmup", "60", "--columns", "B=batch") == 0
+        assert "note: fitted were updates of 1,024, 2,048 tokens, which annealing takes for one" in (
+            capsys.readouterr().out
+        )
+
+
 def test_auto_takes_the_law_of_least_inner_error(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     words = ("--laws", "annealing,instantaneous,last-window", *trained(files), "--json", "-")
     assert curves("rank", *words, "--test", files["decay"]) == 0

@@ -191,6 +191,9 @@ def test_what_the_curves_do_not_tell_is_said() -> None:
     assert (few.status, few.parameters) == ("too_few_points", {})
     with pytest.raises(InputError, match="was refused"):
         few.predict(only)
+    cosine = of_law(law, TRUTH["annealing"], curve("cosine"))
+    none = fit_curves(curve_law("trajectory"), [cosine.points(cosine.time_P > 500)])  # it reads the peak rate alone
+    assert (none.status, none.num_points) == ("too_few_points", 0)
 
 
 def test_an_unknown_law() -> None:

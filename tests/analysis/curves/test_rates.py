@@ -48,6 +48,13 @@ def test_sums_of_powers_equal_a_loop_over_the_updates(name: str) -> None:
         np.testing.assert_allclose(slope_P, (up - down) / 2e-6, rtol=1e-6)
 
 
+@pytest.mark.parametrize("rates", [[1, 1, 1, 1, 9], [1] * 9 + [0], [1, 0.5, 0, 0.5] * 50, [3, 2, 1]])
+def test_powers_of_few_updates_are_summed_exactly(rates: list[float]) -> None:
+    found = Rates.of_updates(np.array(rates, dtype=float))
+    time_P = np.arange(1.0, len(rates) + 1)
+    np.testing.assert_allclose(found.power_sum(time_P, 0.55)[0], np.cumsum(np.power(rates, 0.55)), rtol=1e-12)
+
+
 def test_where_a_rate_is_crossed() -> None:
     rates = Rates.of_knots(np.array([0.0, 10.0, 400.0, 401.0, 1001.0]), np.array([0.0, 1.0, 1.0, 0.5, 0.0]))
     assert rates.crossings(np.array([0.25, 0.6])).tolist() == [2.0, 6.0, 401.0, 701.0]
