@@ -207,18 +207,3 @@ class Curve:
         time_P = np.add.reduceat(self.time_P, first) / count
         loss_P = np.exp(np.add.reduceat(np.log(self.loss_P), first) / count)
         return replace(self, time_P=time_P, loss_P=loss_P)
-
-
-class Times:
-    """A curve as far as its rates and logged times go, to keep by what depends on them alone: runs that differ in seed
-    share it.
-    """
-
-    def __init__(self, curve: Curve) -> None:
-        self.curve = curve
-
-    def __hash__(self) -> int:
-        return hash(self.curve.times_key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Times) and self.curve.times_key == other.curve.times_key

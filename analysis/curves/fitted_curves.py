@@ -1,8 +1,9 @@
 """A fit of curves as a file, with the bootstrap replicates, so that a prediction from it alone has its interval."""
 
 import json
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,12 +31,18 @@ def fitted_curves(
     """What predictions need of a fit that was not refused to these curves; `validated` are its inner scores, of every
     member where it is a combination, which say how wrong it is of a schedule that it was not fitted to.
     """
+    drawn, noise = replicates(fit, num_replicates, seed), end_noise(fit, curves, validated)
+    return replace(without_replicates(fit, curves), replicates=drawn, noise=noise)
+
+
+def without_replicates(fit: CurveFit, curves: Sequence[Curve]) -> "FittedCurves":
+    """What says of which runs a fit to these curves speaks, and not how surely."""
     return FittedCurves(
         law=fit.law.name,
         parameters=fit.parameters,
         status=fit.status,
-        replicates=replicates(fit, num_replicates, seed),
-        noise=end_noise(fit, curves, validated),
+        replicates={},
+        noise=math.nan,
         last_update=max(float(curve.time_P[-1]) for curve in curves),
         peaks=(min(curve.rates.peak for curve in curves), max(curve.rates.peak for curve in curves)),
         reason=fit.reason,

@@ -75,12 +75,13 @@ def fit_curves(law: CurveLaw, curves: Sequence[Curve], objective: str | Objectiv
     if len(sizes) > 1 and law.specialise is None:
         raise InputError(f"curves of {len(sizes)} sizes: {law.name} is a law of one size; name {law.name}:N")
     law = law.specialise(curves) if law.specialise is not None else law
-    num_points, num_parameters = sum(curve.num_points for curve in fitted_points(law, curves)), len(law.names)
+    used = fitted_points(law, curves)
+    num_points, num_parameters = sum(curve.num_points for curve in used), len(law.names)
     if num_points < num_parameters + 2:
         reason = f"{num_points} points for the {num_parameters} parameters of {law.name}; it needs {law.runs}"
         seconds = time.perf_counter() - began
         return CurveFit(law, aim.name, {}, math.nan, "too_few_points", reason, (), num_points, 0, 0, math.nan, seconds)
-    problem = CurveProblem.of(law, curves, aim)
+    problem = CurveProblem.of(law, used, aim)
     starts_RK = problem.starts(KEPT)
     if not len(starts_RK):
         raise InputError(f"law {law.name} has no finite value on these curves: look at their rates and losses")

@@ -15,7 +15,7 @@ import numpy as np
 
 from analysis.curves.curve import Curve
 from analysis.curves.curve_seal import PredictedCurve
-from analysis.law import Array
+from analysis.curves.twins import together
 
 REPLICATES = 400
 
@@ -31,14 +31,6 @@ class NoiseAlone:
 
     def document(self) -> dict[str, Any]:
         return asdict(self)
-
-
-def together(twins: Sequence[Curve]) -> tuple[Curve, Array]:
-    """The logarithms of the losses of twins where the one that is logged least is, and that one: (S, P). How often runs
-    are logged is none of their science, so twins may differ in it.
-    """
-    sparse = min(twins, key=lambda curve: curve.num_points)
-    return sparse, np.array([np.interp(sparse.time_P, curve.time_P, np.log(curve.loss_P)) for curve in twins])
 
 
 def noise_alone(targets: Sequence[PredictedCurve], curves: Mapping[str, Curve]) -> NoiseAlone | None:

@@ -5,7 +5,7 @@ Legend: P points, S seeds of a target, T tested runs, G groups of them, R bootst
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from analysis.curves.curve import Curve
 from analysis.curves.curve_seal import PredictedCurve, SealedCurves
 from analysis.curves.laws import is_baseline
-from analysis.curves.noise_alone import together
+from analysis.curves.twins import mean_of
 from analysis.law import Array
 from train.errors import InputError
 
@@ -125,8 +125,7 @@ def _seed_means(sealed: SealedCurves, curves: Mapping[str, Curve]) -> SeedMeans 
     for target in sealed.targets:
         twins = [curves[run] for run in target.runs]
         if len(twins) > 1:
-            sparse, log_SP = together(twins)
-            found.append(score_run(target, replace(sparse, loss_P=np.exp(log_SP.mean(axis=0))), target.target))
+            found.append(score_run(target, mean_of(twins), target.target))
     if not found:
         return None
     mean = float(np.mean([each.mean_abs_relative_error for each in found]))

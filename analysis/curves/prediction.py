@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import ndtri, stdtrit
 
 from analysis.curves.curve import Curve
-from analysis.curves.fitted_curves import FittedCurves, fitted_curves
+from analysis.curves.fitted_curves import FittedCurves, without_replicates
 from analysis.curves.fitting import CurveFit
 from analysis.curves.laws import curve_law
 from analysis.law import Array
@@ -101,7 +101,7 @@ def foreign_notes(found: CurveFit, train: Sequence[Curve], test: Sequence[Curve]
     """
     if not found.parameters:
         return []
-    fit = fitted_curves(found, train, 0, 0)
+    fit = without_replicates(found, train)
     notes = []
     if len(fit.batches) > 1 and not any(_named(name.rpartition(".")[0], "B_star") == name for name in found.parameters):
         notes.append(f"fitted were updates of {listed(fit.batches)} tokens, which {found.law.name} takes for one")

@@ -59,7 +59,7 @@ class Pull:
 
 
 def fitted_points(law: CurveLaw, curves: Sequence[Curve]) -> tuple[Curve, ...]:
-    """The curves that have points which the law is fitted to, with those alone."""
+    """The curves that have points which the law is fitted to, with those alone, thinned."""
     used = ((curve.points(law.fitted(curve)) if law.fitted is not None else curve).thinned() for curve in curves)
     return tuple(curve for curve in used if curve.num_points)
 
@@ -78,9 +78,8 @@ class CurveProblem:
     pull: "Pull | None" = None
 
     @classmethod
-    def of(cls, law: CurveLaw, curves: Sequence[Curve], objective: Objective) -> "CurveProblem":
-        """Each curve is thinned, and weighs as much as it has points then."""
-        used = fitted_points(law, curves)
+    def of(cls, law: CurveLaw, used: Sequence[Curve], objective: Objective) -> "CurveProblem":
+        """Of curves as `fitted_points` gives them; each weighs as much as it has points."""
         scale = math.log(float(np.median(np.concatenate([curve.loss_P for curve in used]))))
         grid = law.start_grid(used)
         lower, upper = [], []
@@ -97,7 +96,7 @@ class CurveProblem:
             upper.append(high)
         positive_K = np.array([parameter.positive for parameter in law.parameters])
         weights_P = np.ones(sum(curve.num_points for curve in used))
-        return cls(law, used, weights_P, objective, positive_K, np.array(lower), np.array(upper))
+        return cls(law, tuple(used), weights_P, objective, positive_K, np.array(lower), np.array(upper))
 
     @cached_property
     def unlike(self) -> dict[tuple[bytes, float | None, float | None], Curve]:

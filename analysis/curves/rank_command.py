@@ -6,7 +6,7 @@ from typing import Any
 from analysis.curves.choice import candidates, ranked
 from analysis.curves.curve_arguments import add_curve_arguments, curves_of_arguments
 from analysis.curves.document import finite, summary
-from analysis.curves.fitting import fit_curves
+from analysis.curves.fitting import CurveFit, fit_curves
 from analysis.curves.laws import NAMES, curve_law
 from analysis.curves.prediction import foreign_notes
 from analysis.curves.scores import score
@@ -42,11 +42,11 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"--laws {arguments.laws!r}: name each law once, for example --laws annealing,instantaneous")
     laws = [curve_law(name) for name in names]
     rows: list[dict[str, Any]] = []
-    foreign: list[str] = []
+    fits: list[CurveFit] = []
     for inner in ranked(laws, train, arguments.objective):
         fit = fit_curves(curve_law(inner.law), train, arguments.objective)
         tests = [score(fit, curve) for curve in test] if fit.parameters else []
-        foreign = foreign or foreign_notes(fit, train, test)  # of the best law that could be fitted: all say much alike
+        fits.append(fit)
         rows.append(
             {
                 "law": inner.law,
@@ -59,7 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
                 **summary(tests),
             }
         )
-    notes = [note for curve in (*train, *test) for note in curve.notes] + foreign
+    notes = [note for curve in (*train, *test) for note in curve.notes]
+    notes += foreign_notes(fits[0], train, test)  # of the best law: the others would say much alike
     best = rows[0]["law"] if rows[0]["inner_mean_abs_relative_error"] is not None else None
     if not write_document({"laws": rows, "best": best, "notes": notes}, arguments.json):
         width = max(14, *(len(row["law"]) for row in rows))

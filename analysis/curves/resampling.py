@@ -23,7 +23,7 @@ def replicates(fit: CurveFit, number: int, seed: int) -> dict[str, Array]:
         drawn = [(each.law.name, replicates(each, number, seed)) for each in fit.members]
         return {f"{law}.{name}": values for law, found in drawn for name, values in found.items()}
     problem = fit.problem
-    if problem is None or not fit.parameters or not number:
+    if problem is None or not fit.parameters:
         return {}
     drawn_RP = bootstrap_weights(problem.curve_of_point, number, len(fit.law.names), seed)
     start_RK = np.tile(problem.internal(fit.parameters), (number, 1))

@@ -4,7 +4,7 @@ Legend: P points, U curves.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from analysis.curves.curve import Curve
 from analysis.curves.fitting import CurveFit, fit_curves
 from analysis.curves.law import CurveLaw
+from analysis.curves.twins import mean_of
 
 # Of a single training curve: this share of its updates is fitted, and the rest predicted.
 FITTED_SHARE = 0.6
@@ -77,13 +78,6 @@ def inner_score(law: CurveLaw, curves: Sequence[Curve], objective: str | None = 
     return InnerScore(
         law.name, float(np.mean(errors)), float(np.max(worst)), float(np.mean(np.square(errors))), "", tuple(ends)
     )
-
-
-def mean_of(twins: Sequence[Curve]) -> Curve:
-    """Of the logarithms of their losses, where they were logged alike."""
-    if len(twins) == 1:
-        return twins[0]
-    return replace(twins[0], loss_P=np.exp(np.mean([np.log(each.loss_P) for each in twins], axis=0)))
 
 
 def folds(curves: Sequence[Curve]) -> list[tuple[list[Curve], Curve]]:

@@ -13,19 +13,17 @@ Legend: P points, E edges, I pieces between them (E - 1).
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from analysis.curves.curve import Curve, Times
+from analysis.curves.curve import Curve
+from analysis.curves.kept import kept
 from analysis.curves.law import CurveLaw, Expectation, Values
 from analysis.law import Array, Parameter
 
 EXPONENTS = (0.2, 0.4, 0.6, 1.0)
 KERNEL_EXPONENTS = (1.1, 1.4, 1.8)
-# Kernels that are kept, a schedule each, of the parameters that are looked at; larger ones are not.
-KERNELS, KEPT_ELEMENTS = 16, 200_000
 UNITS = (1e-4, 1e-3, 1e-2, 1e-1)  # of the span of intrinsic time
 
 
@@ -41,6 +39,7 @@ class Kernel:
     by_tau: Array
 
 
+@kept(lambda curve: curve.num_points * len(curve.mesh.sum_E))
 def kernel(curve: Curve, p: float, tau: float) -> Kernel:
     since_PE = np.maximum(curve.sums[:, None] - curve.mesh.sum_E, 0.0)
     log_PE = np.log1p(since_PE / tau)
@@ -52,20 +51,9 @@ def kernel(curve: Curve, p: float, tau: float) -> Kernel:
     )
 
 
-@lru_cache(maxsize=KERNELS)
-def _kept(times: Times, p: float, tau: float) -> Kernel:
-    return kernel(times.curve, p, tau)
-
-
-def _kernel(curve: Curve, p: float, tau: float) -> Kernel:
-    if curve.num_points * len(curve.mesh.sum_E) > KEPT_ELEMENTS:
-        return kernel(curve, p, tau)
-    return _kept(Times(curve), p, tau)
-
-
 def terms(values: Values, curve: Curve) -> Any:
     mesh, tau = curve.mesh, values["tau"]
-    kernel_PI = _kernel(curve, values["p"], tau).remembered
+    kernel_PI = kernel(curve, values["p"], tau).remembered
     excess_I = np.exp(-values["s"] * np.log1p(mesh.middle_I / tau))
     return np.stack(
         [
@@ -81,7 +69,7 @@ def terms(values: Values, curve: Curve) -> Any:
 def slopes(values: Values, curve: Curve) -> Mapping[str, Any]:
     mesh = curve.mesh
     s, p, tau = values["s"], values["p"], values["tau"]
-    found = _kernel(curve, p, tau)
+    found = kernel(curve, p, tau)
     kernel_PI, by_p_PI, by_tau_PI = found.remembered, found.by_p, found.by_tau
     log_P, log_I = np.log1p(curve.sums / tau), np.log1p(mesh.middle_I / tau)
     learned_P, excess_I = np.exp(-s * log_P), np.exp(-s * log_I)

@@ -15,12 +15,12 @@ Legend: P points, I pieces of a run that fall or rise.
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from analysis.curves.curve import Curve, Times
+from analysis.curves.curve import Curve
+from analysis.curves.kept import kept
 from analysis.curves.law import CurveLaw, Expectation, Values
 from analysis.law import Array, Parameter
 
@@ -30,10 +30,9 @@ MEMORIES = (0.001, 0.01, 0.05)  # of the span of S1
 # What both exponents came to on whole families of the studies schedules and schedules-plays, and how far apart.
 PROGRESS, NOISE, APART = 0.55, 0.6, 0.25
 SMALL = 1e-6  # a piece this short beside the memory is taken at its middle
-# Felt drops that are kept, a schedule and its values each, as terms and slopes ask for the same; of larger ones none.
-KEPT, KEPT_ELEMENTS = 16, 200_000
 
 
+@kept(lambda curve: curve.falls.since_PI.size)
 def felt(curve: Curve, noise_exponent: float, memory: float) -> tuple[Array, Array, Array]:
     """What of the drops is felt at each point, and its derivatives by the noise exponent and the memory: (P,)."""
     falls = curve.falls
@@ -55,26 +54,21 @@ def felt(curve: Curve, noise_exponent: float, memory: float) -> tuple[Array, Arr
     )
 
 
-@lru_cache(maxsize=KEPT)
-def _kept(times: Times, noise_exponent: float, memory: float) -> tuple[Array, Array, Array]:
-    return felt(times.curve, noise_exponent, memory)
-
-
-def _felt(curve: Curve, values: Values) -> tuple[Array, Array, Array]:
-    if curve.falls.since_PI.size > KEPT_ELEMENTS:
-        return felt(curve, values["noise_exponent"], values["memory"])
-    return _kept(Times(curve), values["noise_exponent"], values["memory"])
+@kept(lambda curve: curve.num_points)
+def progress(curve: Curve, exponent: float) -> tuple[Array, Array]:
+    """The sum of rate^exponent so far, and its derivative by the exponent: (P,)."""
+    return curve.rates.power_sum(curve.time_P, exponent)
 
 
 def terms(values: Values, curve: Curve) -> Any:
-    felt_P, _, _ = _felt(curve, values)
-    sum_P, _ = curve.rates.power_sum(curve.time_P, values["progress_exponent"])
+    felt_P, _, _ = felt(curve, values["noise_exponent"], values["memory"])
+    sum_P, _ = progress(curve, values["progress_exponent"])
     return np.stack([np.ones_like(felt_P), np.exp(-values["alpha"] * np.log(sum_P)), -felt_P], axis=1)
 
 
 def slopes(values: Values, curve: Curve) -> Mapping[str, Any]:
-    _, by_noise_P, by_memory_P = _felt(curve, values)
-    sum_P, by_exponent_P = curve.rates.power_sum(curve.time_P, values["progress_exponent"])
+    _, by_noise_P, by_memory_P = felt(curve, values["noise_exponent"], values["memory"])
+    sum_P, by_exponent_P = progress(curve, values["progress_exponent"])
     log_P, zero_P = np.log(sum_P), np.zeros(curve.num_points)
     power_P = np.exp(-values["alpha"] * log_P)
     by_progress_P = -values["alpha"] * power_P * by_exponent_P / sum_P
