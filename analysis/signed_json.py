@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from train.errors import InputError
+from windtunnel.train.errors import InputError
 
 
 def digest_of(content: Mapping[str, Any], signature: str) -> str:

@@ -5,7 +5,7 @@ The exponents of a scaling law move with the convention (Porian et al. 2024, arX
 
 from dataclasses import dataclass
 
-from models.configuration import Activation, ModelConfig
+from windtunnel.models.configuration import Activation, ModelConfig
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ Activation = Literal["swiglu", "gelu"]
 class Parametrization:
     """How initial scale, learning rate, decay and multipliers follow the size of the model.
 
-    The rules themselves are in `models.parametrization`; this is what a person may choose.
+    The rules themselves are in `windtunnel.models.parametrization`; this is what a person may choose.
 
     Raises ValueError when a field makes no sense.
     """

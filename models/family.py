@@ -12,8 +12,8 @@ from functools import lru_cache
 from reprlib import repr as shortened
 from typing import cast, get_args
 
-from models.accounting import matrix_parameters
-from models.configuration import Activation
+from windtunnel.models.accounting import matrix_parameters
+from windtunnel.models.configuration import Activation
 
 SMALLEST_TARGET = 8_000
 LARGEST_TARGET = 2_000_000_000

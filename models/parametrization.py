@@ -1,7 +1,7 @@
 """Every parameter has one role, and its role decides initial scale, learning rate, decay and epsilon (no torch).
 
 Three parametrizations, with m = width / base_width and l = depth / base_depth, for AdamW with decoupled decay. The
-residual factor l ** -alpha (alpha = residual_exponent) and the logit factor are in `models.configuration`.
+residual factor l ** -alpha (alpha = residual_exponent) and the logit factor are in `windtunnel.models.configuration`.
 
 | role                     | standard            | mup          | completep                           |
 |--------------------------|---------------------|--------------|-------------------------------------|
@@ -38,7 +38,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from models.configuration import ModelConfig
+from windtunnel.models.configuration import ModelConfig
 
 
 class Role(Enum):

@@ -12,14 +12,14 @@ the same with or without companions.
 
 The architecture is that of Llama (Touvron et al. 2023, arXiv:2302.13971), with the norms of queries and keys of Qwen3
 (arXiv:2505.09388) as an option, and residual and logit multipliers from the configuration. Initial values come from
-`models.initialisation`; a new Transformer holds none.
+`windtunnel.models.initialization`; a new Transformer holds none.
 """
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (the name everyone knows)
 from torch import Tensor, nn
 
-from models.configuration import ModelConfig
+from windtunnel.models.configuration import ModelConfig
 
 
 class Embedding(nn.Module):
@@ -138,7 +138,7 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """`members` models of one configuration. Parameters are float32 and uninitialised: see `models.initialisation`."""
+    """`members` models of one configuration. Parameters are float32 and uninitialised: see `models.initialization`."""
 
     def __init__(self, config: ModelConfig, members: int = 1, compute_dtype: torch.dtype = torch.float32) -> None:
         super().__init__()

@@ -1,9 +1,7 @@
 """What every test runs under. No network, one thread, warnings of nobody else: set before a library reads them."""
 
 import os
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -15,11 +13,7 @@ os.environ["WANDB_SILENT"] = "true"
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["MKL_NUM_THREADS"] = "1"
 
-# pytest puts `tests/` first on the path, where `train` and `models` would be found as namespace packages before an
-# editable install's finder is asked.
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from slurm_cluster import SlurmCluster, private_cluster, reason_unavailable
+from tests.support.slurm_cluster import SlurmCluster, private_cluster, reason_unavailable
 
 # No deadline: a test that fails because the machine was busy says nothing.
 settings.register_profile("windtunnel", deadline=None)

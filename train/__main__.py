@@ -2,7 +2,7 @@
 
 import sys
 
-from train.command import main
+from windtunnel.train.command import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

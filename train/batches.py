@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from train.data.corpus import Corpus
-from train.data.order import Order
+from windtunnel.train.config.config import RunConfig
+from windtunnel.train.data.corpus import Corpus
+from windtunnel.train.data.order import Order
 
 # Windows of this many sequences are located at once: the permutation is vectorised, and a step must not pay for calling
 # it.
@@ -120,3 +121,14 @@ def _read_only_tensor(array: NDArray[Any]) -> torch.Tensor:
         # Memory-mapped shards are read-only; torch has no such notion and warns, and nothing here writes.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array)
+
+
+def order_of(config: RunConfig, corpus: Corpus) -> Order:
+    """The order in which a run reads the corpus. Raises InputError where it would have to repeat data beyond
+    `data.max_epochs`.
+    """
+    data = config.data
+    windows = corpus.window_counts(data.sequence_length)
+    order = Order(config.seed, windows, data.sequence_length, data.weights, data.unique_tokens, data.max_epochs)
+    order.require(config.total_tokens)
+    return order

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from train.errors import InputError
-from train.records import write_atomically
+from windtunnel.train.errors import InputError
+from windtunnel.train.records import write_atomically
 
 if TYPE_CHECKING:
     import torch

@@ -10,10 +10,19 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from train.compose import COMPLAINTS, CONFIG_MODULE, CONFIG_NAME, choices, complete, explain, groups, request_of
-from train.errors import InputError
-from train.forecast import MakeForecast
-from train.records import AlreadyRunning
+from windtunnel.train.config.compose import (
+    COMPLAINTS,
+    CONFIG_MODULE,
+    CONFIG_NAME,
+    choices,
+    complete,
+    explain,
+    groups,
+    request_of,
+)
+from windtunnel.train.errors import InputError
+from windtunnel.train.progress_forecast import MakeForecast
+from windtunnel.train.records import AlreadyRunning
 
 HELP = """\
 Train one run (or with --multirun many) on real or synthetic text, and leave a record in runs/<run_id>/.
@@ -99,11 +108,11 @@ def _job(config: DictConfig, make_forecast: MakeForecast | None) -> None:
 
 
 def _run(config: DictConfig, overrides: list[str], make_forecast: MakeForecast | None) -> None:
-    from train.device import join_ranks
-    from train.report import print_outcome, print_plan  # torch loads here: a wrong option is told at once
-    from train.resolve import UNPREPARED, resolve
-    from train.run import train_runs
-    from train.start import refuse_untrainable
+    from windtunnel.train.config.resolve import UNPREPARED, resolve
+    from windtunnel.train.console import print_outcome, print_plan  # torch loads here: a wrong option is told at once
+    from windtunnel.train.device import join_ranks
+    from windtunnel.train.run import train_runs
+    from windtunnel.train.start import refuse_untrainable
 
     request = request_of(config)
     forecast = None

@@ -2,11 +2,11 @@
 
 from dataclasses import asdict
 
-from models.accounting import count_parameters, flops_per_token
-from train.configuration import RunConfig
-from train.data.corpus import Corpus
-from train.records import Json
-from train.run_order import order_of
+from windtunnel.models.accounting import count_parameters, flops_per_token
+from windtunnel.train.batches import order_of
+from windtunnel.train.config.config import RunConfig
+from windtunnel.train.data.corpus import Corpus
+from windtunnel.train.records import Json
 
 
 def counts(config: RunConfig, corpus: Corpus) -> Json:

@@ -17,9 +17,9 @@ from typing import Any, TypeVar, cast
 import torch
 import torch.distributed as distributed
 
-from models.accounting import count_parameters, flops_per_token
-from train.configuration import RunConfig
-from train.errors import InputError
+from windtunnel.models.accounting import count_parameters, flops_per_token
+from windtunnel.train.config.config import RunConfig
+from windtunnel.train.errors import InputError
 
 Value = TypeVar("Value")
 

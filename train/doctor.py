@@ -13,9 +13,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from train.errors import InputError
-from train.peak import gemm_flops_per_second
-from train.provenance import commit
+from windtunnel.train.errors import InputError
+from windtunnel.train.gemm_peak import gemm_flops_per_second
+from windtunnel.train.provenance import commit
 
 MATRIX_PRODUCTS = {"cpu": (torch.float32, torch.bfloat16), "cuda": (torch.float32, torch.bfloat16)}
 

@@ -13,11 +13,11 @@ import torch
 import torch.distributed as distributed
 from numpy.typing import NDArray
 
-from models.transformer import Transformer
-from train.batches import as_tensors, gather
-from train.data.corpus import Corpus
-from train.data.evaluation_windows import evaluation_windows
-from train.device import Ranks
+from windtunnel.models.transformer import Transformer
+from windtunnel.train.batches import as_tensors, gather
+from windtunnel.train.data.corpus import Corpus
+from windtunnel.train.data.evaluation_windows import evaluation_windows
+from windtunnel.train.device import Ranks
 
 FloatArray = NDArray[np.float64]
 

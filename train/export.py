@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import save as save_tensors
 
-from models.configuration import ModelConfig
-from train import checkpoint
-from train.checkpoint import Checkpoint
-from train.configuration import RunConfig
-from train.data.manifest import load, sha256_of
-from train.data.specification import BYTE_VOCABULARY
-from train.data.vocabulary import BYTE_SEPARATOR, MERGED_SEPARATOR, SEPARATOR_TEXT
-from train.errors import InputError
-from train.fleet import PARAMETERS
-from train.lineage import recorded_config
-from train.records import Json, find_run, read_metrics, read_record, write_atomically
+from windtunnel.models.configuration import ModelConfig
+from windtunnel.train import checkpoint
+from windtunnel.train.checkpoint import Checkpoint
+from windtunnel.train.config.branch_parent import recorded_config
+from windtunnel.train.config.config import RunConfig
+from windtunnel.train.data.manifest import load, sha256_of
+from windtunnel.train.data.specification import BYTE_VOCABULARY
+from windtunnel.train.data.vocabulary import BYTE_SEPARATOR, MERGED_SEPARATOR, SEPARATOR_TEXT
+from windtunnel.train.errors import InputError
+from windtunnel.train.fleet import PARAMETERS
+from windtunnel.train.records import Json, find_run, read_metrics, read_record, write_atomically
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import torch
 
-from models.parametrization import RoleRule, role_of, rule
-from models.transformer import Transformer
+from windtunnel.models.parametrization import RoleRule, role_of, rule
+from windtunnel.models.transformer import Transformer
 
 # Every parameter starts on a 64-byte boundary in every member's row, so that vector kernels treat all members alike:
 # part of what keeps a member's numbers independent of its companions.

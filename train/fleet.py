@@ -15,15 +15,15 @@ import numpy as np
 import torch
 import torch.distributed as distributed
 
-from models.initialisation import initialise
-from models.transformer import Transformer
-from train.batches import Batches
-from train.configuration import RunConfig
-from train.device import Numerics, Ranks
-from train.errors import InputError
-from train.flat_parameters import FlatParameters
-from train.optimizer import AdamW
-from train.schedules import multiplier
+from windtunnel.models.initialization import initialise
+from windtunnel.models.transformer import Transformer
+from windtunnel.train.batches import Batches
+from windtunnel.train.config.config import RunConfig
+from windtunnel.train.device import Numerics, Ranks
+from windtunnel.train.errors import InputError
+from windtunnel.train.flat_parameters import FlatParameters
+from windtunnel.train.optimizer import AdamW
+from windtunnel.train.schedules import multiplier
 
 PARAMETERS = "parameters/"
 

@@ -3,7 +3,7 @@
 A handler only takes a note; the loop saves after the step in hand. Under SLURM, SIGTERM announces that the job may be
 requeued, and a job that ends by itself in the grace time is not: so it saves and goes on. SIGUSR2 belongs to whoever
 asks for another go of the job, where someone listens to it: submitit, whose handler is called after saving, or the
-task of a sweep (`sweeps.cluster_worker`).
+task of a sweep (`windtunnel.sweeps.slurm.worker`).
 """
 
 import os

@@ -15,15 +15,15 @@ from typing import Any, Literal
 import torch
 import torch.distributed as distributed
 
-from train import checkpoint
-from train.batches import Batches
-from train.curve import Curve
-from train.evaluation import Evaluation
-from train.fleet import Fleet
-from train.interruption import Interruption
-from train.milestones import milestones_of
-from train.progress import Progress
-from train.records import RunRecord
+from windtunnel.train import checkpoint
+from windtunnel.train.batches import Batches
+from windtunnel.train.evaluation import Evaluation
+from windtunnel.train.fleet import Fleet
+from windtunnel.train.interruption import Interruption
+from windtunnel.train.milestones import milestones_of
+from windtunnel.train.progress import Progress
+from windtunnel.train.records import RunRecord
+from windtunnel.train.training_curve import Curve
 
 RING_STEPS = 100
 AGREE_STEPS = 20  # between ranks' agreements whether to stop: rare beside a step's cost, often beside a grace time

@@ -1,6 +1,6 @@
 """When a run is evaluated (no torch)."""
 
-from train.configuration import RunConfig
+from windtunnel.train.config.config import RunConfig
 
 # An evaluated token costs about .3 of a trained one. The first milestone at eight times the evaluation tokens, then
 # every doubling, keeps evaluation below 5 % of a run, at token counts that every run of a study shares whatever its

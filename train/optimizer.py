@@ -9,8 +9,8 @@ Shapes: M members, P flat parameters.
 
 import torch
 
-from train.configuration import OptimizerConfig
-from train.flat_parameters import FlatParameters
+from windtunnel.train.config.config import OptimizerConfig
+from windtunnel.train.flat_parameters import FlatParameters
 
 
 class AdamW:

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Literal, get_args
 
-from train.errors import InputError
+from windtunnel.train.errors import InputError
 
 SCHEMA = 1
 Status = Literal["planned", "running", "finished", "diverged", "failed", "preempted"]

@@ -12,26 +12,25 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models.accounting import flops_per_token
-from train.batches import Batches
-from train.configuration import CURVE_INTERVALS, RunConfig
-from train.curve import Curve
-from train.data.corpus import Corpus
-from train.device import Numerics, Ranks, join_ranks, settle_process, tell
-from train.errors import InputError
-from train.evaluation import Evaluation
-from train.fleet import Fleet
-from train.forecast import Forecast, ForecastText
-from train.identity import run_id
-from train.interruption import Handler, Interruption
-from train.lineage import Parent
-from train.loop import Ending, Loop
-from train.peak import gemm_flops_per_second
-from train.progress import Progress
-from train.records import FINAL, Json, RunRecord, Status, now, read_metrics, read_record, read_timings
-from train.run_order import order_of
-from train.start import Start, begin, decide_start, refuse_collision, refuse_untrainable
-from train.wandb_mirror import follow_beside, push
+from windtunnel.models.accounting import flops_per_token
+from windtunnel.train.batches import Batches, order_of
+from windtunnel.train.config.branch_parent import Parent
+from windtunnel.train.config.config import CURVE_INTERVALS, RunConfig
+from windtunnel.train.config.run_id import run_id
+from windtunnel.train.data.corpus import Corpus
+from windtunnel.train.device import Numerics, Ranks, join_ranks, settle_process, tell
+from windtunnel.train.errors import InputError
+from windtunnel.train.evaluation import Evaluation
+from windtunnel.train.fleet import Fleet
+from windtunnel.train.gemm_peak import gemm_flops_per_second
+from windtunnel.train.interruption import Handler, Interruption
+from windtunnel.train.loop import Ending, Loop
+from windtunnel.train.progress import Progress
+from windtunnel.train.progress_forecast import Forecast, ForecastText
+from windtunnel.train.records import FINAL, Json, RunRecord, Status, now, read_metrics, read_record, read_timings
+from windtunnel.train.start import Start, begin, decide_start, refuse_collision, refuse_untrainable
+from windtunnel.train.tracking.wandb_mirror import follow_beside, push
+from windtunnel.train.training_curve import Curve
 
 MIRROR_SECONDS = 60.0  # to wait for a live W&B mirror after the run: it must not hold up a queue of runs
 

@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from train.errors import InputError
+from windtunnel.train.errors import InputError
 
 ScheduleShape = Literal["wsd", "cosine", "linear", "constant", "power", "piecewise"]
 DecayShape = Literal["1-sqrt", "linear", "exponential", "cosine", "step"]

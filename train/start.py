@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from train import checkpoint
-from train.configuration import RunConfig
-from train.counts import corpus_summary, counts
-from train.data.corpus import Corpus
-from train.data.evaluation_windows import evaluation_windows
-from train.device import Numerics, Ranks, decide_numerics, device_name, differences
-from train.errors import InputError
-from train.fleet import refuse_mixed_shapes
-from train.identity import scientific_hash
-from train.lineage import Parent
-from train.milestones import milestones_of
-from train.provenance import provenance
-from train.records import KINDS, RunRecord, now, read_metrics
-from train.run_order import order_of
+from windtunnel.train import checkpoint
+from windtunnel.train.batches import order_of
+from windtunnel.train.config.branch_parent import Parent
+from windtunnel.train.config.config import RunConfig
+from windtunnel.train.config.run_id import scientific_hash
+from windtunnel.train.counts import corpus_summary, counts
+from windtunnel.train.data.corpus import Corpus
+from windtunnel.train.data.evaluation_windows import evaluation_windows
+from windtunnel.train.device import Numerics, Ranks, decide_numerics, device_name, differences
+from windtunnel.train.errors import InputError
+from windtunnel.train.fleet import refuse_mixed_shapes
+from windtunnel.train.milestones import milestones_of
+from windtunnel.train.provenance import provenance
+from windtunnel.train.records import KINDS, RunRecord, now, read_metrics
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.curves.rates import LEAST_RATE, Rates
-from analysis.law import Array
+from windtunnel.analysis.curves.schedule_sums import LEAST_RATE, Rates
+from windtunnel.analysis.laws.law import Array
 
 # A fit reads at most about this many points of a curve, each the mean of a stretch of it.
 FITTED_POINTS = 400

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from analysis.coordinates import OUTSIDE_GRID, ZERO_AMPLITUDE
-from analysis.curves.curve import Curve
-from analysis.curves.law import CurveLaw
-from analysis.law import Array
-from analysis.levenberg_marquardt import NormalEquations, Solution, minimise
-from analysis.objective import Objective
+from windtunnel.analysis.curves.curve import Curve
+from windtunnel.analysis.curves.laws.law import CurveLaw
+from windtunnel.analysis.laws.law import Array
+from windtunnel.analysis.solver.coordinates import OUTSIDE_GRID, ZERO_AMPLITUDE
+from windtunnel.analysis.solver.levenberg_marquardt import NormalEquations, Solution, minimise
+from windtunnel.analysis.solver.objective import Objective
 
 LARGEST_DERIVATIVE = 1e100
 CONTINUATION = (0.1, 0.01)

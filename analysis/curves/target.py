@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from analysis.curves.curve import Curve
-from analysis.curves.curve_from_run import Losses, rates_of, times_of
-from analysis.law import Array
-from train.schedules import Schedule
+from windtunnel.analysis.curves.curve import Curve
+from windtunnel.analysis.curves.from_runs import Losses, rates_of, times_of
+from windtunnel.analysis.laws.law import Array
+from windtunnel.train.schedules import Schedule
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,8 @@
 from functools import cache
 from importlib import import_module
 
-from analysis.law import Law
-from analysis.nearest_name import did_you_mean
-from train.errors import InputError
+from windtunnel.analysis.laws.law import Law
+from windtunnel.train.errors import InputError, did_you_mean
 
 NAMES = (
     "hestness",
@@ -21,7 +20,7 @@ NAMES = (
     "routed",
     "broken",
 )
-# What every ranking has beside the laws that are asked for (`analysis.rivals`).
+# What every ranking has beside the laws that are asked for (`windtunnel.analysis.laws.baselines`).
 RIVALS = ("constant", "floorless")
 
 
@@ -32,13 +31,13 @@ def law(name: str) -> Law:
     law in two steps, each of which may hold its own. Raises InputError naming the laws there are.
     """
     if "/" in name:
-        from analysis.composed_law import compose
+        from windtunnel.analysis.laws.two_step import compose
 
         first, _, second = name.partition("/")
         return compose(law(first), law(second))
     stem, *held = name.split("@")
     if held:
-        from analysis.hold import hold, parse_held
+        from windtunnel.analysis.laws.constraints import hold, parse_held
 
         return hold(law(stem), parse_held(held))
     stem, colon, column = name.partition(":")
@@ -50,7 +49,7 @@ def law(name: str) -> Law:
         raise InputError(f"no law named {name!r}; there are {', '.join(NAMES)}{did_you_mean(stem, NAMES)}")
     if colon and not all(column.split("+")):
         raise InputError(f"law {name!r}: name a column after the colon, such as {stem}:D")
-    found: Law = import_module(f"analysis.laws.{stem.replace('-', '_')}").LAW
+    found: Law = import_module(f"windtunnel.analysis.laws.{stem.replace('-', '_')}").LAW
     if not column:
         return found
     if found.specialise is None:

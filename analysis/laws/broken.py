@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.law import Array, Columns, Law, Parameter, Values
-from train.errors import InputError
+from windtunnel.analysis.laws.law import Array, Columns, Law, Parameter, Values
+from windtunnel.train.errors import InputError
 
 EXPONENTS = (0.0, 0.1, 0.3, 0.8, 2.0, 5.0)
 WIDTHS = (0.03, 0.15, 0.5, 1.5)

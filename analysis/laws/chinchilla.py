@@ -1,12 +1,12 @@
 """Additive law of size and data: E + A / N^alpha + B / D^beta. Its fit is the third of three approaches to the best
-size (`analysis.approaches` has them side by side).
+size (`windtunnel.analysis.compute_optimal.approaches` has them side by side).
 """
 
 from typing import Any
 
 import numpy as np
 
-from analysis.law import Array, Columns, Law, Parameter, Values
+from windtunnel.analysis.laws.law import Array, Columns, Law, Parameter, Values
 
 
 def predict(values: Values, columns: Columns) -> Any:

@@ -5,7 +5,7 @@ N' = U_N + U_N R_N* (1 - exp(-(N/U_N - 1)/R_N*)), where U_N = min(N, N_opt(U)) a
 G = (alpha A / (beta B))^(1/(alpha + beta)), is the size that would be compute-optimal for the unique tokens.
 
 Runs of one epoch say nothing about R_D* and R_N*, and repeated runs little about the rest, so the authors fit in two
-stages: E, A, B, alpha, beta on single-epoch runs, then the two half-lives with those held (`hold` of `analysis.hold`).
+stages: E, A, B, alpha, beta on single-epoch runs, then the two half-lives with those held (`hold` of `constraints`).
 Overfitting, a loss that rises with epochs, is outside the form: it is monotone.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.law import Array, Columns, Law, Parameter, Values
+from windtunnel.analysis.laws.law import Array, Columns, Law, Parameter, Values
 
 EXPONENTS = (0.1, 0.2, 0.35, 0.55, 0.9)
 HALF_LIVES = (0.5, 2.0, 8.0, 30.0, 150.0)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.law import Array, Columns, Law, Parameter, Values
+from windtunnel.analysis.laws.law import Array, Columns, Law, Parameter, Values
 
 EXPONENTS = (0.06, 0.12, 0.2, 0.3, 0.45, 0.7, 1.0)
 POWERS = (0.1, 0.3, 0.6, 1.0, 1.6)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.law import Array, Columns, Law, Parameter, Values
-from train.errors import InputError
+from windtunnel.analysis.laws.law import Array, Columns, Law, Parameter, Values
+from windtunnel.train.errors import InputError
 
 CITATION = "Hestness et al. 2017, arXiv 1712.00409"
 GRID = "at least 5 amounts of data a factor 2 apart, at each 4 sizes or more trained to their validation minimum"

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.law import Array, Columns, Law, Parameter, Values
+from windtunnel.analysis.laws.law import Array, Columns, Law, Parameter, Values
 
 EXPONENTS = (0.03, 0.05, 0.076, 0.11, 0.16, 0.25, 0.4, 0.6)
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from analysis.composed_law import compose
-from analysis.law import Array, Columns, Law, Parameter, Values
-from analysis.laws.chinchilla import LAW as LOSS_STEP
-from train.errors import InputError
+from windtunnel.analysis.laws.chinchilla import LAW as LOSS_STEP
+from windtunnel.analysis.laws.law import Array, Columns, Law, Parameter, Values
+from windtunnel.analysis.laws.two_step import compose
+from windtunnel.train.errors import InputError
 
 
 def logistic(exponent: Any) -> Any:

@@ -7,13 +7,14 @@ domains, the other one understood) has its own t.
 Legend: P points, R replicates, J domains.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
 
-from analysis.law import Array, Columns, Law, Parameter, Values
-from train.errors import InputError
+from windtunnel.analysis.laws.law import Array, Columns, Law, Parameter, Values
+from windtunnel.train.errors import InputError
 
 DEFAULT = "weight_*"
 SUM_TOLERANCE = 0.02  # published proportions are rounded
@@ -99,3 +100,23 @@ def _refuse_improper(proportions_PJ: Array, names: Sequence[str]) -> None:
 
 
 LAW = of_domains((DEFAULT,))
+
+
+# Of our own tables: a setting of the optimizer, whose name a pattern of domains (`weight_*`) would match.
+NO_PROPORTION = ("weight_decay",)
+
+
+def for_table(law: Law, names: Iterable[str]) -> Law:
+    """`law` itself, or, where it reads patterns, the law of the columns that match, in the table's order. Raises
+    InputError where none does.
+    """
+    if law.specialise is None or not any("*" in column for column in law.columns):
+        return law
+    every = [name for name in names if name not in NO_PROPORTION]
+    matching = [name for name in every if any(fnmatchcase(name, pattern) for pattern in law.columns)]
+    if not matching:
+        raise InputError(
+            f"law {law.name}: no column matches {'+'.join(law.columns)}; the table has {', '.join(sorted(every))}: "
+            f"write {law.name.partition(':')[0]}:COLUMN+COLUMN or {law.name.partition(':')[0]}:PATTERN"
+        )
+    return law.specialise(matching)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.law import Array, Columns, Law, Parameter, Values
-from train.errors import InputError
+from windtunnel.analysis.laws.law import Array, Columns, Law, Parameter, Values
+from windtunnel.train.errors import InputError
 
 
 def in_column(columns: Sequence[str]) -> Law:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.law import Array, Columns, Law, Parameter, Values
+from windtunnel.analysis.laws.law import Array, Columns, Law, Parameter, Values
 
 LOG_10 = float(np.log(10.0))
 

@@ -10,15 +10,15 @@ from typing import Literal
 
 import numpy as np
 
-from analysis.backtest import OVERCONFIDENT, Ranking
-from analysis.conventions import what_size_counts
-from analysis.fit_document import INTERVAL_LEVEL, Fit
-from analysis.prediction import Prediction, describe
-from analysis.report.checklist_facts import Facts, facts_of
-from analysis.report.fitted_rows import fitted_rows
-from analysis.seed_noise import MISFIT
-from analysis.table import BY_WHERE, Table
-from analysis.target import AXES, FARTHEST
+from windtunnel.analysis.comparison.backtest import OVERCONFIDENT, Ranking
+from windtunnel.analysis.fitting.result import INTERVAL_LEVEL, Fit
+from windtunnel.analysis.prediction.predict import Prediction, describe
+from windtunnel.analysis.prediction.target import AXES, FARTHEST
+from windtunnel.analysis.report.checklist_facts import Facts, facts_of
+from windtunnel.analysis.report.figures.fitted_rows import fitted_rows
+from windtunnel.analysis.tables.conventions import what_size_counts
+from windtunnel.analysis.tables.seeds import MISFIT
+from windtunnel.analysis.tables.table import BY_WHERE, Table
 
 Verdict = Literal["ok", "caution", "unknown"]
 NOT_SAID = "not in the table"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.law import Array
-from analysis.report.fitted_rows import sizes_of
-from analysis.table import Table
+from windtunnel.analysis.laws.law import Array
+from windtunnel.analysis.report.figures.fitted_rows import sizes_of
+from windtunnel.analysis.tables.table import Table
 
 # Names under which tables give the peak learning rate.
 RATES = ("rate", "learning_rate", "peak_rate", "peak_lr", "max_lr", "lr")

@@ -3,11 +3,10 @@
 import math
 from typing import TYPE_CHECKING
 
-from analysis.curves.noise_alone import NoiseAlone
-from analysis.curves.outcome import Against, LawOutcome
+from windtunnel.analysis.curves.score import Against, LawOutcome, NoiseAlone
 
 if TYPE_CHECKING:
-    from analysis.report.curve_report import CurveReport
+    from windtunnel.analysis.report.curve_report import CurveReport
 
 REPLACED = "could not be sealed"
 LARGEST = 10.0  # an error above it, as a share, is a law that says nothing there: its number would tell no more

@@ -6,17 +6,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.curves.laws import is_baseline
-from analysis.curves.outcome import Against, LawOutcome
-from analysis.report.checklist import short_commit
-from analysis.report.curve_fits import fits_section
-from analysis.report.curve_headline import curve_headline, in_noise, interval, off, points, verdict
-from analysis.report.drawing import Drawing
-from analysis.report.page_parts import document, figure, paragraph, percent, table
-from analysis.report.schedule_names import HeldOut
+from windtunnel.analysis.curves.laws import is_baseline
+from windtunnel.analysis.curves.score import Against, LawOutcome
+from windtunnel.analysis.report.checklist import short_commit
+from windtunnel.analysis.report.curve_headline import curve_headline, in_noise, interval, off, points, verdict
+from windtunnel.analysis.report.figures.figure import Drawing
+from windtunnel.analysis.report.html import document, figure, paragraph, percent, table
+from windtunnel.analysis.report.schedule_labels import HeldOut
 
 if TYPE_CHECKING:
-    from analysis.report.curve_report import CurveReport
+    from windtunnel.analysis.report.curve_report import CurveReport
+from typing import TYPE_CHECKING
+
+from windtunnel.analysis.curves.ensemble import CombinedLaw
+from windtunnel.analysis.curves.laws.law import CurveLaw
+from windtunnel.analysis.curves.result import FittedCurves
+from windtunnel.analysis.report.figures.style import figures
+
+if TYPE_CHECKING:
+    from windtunnel.analysis.report.curve_report import CurveReport
+
 
 SECTIONS = {
     "laws": "Laws",
@@ -154,3 +163,62 @@ def _data(report: "CurveReport") -> str:
     if missing:
         text += "<h3>Targets without a curve</h3><ul>" + "".join(f"<li>{escape(run)}</li>" for run in missing) + "</ul>"
     return text
+
+
+LEVEL = 0.90
+OPEN = '<span class="open">not identified</span>'
+
+
+def fits_section(report: "CurveReport") -> str:
+    """The parameters of the own law, member by member where it is a combination, then a row for every law."""
+    fit = report.fits.get(report.own)
+    return (_own(report.own, fit) if fit is not None else "") + _every(report)
+
+
+def _own(asked: str, fit: FittedCurves) -> str:
+    law = fit.fitted_law
+    text = paragraph(f"{asked}: {_state(fit)}.")
+    if not isinstance(law, CombinedLaw):
+        return text + _parameters(law, fit, "", asked)
+    text += paragraph(
+        f"The mean of {len(law.members)} laws, each with the weight that inner validation on the training curves gives "
+        "it."
+    )
+    for weight, member in zip(law.weights, law.members, strict=True):
+        text += _parameters(member, fit, f"{member.name}.", f"{weight:.3g} of {member.name}")
+    return text
+
+
+def _state(fit: FittedCurves) -> str:
+    return fit.status + (f": {fit.reason}" if fit.reason else "")
+
+
+def _parameters(law: CurveLaw, fit: FittedCurves, prefix: str, heading: str) -> str:
+    text = f"<h3>{escape(heading)}</h3><p><code>{escape(law.formula)}</code></p>"
+    text += paragraph(f"{law.title}. {law.citation}.")
+    rows = []
+    for parameter in law.parameters:
+        name = f"{prefix}{parameter.name}"
+        value = OPEN if name in fit.not_identified else figures(fit.parameters[name])
+        ends = "–"
+        if fit.num_replicates and name not in fit.not_identified:
+            low, high = np.quantile(fit.replicates[name], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+            ends = f"{figures(float(low))} to {figures(float(high))}"
+        rows.append((f"<code>{escape(parameter.name)}</code>", value, escape(ends), escape(parameter.meaning)))
+    caption = f"Parameters of {law.name} with 90 % intervals (bootstrap over curves, {fit.num_replicates} replicates)"
+    return text + table(caption, ("parameter", "value", "90 % interval", "meaning"), rows, numbers=(1, 2))
+
+
+def _every(report: "CurveReport") -> str:
+    rows: list[Sequence[str]] = []
+    for name in report.asked:
+        fit = report.fits.get(name)
+        if fit is None:
+            rows.append((f"<code>{escape(name)}</code>", "refused, or not fitted", "–", "–"))
+            continue
+        unknown = ", ".join(fit.not_identified) or "none"
+        noise = f"{100 * fit.noise:.2g} %"
+        rows.append((f"<code>{escape(name)}</code>", escape(_state(fit)), escape(unknown), noise))
+    header = ("law", "status", "not identified", "off at the ends")
+    caption = "Every law; the last column is how far whole fitted curves lie from it near their ends (root mean square)"
+    return "<h3>Every law of the study</h3>" + table(caption, header, rows, numbers=(3,))

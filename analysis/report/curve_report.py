@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from analysis.curves.curve import Curve
-from analysis.curves.curve_seal import SealedCurves
-from analysis.curves.fitted_curves import FittedCurves
-from analysis.curves.laws import is_baseline
-from analysis.curves.noise_alone import NoiseAlone
-from analysis.curves.outcome import LawOutcome
-from analysis.report.page_files import CURVES_PAGE, write_page
-from analysis.report.schedule_names import HeldOut, held_out_schedules
+from windtunnel.analysis.curves.curve import Curve
+from windtunnel.analysis.curves.laws import is_baseline
+from windtunnel.analysis.curves.result import FittedCurves
+from windtunnel.analysis.curves.score import LawOutcome, NoiseAlone
+from windtunnel.analysis.curves.seal import SealedCurves
+from windtunnel.analysis.report.schedule_labels import HeldOut, held_out_schedules
+from windtunnel.analysis.report.write import CURVES_PAGE, write_page
 
 NAMES = ("curves", "curve-errors")
 
@@ -70,9 +69,9 @@ def write_curve_report(report: CurveReport, folder: Path, page: str = CURVES_PAG
     """Writes the page under that name and `figures/*.svg`, `figures/*.png` into `folder` and returns their paths, the
     page first. The same report gives the same bytes. Raises InputError where the folder cannot be written.
     """
-    from analysis.report.curve_errors_figure import curve_errors_figure
-    from analysis.report.curve_page import curve_page
-    from analysis.report.curves_figure import curves_figure
+    from windtunnel.analysis.report.curve_page import curve_page
+    from windtunnel.analysis.report.figures.curve_errors_figure import curve_errors_figure
+    from windtunnel.analysis.report.figures.curves_figure import curves_figure
 
     made = (curves_figure(report), curve_errors_figure(report))
     drawings = {each.name: each for each in made if each is not None}

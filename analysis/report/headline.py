@@ -3,11 +3,11 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from analysis.fit_document import REFUSED, Fit
-from analysis.prediction import Prediction, describe
-from analysis.report.known_entropy import compared, known_entropy
-from analysis.score import Score
-from analysis.table import Table
+from windtunnel.analysis.fitting.result import REFUSED, Fit
+from windtunnel.analysis.prediction.predict import Prediction, describe
+from windtunnel.analysis.prediction.score import Score
+from windtunnel.analysis.report.known_entropy import compared, known_entropy
+from windtunnel.analysis.tables.table import Table
 
 
 def headline(

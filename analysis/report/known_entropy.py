@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.fit_document import Fit
-from analysis.table import Table
+from windtunnel.analysis.fitting.result import Fit
+from windtunnel.analysis.tables.table import Table
 
 FLOOR = "E"  # what the laws call the irreducible loss
 

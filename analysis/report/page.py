@@ -5,17 +5,17 @@ from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING
 
-from analysis.fit_document import REFUSED, Fit
-from analysis.prediction import describe
-from analysis.report.checklist import short_commit
-from analysis.report.drawing import Drawing
-from analysis.report.headline import headline, interval
-from analysis.report.isoflop_figure import why_no_minima
-from analysis.report.page_parts import document, figure, paragraph, percent, table
-from analysis.report.style import figures
+from windtunnel.analysis.fitting.result import REFUSED, Fit
+from windtunnel.analysis.prediction.predict import describe
+from windtunnel.analysis.report.checklist import short_commit
+from windtunnel.analysis.report.figures.figure import Drawing
+from windtunnel.analysis.report.figures.isoflop_figure import why_no_minima
+from windtunnel.analysis.report.figures.style import figures
+from windtunnel.analysis.report.headline import headline, interval
+from windtunnel.analysis.report.html import document, figure, paragraph, percent, table
 
 if TYPE_CHECKING:
-    from analysis.report.report import Report
+    from windtunnel.analysis.report.report import Report
 
 SHOWN_EXCLUSIONS = 60
 SECTIONS = {

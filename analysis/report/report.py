@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from analysis.backtest import Ranking
-from analysis.fit_document import REFUSED, Fit
-from analysis.isoflop import Isoflop
-from analysis.prediction import Prediction
-from analysis.report.checklist import Item, checklist
-from analysis.report.headline import headline
-from analysis.report.page_files import PAGE, write_page
-from analysis.score import Score
-from analysis.table import Table
+from windtunnel.analysis.comparison.backtest import Ranking
+from windtunnel.analysis.compute_optimal.isoflop import Isoflop
+from windtunnel.analysis.fitting.result import REFUSED, Fit
+from windtunnel.analysis.prediction.predict import Prediction
+from windtunnel.analysis.prediction.score import Score
+from windtunnel.analysis.report.checklist import Item, checklist
+from windtunnel.analysis.report.headline import headline
+from windtunnel.analysis.report.write import PAGE, write_page
+from windtunnel.analysis.tables.table import Table
 
 NAMES = ("loss", "predictions", "backtest", "residuals", "profiles", "isoflop")
 
@@ -57,7 +57,7 @@ class Report:
 
     def document(self) -> dict[str, Any]:
         """The report for programs, without its figures."""
-        from analysis.isoflop_command import document
+        from windtunnel.sweeps.cli.isoflop import document
 
         return {
             "headline": list(headline(self.table, self.fit, self.predictions, self.scores, self.own)),
@@ -84,8 +84,8 @@ def write_report(report: Report, folder: Path, progress: Callable[[str], None] =
     Figures of an earlier report that this one does not have are removed. The same report gives the same bytes. Raises
     InputError where the folder cannot be written.
     """
-    from analysis.report.drawings import drawings
-    from analysis.report.page import page
+    from windtunnel.analysis.report.page import page
+    from windtunnel.analysis.report.write import drawings
 
     found = drawings(report, progress)
     return write_page(Path(folder), PAGE, page(report, found), found, NAMES)

@@ -10,10 +10,10 @@ import time
 
 import numpy as np
 
-from analysis.approaches import compare_approaches
-from analysis.size_curve import curves_of
-from analysis.table import Table
-from tests.analysis.size_grids import TRUTHS, exponent, isoflop_grid, ladder
+from tests.support.size_grids import TRUTHS, exponent, isoflop_grid, ladder
+from windtunnel.analysis.compute_optimal.approaches import compare_approaches
+from windtunnel.analysis.compute_optimal.size_curve import curves_of
+from windtunnel.analysis.tables.table import Table
 
 TRUTH = TRUTHS[1]
 DESIGNS = {

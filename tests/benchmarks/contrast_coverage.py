@@ -14,17 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from analysis.contrast import replicate
-from analysis.crossing import interval
-from analysis.law import Array
-from analysis.laws import law
-from analysis.objective import parse_objective
-from analysis.paired_noise import arm_noise, draw_noise
-from analysis.pairing import paired_units
-from analysis.problem import Problem
-from analysis.residual_noise import ResidualNoise, residual_noise
-from analysis.starts import choose_starts
-from analysis.table import Table
+from windtunnel.analysis.comparison.contrast import replicate
+from windtunnel.analysis.comparison.crossover import interval
+from windtunnel.analysis.comparison.paired_noise import arm_noise, draw_noise, paired_units
+from windtunnel.analysis.fitting.noise import ResidualNoise, residual_noise
+from windtunnel.analysis.laws import law
+from windtunnel.analysis.laws.law import Array
+from windtunnel.analysis.solver.objective import parse_objective
+from windtunnel.analysis.solver.problem import Problem
+from windtunnel.analysis.solver.starts import choose_starts
+from windtunnel.analysis.tables.table import Table
 
 # E, A and alpha of each arm; half of a run's noise is common to its pair.
 TRUTHS = ((1.2, 60.0, 0.12), (1.2, 63.0, 0.12))

@@ -7,23 +7,21 @@ over test curves of each one's mean, and of each one's worst, which is how the a
 point.
 """
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
-from analysis.curves.choice import fit_named
-from analysis.curves.curve import Curve
-from analysis.curves.fitting import CurveFit, fit_curves
-from analysis.curves.laws import curve_law
-from analysis.curves.scores import CurveScore, score
-from analysis.curves.sources import read_curves
+from tests.support.paths import PUBLIC_DATA
+from windtunnel.analysis.curves.cross_validation import CurveScore, score
+from windtunnel.analysis.curves.curve import Curve
+from windtunnel.analysis.curves.ensemble import fit_named
+from windtunnel.analysis.curves.fit import CurveFit, fit_curves
+from windtunnel.analysis.curves.laws import curve_law
+from windtunnel.analysis.curves.load import read_curves
 
-DATA = Path(os.environ.get("WINDTUNNEL_PUBLIC_DATA", Path(__file__).parents[3] / "shared" / "data"))
-FOLDER = DATA / "mpl_loss_curves" / "loss_curve_repo"
+FOLDER = PUBLIC_DATA / "mpl_loss_curves" / "loss_curve_repo"
 TRAIN = ("cosine_24000", "constant_24000", "wsdcon_9")
 TEST = ("constant_72000", "cosine_72000", "wsd_20000_24000", "wsdld_20000_24000", "wsdcon_3", "wsdcon_18")
 WARMUP = 2160
@@ -44,7 +42,7 @@ def curves(size: int, names: Sequence[str]) -> list[Curve]:
 
 def absent() -> str:
     """Why the cases cannot be run, or nothing."""
-    return "" if FOLDER.is_dir() else f"no mpl_loss_curves in {DATA}: set WINDTUNNEL_PUBLIC_DATA"
+    return "" if FOLDER.is_dir() else f"no mpl_loss_curves in {PUBLIC_DATA}: set WINDTUNNEL_PUBLIC_DATA"
 
 
 def published(size: int) -> tuple[float, float, float]:

@@ -13,13 +13,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.curves.choice import validated
-from analysis.curves.curve import Curve
-from analysis.curves.fitted_curves import fitted_curves
-from analysis.curves.fitting import fit_curves
-from analysis.curves.laws import curve_law
-from analysis.curves.prediction import predict_curve
-from analysis.curves.rates import Rates
+from windtunnel.analysis.curves.curve import Curve
+from windtunnel.analysis.curves.ensemble import validated
+from windtunnel.analysis.curves.fit import fit_curves
+from windtunnel.analysis.curves.laws import curve_law
+from windtunnel.analysis.curves.predict import predict_curve
+from windtunnel.analysis.curves.result import fitted_curves
+from windtunnel.analysis.curves.schedule_sums import Rates
 
 TRUTH = {"L0": 1.1, "A": 0.8, "C": 0.3, "alpha": 0.35, "memory": 80.0}
 PEAK, WARMUP, UPDATES, EVERY = 1.2e-2, 400, 2400, 80

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from analysis.fitting import fit
-from analysis.laws import law
-from analysis.objective import parse_objective
-from analysis.table import Table
+from windtunnel.analysis.fitting.fit import fit
+from windtunnel.analysis.laws import law
+from windtunnel.analysis.solver.objective import parse_objective
+from windtunnel.analysis.tables.table import Table
 
 TRUTH = {"E": 1.8172, "A": 477.8, "B": 2143.0, "alpha": 0.3473, "beta": 0.3672}
 OBJECTIVE = "log-huber:1e-3"

@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.bootstrap import bootstrap_weights
-from analysis.law import Array, Columns
-from analysis.laws import law
-from analysis.objective import parse_objective
-from analysis.prediction_interval import interval_batch
-from analysis.problem import Problem
-from analysis.residual_noise import residual_noise
-from analysis.starts import choose_starts
+from windtunnel.analysis.fitting.bootstrap import bootstrap_weights
+from windtunnel.analysis.fitting.noise import residual_noise
+from windtunnel.analysis.laws import law
+from windtunnel.analysis.laws.law import Array, Columns
+from windtunnel.analysis.prediction.prediction_interval import interval_batch
+from windtunnel.analysis.solver.objective import parse_objective
+from windtunnel.analysis.solver.problem import Problem
+from windtunnel.analysis.solver.starts import choose_starts
 
 TRUTH = {"E": 1.2, "A": 60.0, "B": 250.0, "alpha": 0.35, "beta": 0.35}
 STARTS = 4

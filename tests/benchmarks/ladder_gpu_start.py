@@ -13,19 +13,18 @@ from pathlib import Path
 
 import torch
 
-from models.accounting import count_parameters
-from sweeps.cost import shape_of
-from sweeps.plan import Plan, PlannedRun, make_plan
-from sweeps.rates import parse_gpu, published_paces
-from sweeps.study_file import load_study
-from train.batches import Batches
-from train.configuration import RunConfig
-from train.data.corpus import Corpus
-from train.data.prepare import prepare
-from train.data.specification import DataSpec
-from train.device import decide_numerics, join_ranks, settle_process
-from train.fleet import Fleet
-from train.run_order import order_of
+from windtunnel.models.accounting import count_parameters
+from windtunnel.sweeps.planning.cost import shape_of
+from windtunnel.sweeps.planning.gpu_throughput import parse_gpu, published_paces
+from windtunnel.sweeps.study.load import load_study
+from windtunnel.sweeps.study.plan import Plan, PlannedRun, make_plan
+from windtunnel.train.batches import Batches, order_of
+from windtunnel.train.config.config import RunConfig
+from windtunnel.train.data.corpus import Corpus
+from windtunnel.train.data.prepare import prepare
+from windtunnel.train.data.specification import DataSpec
+from windtunnel.train.device import decide_numerics, join_ranks, settle_process
+from windtunnel.train.fleet import Fleet
 
 STEPS = 2
 

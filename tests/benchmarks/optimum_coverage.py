@@ -12,14 +12,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.bootstrap import bootstrap_replicates
-from analysis.fit_document import Fit, Points
-from analysis.frontier import frontier
-from analysis.law import Array
-from analysis.laws import law
-from analysis.optimum import OPEN_FACTOR
-from analysis.quantity_interval import quantity_interval
 from tests.benchmarks.interval_coverage import TRUTH, Studies, make_studies
+from windtunnel.analysis.compute_optimal.frontier import frontier
+from windtunnel.analysis.compute_optimal.optimum import OPEN_FACTOR
+from windtunnel.analysis.fitting.bootstrap import bootstrap_replicates
+from windtunnel.analysis.fitting.result import Fit, Points
+from windtunnel.analysis.laws import law
+from windtunnel.analysis.laws.law import Array
+from windtunnel.analysis.prediction.delta_method import quantity_interval
 
 BEYOND = 10.0
 LOW_FLOOR = {**TRUTH, "E": 0.02, "alpha": 0.15, "beta": 0.15, "A": 6.0, "B": 9.0}

@@ -7,6 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.support.paths import ROOT
+
 STUDY = """\
 title: ten thousand runs
 fixed: {data: speeches}
@@ -32,11 +34,11 @@ print(f"{ran:,} runs: {seconds:.2f} s, {processor:.2f} s of a processor from the
 OURS = """
 def run():
     from pathlib import Path
-    from sweeps.outlook import Machine, look_ahead
-    from sweeps.plan import make_plan
-    from sweeps.rates import parse_gpu, published_paces
-    from sweeps.cost import shapes_of
-    from sweeps.study_file import load_study
+    from windtunnel.sweeps.planning.summary import Machine, look_ahead
+    from windtunnel.sweeps.study.plan import make_plan
+    from windtunnel.sweeps.planning.gpu_throughput import parse_gpu, published_paces
+    from windtunnel.sweeps.planning.cost import shapes_of
+    from windtunnel.sweeps.study.load import load_study
     plan = make_plan(load_study(sys.argv[1]), Path(sys.argv[2]) / "runs", Path(sys.argv[2]) / "data")
     paces = published_paces(shapes_of(plan.runs), parse_gpu("h100").gpu)
     outlook = look_ahead(plan, Machine("h100", 8, paces))
@@ -45,9 +47,9 @@ def run():
 """
 PEER = """
 def run():
-    from train.compose import compose
-    from train.identity import run_id
-    from train.resolve import resolve
+    from windtunnel.train.config.compose import compose
+    from windtunnel.train.config.run_id import run_id
+    from windtunnel.train.config.resolve import resolve
     ids = set()
     for number in range(100):
         overrides = ["size=25k", f"seed={number}", "horizon.tokens=1M", f"optimizer.rate={1e-3 * (1 + number)}",
@@ -63,5 +65,5 @@ def main() -> None:
         study.write_text(STUDY)
         for name, script in (("a plan", OURS), ("composed one by one", PEER)):
             command = [sys.executable, "-c", script + MEASURE, str(study), folder]
-            done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+            done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
             print(f"{name:>20}: {done.stdout.strip()}")

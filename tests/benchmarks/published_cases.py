@@ -5,25 +5,22 @@ objective at or below the printed one. The tables are found by WINDTUNNEL_PUBLIC
 project; cases whose table is absent are left out and say so. Curve laws have their own benchmark.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
-from analysis.chain import Chain, fit_chain
-from analysis.composed_law import compose
-from analysis.fitting import fit
-from analysis.hold import hold
-from analysis.isoflop import fit_isoflop, fit_pairs
-from analysis.law import Array
-from analysis.laws import law
-from analysis.objective import parse_objective
-from analysis.table import Table, load_table
-
-DATA = Path(os.environ.get("WINDTUNNEL_PUBLIC_DATA", Path(__file__).parents[3] / "shared" / "data"))
+from tests.support.paths import PUBLIC_DATA
+from windtunnel.analysis.compute_optimal.isoflop import fit_isoflop, fit_pairs
+from windtunnel.analysis.fitting.fit import fit
+from windtunnel.analysis.fitting.two_step import Chain, fit_chain
+from windtunnel.analysis.laws import law
+from windtunnel.analysis.laws.constraints import hold
+from windtunnel.analysis.laws.law import Array
+from windtunnel.analysis.laws.two_step import compose
+from windtunnel.analysis.solver.objective import parse_objective
+from windtunnel.analysis.tables.table import Table, load_table
 
 
 @dataclass(frozen=True)
@@ -60,8 +57,8 @@ class Case:
     @property
     def absent(self) -> str:
         """Why the case cannot be run, or nothing."""
-        found = (DATA / self.folder).is_dir()
-        return "" if found else f"no {self.folder} in {DATA}: set WINDTUNNEL_PUBLIC_DATA"
+        found = (PUBLIC_DATA / self.folder).is_dir()
+        return "" if found else f"no {self.folder} in {PUBLIC_DATA}: set WINDTUNNEL_PUBLIC_DATA"
 
 
 # -- over-training and downstream error: 5 models to fit the loss, the 1.4B at M = 20 beside them for the error
@@ -84,7 +81,7 @@ HELD_OUT = {  # 1.4B at 640 tokens per parameter, 6.9B at 20
 
 def overtraining_table(corpus: str) -> Table:
     return load_table(
-        DATA / "gadre_overtrain" / "flat_104_models.csv",
+        PUBLIC_DATA / "gadre_overtrain" / "flat_104_models.csv",
         columns="N=N,D=D,M=tok_mult,C=6*N*D,loss=loss_c4_val,error=err_avg17",
         where=f"dataset == '{corpus}'",
     )
@@ -135,7 +132,7 @@ HALF_LIVES = {"R_D*": 15.387756, "R_N*": 5.309743}
 
 
 def data_constrained_table() -> Table:
-    return load_table(DATA / "datablations" / "c4_182_runs_from_notebook_cell25.csv")
+    return load_table(PUBLIC_DATA / "datablations" / "c4_182_runs_from_notebook_cell25.csv")
 
 
 def published_data_constrained() -> Iterator[Row]:
@@ -169,7 +166,7 @@ ROUTERS = ("Hash", "S-Base", "RL-R")
 def routed_table(routers: str) -> Table:
     """Last losses of dense models (as one expert) and of these routers, one expert a token in every other block."""
     table = load_table(
-        DATA / "dm_routing" / "curves.csv.gz",
+        PUBLIC_DATA / "dm_routing" / "curves.csv.gz",
         columns="N=dense_parameter_count,experts=num_experts,loss=loss_validation",
         where=f"loss_validation > 0 and step > 240000 and k == 1 and routing_frequency == 0.5 and ({routers})",
     )
@@ -199,7 +196,7 @@ MIXTURE_TESTS = {"1m": 0.96, "60m": 0.955, "1B": 0.985}
 
 def mixture_table(weights: str, losses: str) -> Table:
     """Proportions beside the loss on Pile-CC, matched by index."""
-    folder = DATA / "regmix"
+    folder = PUBLIC_DATA / "regmix"
     found = load_table(folder / weights)
     measured = load_table(folder / losses).columns
     if not np.array_equal(found.columns["index"], measured["index"]):
@@ -232,7 +229,9 @@ TUNED_INTERVAL = (0.4907, 0.5045)
 
 
 def isoflop_exponents() -> Iterator[Row]:
-    pairs = load_table(DATA / "porian_isoflop" / "optimal_pairs_flat.csv", columns="C=flops,N=n_opt", where="n_opt > 0")
+    pairs = load_table(
+        PUBLIC_DATA / "porian_isoflop" / "optimal_pairs_flat.csv", columns="C=flops,N=n_opt", where="n_opt > 0"
+    )
     for setup, (name, weighted, unweighted) in EXPONENTS.items():
         columns = pairs.select(f"experiment == '{setup}' and n_std > 0").columns
         by_noise = fit_pairs(columns["C"], columns["N"], columns["n_std"])
@@ -241,7 +240,7 @@ def isoflop_exponents() -> Iterator[Row]:
 
 
 def isoflop_points() -> Iterator[Row]:
-    points = load_table(DATA / "porian_isoflop" / "isoflop_points_flat.csv", columns="C=flops,N=n,D=tokens")
+    points = load_table(PUBLIC_DATA / "porian_isoflop" / "isoflop_points_flat.csv", columns="C=flops,N=n,D=tokens")
     size = fit_isoflop(points.select(f"experiment == '{TUNED}'")).size
     assert size is not None
     centre, reach = sum(TUNED_INTERVAL) / 2, (TUNED_INTERVAL[1] - TUNED_INTERVAL[0]) / 2

@@ -9,13 +9,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from analysis.table_index import NAME
-from tests.analysis.run_records import record, write
+from tests.support.paths import ROOT
+from tests.support.run_records import record, write
+from windtunnel.analysis.tables.cache import NAME
 
 RUNS = 10_000
 CHANGED = 100
-ROOT = Path(__file__).parents[2]
-OURS = "import sys; from analysis.table import load_table; print(len(load_table(sys.argv[1])))"
+OURS = "import sys; from windtunnel.analysis.tables.table import load_table; print(len(load_table(sys.argv[1])))"
 PEER = """
 import json, sys
 from pathlib import Path

@@ -15,18 +15,17 @@ from pathlib import Path
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from models.accounting import count_parameters, flops_per_token
-from train.batches import Batches
-from train.compose import compose
-from train.configuration import RunConfig
-from train.data.corpus import Corpus
-from train.device import decide_numerics, join_ranks, settle_process
-from train.fleet import Fleet
-from train.peak import gemm_flops_per_second
-from train.records import read_record
-from train.resolve import resolve
-from train.run import run_folder, train_runs
-from train.run_order import order_of
+from windtunnel.models.accounting import count_parameters, flops_per_token
+from windtunnel.train.batches import Batches, order_of
+from windtunnel.train.config.compose import compose
+from windtunnel.train.config.config import RunConfig
+from windtunnel.train.config.resolve import resolve
+from windtunnel.train.data.corpus import Corpus
+from windtunnel.train.device import decide_numerics, join_ranks, settle_process
+from windtunnel.train.fleet import Fleet
+from windtunnel.train.gemm_peak import gemm_flops_per_second
+from windtunnel.train.records import read_record
+from windtunnel.train.run import run_folder, train_runs
 
 SIZES = {"12k": 60, "200k": 20, "3m": 3}  # size: steps per turn
 TURNS = 7

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from models.configuration import ModelConfig, Parametrization
+from windtunnel.models.configuration import ModelConfig, Parametrization
 
 PARAMETRIZATION = Parametrization(
     name="mup", base_width=32, base_depth=2, residual_exponent=1.0, embedding_std=1.0, readout_std=0.0

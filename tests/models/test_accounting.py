@@ -3,9 +3,9 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.accounting import count_parameters, flops_per_token
-from models.initialisation import initialise
-from models.transformer import Transformer
+from windtunnel.models.accounting import count_parameters, flops_per_token
+from windtunnel.models.initialization import initialise
+from windtunnel.models.transformer import Transformer
 
 SWITCHES = [
     {"activation": activation, "tied_embedding": tied, "qk_norm": qk_norm}

@@ -6,9 +6,9 @@ from statistics import linear_regression
 import pytest
 import torch
 
-from models.initialisation import initialise
-from models.parametrization import role_of, rule
-from models.transformer import Transformer
+from windtunnel.models.initialization import initialise
+from windtunnel.models.parametrization import role_of, rule
+from windtunnel.models.transformer import Transformer
 
 WIDTHS = (32, 64, 128, 256)
 DEPTHS = (2, 4, 8, 16)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.accounting import matrix_parameters
-from models.family import LARGEST_TARGET, SMALLEST_TARGET, Shape, choose_shape, parse_count
+from windtunnel.models.accounting import matrix_parameters
+from windtunnel.models.family import LARGEST_TARGET, SMALLEST_TARGET, Shape, choose_shape, parse_count
 
 TARGETS = st.floats(math.log(SMALLEST_TARGET), math.log(LARGEST_TARGET)).map(lambda x: round(math.exp(x)))
 ACTIVATIONS = st.sampled_from(["swiglu", "gelu"])

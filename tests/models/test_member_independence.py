@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from models.initialisation import initialise
-from models.transformer import Transformer
+from windtunnel.models.initialization import initialise
+from windtunnel.models.transformer import Transformer
 
 SEEDS = [11, 22, 33, 44]
 VARIANTS = [

@@ -1,7 +1,7 @@
 import pytest
 
-from models.parametrization import Role, role_of, rule
-from models.transformer import Transformer
+from windtunnel.models.parametrization import Role, role_of, rule
+from windtunnel.models.transformer import Transformer
 
 
 @pytest.mark.parametrize("activation", ["swiglu", "gelu"])

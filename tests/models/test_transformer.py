@@ -2,8 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from models.initialisation import initialise
-from models.transformer import Transformer, rotary_table, rotate
+from windtunnel.models.initialization import initialise
+from windtunnel.models.transformer import Transformer, rotary_table, rotate
 
 CPU = torch.device("cpu")
 

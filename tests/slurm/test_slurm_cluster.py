@@ -5,8 +5,9 @@ import time
 from pathlib import Path
 
 import pytest
-import slurm_cluster
-from slurm_cluster import SlurmCluster
+
+from tests.support import slurm_cluster
+from tests.support.slurm_cluster import SlurmCluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
 

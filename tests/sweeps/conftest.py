@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tiny_study import FIXED, PlanStudy, WriteStudy
 
-from sweeps.plan import Plan, make_plan
-from sweeps.study_file import load_study
+from tests.support.tiny_study import FIXED, PlanStudy, WriteStudy
+from windtunnel.sweeps.study.load import load_study
+from windtunnel.sweeps.study.plan import Plan, make_plan
 
 
 @pytest.fixture(scope="session")

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from train.compose import compose
-from train.configuration import RunConfig
-from train.records import read_metrics
-from train.resolve import resolve
+from windtunnel.train.config.compose import compose
+from windtunnel.train.config.config import RunConfig
+from windtunnel.train.config.resolve import resolve
+from windtunnel.train.records import read_metrics
 
 TINY = (
     "size=custom",

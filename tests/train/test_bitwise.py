@@ -5,16 +5,16 @@ from dataclasses import replace
 
 import pytest
 
-from train import checkpoint
-from train import loop as training_loop
-from train.compose import compose
-from train.configuration import RunConfig
-from train.errors import InputError
-from train.fleet import Fleet
-from train.interruption import Interruption
-from train.records import read_metrics, read_record
-from train.resolve import resolve
-from train.run import run_folder, train_runs
+from windtunnel.train import checkpoint
+from windtunnel.train import loop as training_loop
+from windtunnel.train.config.compose import compose
+from windtunnel.train.config.config import RunConfig
+from windtunnel.train.config.resolve import resolve
+from windtunnel.train.errors import InputError
+from windtunnel.train.fleet import Fleet
+from windtunnel.train.interruption import Interruption
+from windtunnel.train.records import read_metrics, read_record
+from windtunnel.train.run import run_folder, train_runs
 
 
 def metrics(config: RunConfig) -> bytes:

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from train import checkpoint
-from train.configuration import RunConfig
-from train.records import read_metrics, read_record
-from train.run import run_folder, train_runs
+from windtunnel.train import checkpoint
+from windtunnel.train.config.config import RunConfig
+from windtunnel.train.records import read_metrics, read_record
+from windtunnel.train.run import run_folder, train_runs
 
 # Two ranks on the CPU, whatever else the machine has.
 STEPS = ("horizon.steps=120", "runtime.device=cpu")

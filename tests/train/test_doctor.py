@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.command import main
-from train import doctor
+from windtunnel.sweeps.cli.main import main
+from windtunnel.train import doctor
 
 NO_KEY = "no key: runs are mirrored offline"
 

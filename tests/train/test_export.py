@@ -17,19 +17,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from models.transformer import Transformer
-from sweeps.command import main
-from train import checkpoint, export
-from train.configuration import RunConfig
-from train.counts import corpus_summary, counts
-from train.data.corpus import Corpus
-from train.data.manifest import content_hash, load
-from train.data.vocabulary import load_tokenizer
-from train.export import byte_tokenizer, export_hf
-from train.fleet import PARAMETERS
-from train.identity import scientific_hash
-from train.records import RunRecord
-from train.run import run_folder, train_runs
+from windtunnel.models.transformer import Transformer
+from windtunnel.sweeps.cli.main import main
+from windtunnel.train import checkpoint, export
+from windtunnel.train.config.config import RunConfig
+from windtunnel.train.config.run_id import scientific_hash
+from windtunnel.train.counts import corpus_summary, counts
+from windtunnel.train.data.corpus import Corpus
+from windtunnel.train.data.manifest import content_hash, load
+from windtunnel.train.data.vocabulary import load_tokenizer
+from windtunnel.train.export import byte_tokenizer, export_hf
+from windtunnel.train.fleet import PARAMETERS
+from windtunnel.train.records import RunRecord
+from windtunnel.train.run import run_folder, train_runs
 
 WriteRun = Callable[..., tuple[Path, Transformer]]
 WIDER_THAN_BASE = ("size.width=48", "size.head_count=4", "size.depth=3")

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-import configs
-from sweeps.command import main as windtunnel
-from train.command import main
-from train.compose import compose
-from train.errors import InputError
-from train.records import find_runs, read_record
+from windtunnel import configs
+from windtunnel.sweeps.cli.main import main as windtunnel
+from windtunnel.train.command import main
+from windtunnel.train.config.compose import compose
+from windtunnel.train.errors import InputError
+from windtunnel.train.records import find_runs, read_record
 
 FOLDER = Path(configs.__file__).parent
 FILES = sorted(f"{path.parent.name}={path.stem}" for path in FOLDER.glob("*/*.yaml"))
@@ -134,7 +134,7 @@ def test_a_failed_run_is_told_from_a_mistake(
     def fail(*_: object) -> None:
         raise RuntimeError("the device fell off\nand more")
 
-    monkeypatch.setattr("train.fleet.Fleet.step", fail)
+    monkeypatch.setattr("windtunnel.train.fleet.Fleet.step", fail)
     assert main(arguments()) == 1
     assert capsys.readouterr().err.endswith("windtunnel: RuntimeError: the device fell off\n")
     (folder,) = find_runs(tmp_path / "runs")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from train import loop as training_loop
-from train.milestones import milestone_steps
-from train.records import read_metrics, read_record, read_timings
-from train.run import run_folder, train_runs
+from windtunnel.train import loop as training_loop
+from windtunnel.train.milestones import milestone_steps
+from windtunnel.train.records import read_metrics, read_record, read_timings
+from windtunnel.train.run import run_folder, train_runs
 
 # The tiny run of conftest.py, seed 0: mean losses of its first three lines, and its final validation loss.
 GOLDEN_LOSSES = [5.5152058601, 5.2033652067, 4.3211302757]

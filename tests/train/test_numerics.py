@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from train.device import Ranks, decide_numerics, differences
-from train.errors import InputError
-from train.records import read_metrics, read_record
-from train.run import run_folder, train_runs
+from windtunnel.train.device import Ranks, decide_numerics, differences
+from windtunnel.train.errors import InputError
+from windtunnel.train.records import read_metrics, read_record
+from windtunnel.train.run import run_folder, train_runs
 
 ALONE = Ranks(0, 1, 0)
 
@@ -91,10 +91,10 @@ def test_compilation_changes_rounding_alone(configure, tmp_path) -> None:
 COMPILED = """
 import sys
 sys.path[:0] = ["tests/train", "."]
-from conftest import TINY
-from train.compose import compose
-from train.resolve import resolve
-from train.run import train_runs
+from tests.train.conftest import TINY
+from windtunnel.train.config.compose import compose
+from windtunnel.train.config.resolve import resolve
+from windtunnel.train.run import train_runs
 data, runs = sys.argv[1:]
 paths = f"runtime.data_directory={data}", f"runtime.runs_directory={runs}"
 request = compose([*TINY, *paths, "runtime.compile=on", "horizon.steps=20", "size.depth=1"])

@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from models.configuration import ModelConfig, Parametrization
-from models.initialisation import initialise
-from models.parametrization import Role, role_of, rule
-from models.transformer import Transformer
-from train.configuration import OptimizerConfig
-from train.flat_parameters import ALIGNMENT, FlatParameters
-from train.optimizer import AdamW
+from windtunnel.models.configuration import ModelConfig, Parametrization
+from windtunnel.models.initialization import initialise
+from windtunnel.models.parametrization import Role, role_of, rule
+from windtunnel.models.transformer import Transformer
+from windtunnel.train.config.config import OptimizerConfig
+from windtunnel.train.flat_parameters import ALIGNMENT, FlatParameters
+from windtunnel.train.optimizer import AdamW
 
 PARAMETRIZATION = Parametrization("completep", 16, 2, 1.0, 0.5, 0.1)
 MODEL = ModelConfig(24, 4, 2, 40, 50, "swiglu", True, False, 1e4, 1e-6, 0.0, PARAMETRIZATION)

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from train import checkpoint
-from train import resolve as resolving
-from train.command import main
-from train.configuration import RunConfig
-from train.fleet import Fleet
-from train.records import RunRecord, read_record
-from train.run import run_folder, train_runs
+from windtunnel.train import checkpoint
+from windtunnel.train.command import main
+from windtunnel.train.config import resolve as resolving
+from windtunnel.train.config.config import RunConfig
+from windtunnel.train.fleet import Fleet
+from windtunnel.train.records import RunRecord, read_record
+from windtunnel.train.run import run_folder, train_runs
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("processes")]
 

@@ -7,8 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from train.errors import InputError
-from train.records import AlreadyRunning, RunRecord, find_runs, read_lines, read_metrics, read_record, read_timings
+from windtunnel.train.errors import InputError
+from windtunnel.train.records import (
+    AlreadyRunning,
+    RunRecord,
+    find_runs,
+    read_lines,
+    read_metrics,
+    read_record,
+    read_timings,
+)
 
 
 def row(step: int, kind: str = "train", **columns: float) -> dict[str, object]:
@@ -31,7 +39,7 @@ def test_one_process_holds_a_run(record: RunRecord) -> None:
 
 def test_the_lock_goes_with_its_process_however_it_ends(tmp_path: Path) -> None:
     script = (
-        "import os, signal, sys; from pathlib import Path; from train.records import RunRecord\n"
+        "import os, signal, sys; from pathlib import Path; from windtunnel.train.records import RunRecord\n"
         "record = RunRecord(Path(sys.argv[1])); os.kill(os.getpid(), signal.SIGKILL)"
     )
     ended = subprocess.run([sys.executable, "-c", script, str(tmp_path / "run")], check=False)
@@ -92,10 +100,10 @@ def test_runs_are_found_by_their_records(record: RunRecord) -> None:
 
 
 def test_reading_needs_no_torch() -> None:
-    modules = (
-        "train.records, models.accounting, models.configuration, models.family, train.configuration, train.identity"
+    script = (
+        "import sys, json; from windtunnel.train import records; from windtunnel.train.config import config, run_id; "
+        "from windtunnel.models import accounting, configuration, family; print(json.dumps('torch' in sys.modules))"
     )
-    script = f"import {modules}, sys, json; print(json.dumps('torch' in sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert json.loads(done.stdout) is False
 

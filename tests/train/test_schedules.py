@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.errors import InputError
-from train.schedules import FULL_SHAPES, DecayShape, Knots, Schedule, ScheduleShape, multiplier, shares_rates
+from windtunnel.train.errors import InputError
+from windtunnel.train.schedules import FULL_SHAPES, DecayShape, Knots, Schedule, ScheduleShape, multiplier, shares_rates
 
 DECAY_SHAPES: tuple[DecayShape, ...] = get_args(DecayShape)
 WSD = Schedule("wsd", 10, 2, 4, "1-sqrt", 0.0, 0.5)

@@ -6,12 +6,12 @@ import time
 from pathlib import Path
 
 import pytest
-from slurm_cluster import SlurmCluster
 
-from train import checkpoint
-from train.configuration import RunConfig
-from train.records import find_runs, read_record
-from train.run import run_folder, train_runs
+from tests.support.slurm_cluster import SlurmCluster
+from windtunnel.train import checkpoint
+from windtunnel.train.config.config import RunConfig
+from windtunnel.train.records import find_runs, read_record
+from windtunnel.train.run import run_folder, train_runs
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
 

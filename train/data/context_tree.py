@@ -21,10 +21,9 @@ from decimal import Decimal, InvalidOperation, localcontext
 import numpy as np
 import numpy.typing as npt
 
-from train.data.counter_random import block_words
-from train.data.permutation import MIX_STEPS, key_of, mix
-from train.data.stationary_triples import Shares, stationary_triples
-from train.errors import InputError
+from windtunnel.train.data.counter_random import block_words
+from windtunnel.train.data.permutation import MIX_STEPS, key_of, mix
+from windtunnel.train.errors import InputError
 
 Words = npt.NDArray[np.uint64]
 Ids = npt.NDArray[np.uint16]
@@ -39,6 +38,9 @@ _TAIL = [percent * _SIGNAL // 100 for percent in (25, 13, 7)]
 SUCCESSORS = (_SIGNAL - sum(_TAIL), *_TAIL)
 _SIXTEEN = np.uint64(16)
 MOST_WITH_TRIPLES = 64  # symbols: their 262,144 contexts take a second, the 1e9 of 1,024 symbols tens of gigabytes
+
+
+Shares = npt.NDArray[np.float64]
 
 
 class ContextTree:
@@ -187,3 +189,26 @@ def _zipf_ranks(count: int, exponent: str) -> npt.NDArray[np.int64]:
             below += weight
             ends.append(int((below / total * UNITS).to_integral_value()))
     return np.searchsorted(np.array(ends), np.arange(UNITS), side="right").astype(np.int64)
+
+
+TOLERANCE = 1e-13  # of all shares together: far above their rounding, far below what a digit of the entropy needs
+
+
+def stationary_triples(vocabulary: int, successor_XJ: npt.NDArray[np.int64], weight_J: Shares, noise: float) -> Shares:
+    """(V, V, V) the p that its own next token leaves alone: p(b, c, d) = sum_a p(a, b, c) P(d | a, b, c).
+
+    Contexts are in the order of a V ** 2 + b V + c. P is `weight_J` on the distinct successors of a context, and
+    `noise` on every token, which is why there is one such p and every start leads to it.
+    """
+    contexts = np.arange(vocabulary**3)[:, None]
+    next_context_XJ = contexts % vocabulary**2 * vocabulary + successor_XJ
+    share_X = np.full(vocabulary**3, vocabulary**-3.0)
+    change = 1.0
+    while change > TOLERANCE:
+        flow_XJ = share_X[:, None] * weight_J
+        likely_X = np.bincount(next_context_XJ.ravel(), flow_XJ.ravel(), minlength=vocabulary**3)
+        noise_BC = noise * share_X.reshape((vocabulary,) * 3).sum(axis=0)
+        following_X = likely_X + np.repeat(noise_BC.ravel(), vocabulary)
+        change = float(np.abs(following_X - share_X).sum())
+        share_X = following_X
+    return share_X.reshape((vocabulary,) * 3)

@@ -11,10 +11,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from train.data.manifest import MANIFEST_NAME, FileRecord, Manifest, load, sha256_of
-from train.data.vocabulary import byte_lengths, load_tokenizer
-from train.errors import InputError
-from train.records import write_atomically
+from windtunnel.train.data.manifest import MANIFEST_NAME, FileRecord, Manifest, load, sha256_of
+from windtunnel.train.data.vocabulary import byte_lengths, load_tokenizer
+from windtunnel.train.errors import InputError
+from windtunnel.train.records import write_atomically
 
 STAMP_NAME = ".verified.json"  # {file name: [bytes, mtime_ns]} as they were when `verify` passed
 Split = Literal["train", "validation"]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from train.errors import InputError
+from windtunnel.train.errors import InputError
 
 
 @dataclass(frozen=True)

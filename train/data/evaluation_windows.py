@@ -3,9 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
-from train.data.corpus import Corpus
-from train.data.mixture import apportion
-from train.errors import InputError
+from windtunnel.train.data.corpus import Corpus
+from windtunnel.train.data.mixture import apportion
+from windtunnel.train.errors import InputError
 
 Integers = npt.NDArray[np.int64]
 

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from train.data.documents import Document
-from train.data.specification import OFFLINE_SPECIFICATIONS
-from train.errors import InputError
+from windtunnel.train.data.documents import Document
+from windtunnel.train.data.specification import OFFLINE_SPECIFICATIONS
+from windtunnel.train.errors import InputError
 
 _OPENERS: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 _BUILDERS = {"jsonl": "json", "parquet": "parquet"}

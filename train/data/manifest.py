@@ -10,9 +10,9 @@ from typing import Literal
 import numpy as np
 from pydantic import NonNegativeInt, TypeAdapter, ValidationError
 
-from train.data.shards import token_dtype
-from train.data.specification import FORMAT_VERSION, DataSpec
-from train.errors import InputError
+from windtunnel.train.data.shards import token_dtype
+from windtunnel.train.data.specification import FORMAT_VERSION, DataSpec
+from windtunnel.train.errors import InputError
 
 MANIFEST_NAME = "manifest.json"
 TOKENIZER_NAME = "tokenizer.json"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from train.errors import InputError
+from windtunnel.train.errors import InputError
 
 PERIOD = 4096  # samples after which the pattern repeats; weights are whole numbers of PERIOD-ths
 Integers = npt.NDArray[np.int64]

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from train.data.mixture import PERIOD, Mixture
-from train.data.permutation import key_of, permute, subkeys
-from train.errors import InputError
+from windtunnel.train.data.mixture import PERIOD, Mixture
+from windtunnel.train.data.permutation import key_of, permute, subkeys
+from windtunnel.train.errors import InputError
 
 Integers = npt.NDArray[np.int64]
 _LARGEST = 1 << 62  # samples: more than any run has, and whole numbers of 64 bits hold it

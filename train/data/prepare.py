@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from train.data import synthetic_domains, text_domains
-from train.data.corpus import Corpus
-from train.data.manifest import MANIFEST_NAME, Manifest, load
-from train.data.sources import content_digest, fingerprint
-from train.data.specification import DataSpec
-from train.errors import InputError
+from windtunnel.train.data import synthetic_domains, text_domains
+from windtunnel.train.data.corpus import Corpus
+from windtunnel.train.data.manifest import MANIFEST_NAME, Manifest, load
+from windtunnel.train.data.sources import content_digest, fingerprint
+from windtunnel.train.data.specification import DataSpec
+from windtunnel.train.errors import InputError
 
 __all__ = ["DataSpec", "planned_vocabulary", "prepare", "prepared_folder"]
 

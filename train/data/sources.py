@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
-from train.data import files, packaged
-from train.data.documents import Document
-from train.data.specification import DataSpec, Source
+from windtunnel.train.data import bundled_corpora as packaged
+from windtunnel.train.data import files
+from windtunnel.train.data.documents import Document
+from windtunnel.train.data.specification import DataSpec, Source
 
 
 def documents(source: Source, spec: DataSpec) -> Iterator[Document]:

@@ -7,7 +7,7 @@ import re
 from dataclasses import asdict, dataclass
 from urllib.parse import parse_qsl
 
-from train.errors import InputError
+from windtunnel.train.errors import InputError
 
 FORMAT_VERSION = 1  # of the prepared folder; part of its identity
 BYTE_VOCABULARY = 256

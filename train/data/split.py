@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import numpy.typing as npt
 
-from train.errors import InputError
+from windtunnel.train.errors import InputError
 
 
 def group_hash(split_seed: int, group: str) -> int:

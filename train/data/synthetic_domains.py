@@ -4,14 +4,14 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from train.data import context_tree, zipf_facts
-from train.data.context_tree import ContextTree
-from train.data.manifest import Domain, Manifest, assemble, record_of
-from train.data.shards import ShardWriter
-from train.data.sources import domain_names
-from train.data.specification import DataSpec, Source
-from train.data.zipf_facts import ZipfFacts
-from train.errors import InputError
+from windtunnel.train.data import context_tree, zipf_facts
+from windtunnel.train.data.context_tree import ContextTree
+from windtunnel.train.data.manifest import Domain, Manifest, assemble, record_of
+from windtunnel.train.data.shards import ShardWriter
+from windtunnel.train.data.sources import domain_names
+from windtunnel.train.data.specification import DataSpec, Source
+from windtunnel.train.data.zipf_facts import ZipfFacts
+from windtunnel.train.errors import InputError
 
 Progress = Callable[[str], None]
 TRAIN, VALIDATION = 0, 1  # streams: never the same draws

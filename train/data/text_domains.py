@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from train.data.manifest import TOKENIZER_NAME, Domain, Manifest, assemble, record_of
-from train.data.shards import ShardWriter
-from train.data.sources import content_digest, documents, domain_names, fingerprint, licence
-from train.data.specification import BYTE_VOCABULARY, DataSpec, Source
-from train.data.spool import Spool
-from train.data.vocabulary import (
+from windtunnel.train.data.document_store import Spool
+from windtunnel.train.data.manifest import TOKENIZER_NAME, Domain, Manifest, assemble, record_of
+from windtunnel.train.data.shards import ShardWriter
+from windtunnel.train.data.sources import content_digest, documents, domain_names, fingerprint, licence
+from windtunnel.train.data.specification import BYTE_VOCABULARY, DataSpec, Source
+from windtunnel.train.data.vocabulary import (
     BYTE_SEPARATOR,
     MERGED_SEPARATOR,
     byte_lengths,
@@ -21,7 +21,7 @@ from train.data.vocabulary import (
     encode_merged,
     train_tokenizer,
 )
-from train.errors import InputError
+from windtunnel.train.errors import InputError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from train.errors import InputError
+from windtunnel.train.errors import InputError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -19,9 +19,9 @@ from decimal import Decimal, InvalidOperation, localcontext
 import numpy as np
 import numpy.typing as npt
 
-from train.data.counter_random import block_words
-from train.data.permutation import key_of, mix
-from train.errors import InputError
+from windtunnel.train.data.counter_random import block_words
+from windtunnel.train.data.permutation import key_of, mix
+from windtunnel.train.errors import InputError
 
 Ids = npt.NDArray[np.uint16]
 

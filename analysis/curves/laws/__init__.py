@@ -6,9 +6,8 @@ from collections.abc import Collection
 from functools import cache
 from importlib import import_module
 
-from analysis.curves.law import CurveLaw
-from analysis.nearest_name import did_you_mean
-from train.errors import InputError
+from windtunnel.analysis.curves.laws.law import CurveLaw
+from windtunnel.train.errors import InputError, did_you_mean
 
 NAMES = ("annealing", "multi-power", "sublinear", "functional", "instantaneous", "trajectory", "last-window")
 # What a law has to beat: it knows of no memory, or of no schedule.
@@ -26,7 +25,7 @@ def curve_law(name: str) -> CurveLaw:
     """
     stem, colon, column = name.partition(":")
     if colon:
-        from analysis.curves.over_sizes import over_sizes
+        from windtunnel.analysis.curves.laws.size_dependence import over_sizes
 
         if stem not in NAMES:
             raise _unknown(name, stem)
@@ -35,7 +34,7 @@ def curve_law(name: str) -> CurveLaw:
         return over_sizes(curve_law(stem))
     if name not in NAMES:
         raise _unknown(name, name)
-    found: CurveLaw = import_module(f"analysis.curves.laws.{name.replace('-', '_')}").LAW
+    found: CurveLaw = import_module(f"windtunnel.analysis.curves.laws.{name.replace('-', '_')}").LAW
     return found
 
 
@@ -54,11 +53,11 @@ def _unknown(name: str, stem: str) -> InputError:
 
 def law_of_fit(name: str, parameters: Collection[str]) -> CurveLaw:
     """The law that was fitted under that name: it has parameters of these names. Raises InputError."""
-    from analysis.curves.over_sizes import of_parameters
+    from windtunnel.analysis.curves.laws.size_dependence import of_parameters
 
     stem, _, over = name.partition(":")
     if name == "trajectory":
-        from analysis.curves.laws.trajectory import specialise_for
+        from windtunnel.analysis.curves.laws.trajectory import specialise_for
 
         return specialise_for(parameters)
     return of_parameters(curve_law(stem), parameters) if over else curve_law(stem)

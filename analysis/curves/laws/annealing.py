@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis.curves.curve import Curve
-from analysis.curves.law import CurveLaw, Values
-from analysis.law import Parameter
+from windtunnel.analysis.curves.curve import Curve
+from windtunnel.analysis.curves.laws.law import CurveLaw, Values
+from windtunnel.analysis.laws.law import Parameter
 
 EXPONENTS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.5)
 # Of the span of the curves; at most what an update's momentum can be.

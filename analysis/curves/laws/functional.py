@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from analysis.curves.curve import Curve
-from analysis.curves.kept import kept
-from analysis.curves.law import CurveLaw, Expectation, Values
-from analysis.law import Array, Parameter
+from windtunnel.analysis.curves.curve import Curve
+from windtunnel.analysis.curves.laws.cache import kept
+from windtunnel.analysis.curves.laws.law import CurveLaw, Expectation, Values
+from windtunnel.analysis.laws.law import Array, Parameter
 
 EXPONENTS = (0.2, 0.4, 0.6, 1.0)
 KERNEL_EXPONENTS = (1.1, 1.4, 1.8)

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis.curves.curve import Curve
-from analysis.curves.law import CurveLaw, Values
-from analysis.law import Parameter
+from windtunnel.analysis.curves.curve import Curve
+from windtunnel.analysis.curves.laws.law import CurveLaw, Values
+from windtunnel.analysis.laws.law import Parameter
 
 EXPONENTS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.5)
 RATE_EXPONENTS = (0.3, 0.7, 1.2, 2.0)

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.curves.curve import Curve
-from analysis.curves.law import CurveLaw, Values
-from analysis.law import Parameter
+from windtunnel.analysis.curves.curve import Curve
+from windtunnel.analysis.curves.laws.law import CurveLaw, Values
+from windtunnel.analysis.laws.law import Parameter
 
 WINDOW = 0.5  # of the updates of a curve, its last ones
 EXPONENTS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.5)

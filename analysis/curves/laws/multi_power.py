@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis.curves.curve import Curve
-from analysis.curves.law import CurveLaw, Expectation, Values
-from analysis.law import Array, Parameter
+from windtunnel.analysis.curves.curve import Curve
+from windtunnel.analysis.curves.laws.law import CurveLaw, Expectation, Values
+from windtunnel.analysis.laws.law import Array, Parameter
 
 EXPONENTS = (0.2, 0.35, 0.5, 0.7, 1.0)
 # Of C peak^-gamma times the span of S1: how much of a drop has been felt at the end of the curves.

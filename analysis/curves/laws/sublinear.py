@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from analysis.curves.curve import Curve
-from analysis.curves.kept import kept
-from analysis.curves.law import CurveLaw, Expectation, Values
-from analysis.law import Array, Parameter
+from windtunnel.analysis.curves.curve import Curve
+from windtunnel.analysis.curves.laws.cache import kept
+from windtunnel.analysis.curves.laws.law import CurveLaw, Expectation, Values
+from windtunnel.analysis.laws.law import Array, Parameter
 
 EXPONENTS = (0.4, 0.6, 0.9)
 RATE_EXPONENTS = (0.45, 0.8)

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.curves.curve import Curve
-from analysis.curves.law import CurveLaw, Values
-from analysis.law import Parameter
+from windtunnel.analysis.curves.curve import Curve
+from windtunnel.analysis.curves.laws.law import CurveLaw, Values
+from windtunnel.analysis.laws.law import Parameter
 
 EXPONENTS = (0.15, 0.3, 0.5, 0.8)
 SCALES = (1e-4, 1e-3, 1e-2, 1e-1)  # S_c, of the span of the curves

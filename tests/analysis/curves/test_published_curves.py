@@ -5,11 +5,11 @@ from functools import cache
 import numpy as np
 import pytest
 
-from analysis.curves.choice import fit_named
-from analysis.curves.fitting import fit_curves
-from analysis.curves.laws import curve_law
-from analysis.curves.scores import CurveScore, score
 from tests.benchmarks.curve_cases import PRINTED, ROUNDING, TARGET, TEST, TRAIN, absent, curves, over_sizes, published
+from windtunnel.analysis.curves.cross_validation import CurveScore, score
+from windtunnel.analysis.curves.ensemble import fit_named
+from windtunnel.analysis.curves.fit import fit_curves
+from windtunnel.analysis.curves.laws import curve_law
 
 pytestmark = pytest.mark.skipif(bool(absent()), reason=absent())
 

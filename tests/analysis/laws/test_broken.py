@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from analysis.fitting import fit
-from analysis.laws import law
-from analysis.table import Table
-from train.errors import InputError
+from windtunnel.analysis.fitting.fit import fit
+from windtunnel.analysis.laws import law
+from windtunnel.analysis.tables.table import Table
+from windtunnel.train.errors import InputError
 
 LAW = law("broken:D")
 POINTS = np.geomspace(100, 2e5, 17)

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.coordinates import Coordinates
-from analysis.fitting import fit
-from analysis.hold import hold
-from analysis.laws import law
-from analysis.table import Table
+from windtunnel.analysis.fitting.fit import fit
+from windtunnel.analysis.laws import law
+from windtunnel.analysis.laws.constraints import hold
+from windtunnel.analysis.solver.coordinates import Coordinates
+from windtunnel.analysis.tables.table import Table
 
 LAW = law("data-constrained")
 CONSTANTS = {

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from analysis.coordinates import Coordinates
-from analysis.fitting import fit
-from analysis.laws import law
-from analysis.table import Table
+from windtunnel.analysis.fitting.fit import fit
+from windtunnel.analysis.laws import law
+from windtunnel.analysis.solver.coordinates import Coordinates
+from windtunnel.analysis.tables.table import Table
 
 LAW = law("error-loss")
 TRUTH = {"epsilon": 0.857, "k": 2.206, "gamma": 0.715}

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from analysis.chain import fit_chain
-from analysis.fitting import fit
-from analysis.laws import law
-from analysis.laws.ladder import ACCURACY_STEP
-from analysis.prediction_interval import predict_interval
-from analysis.table import Table
-from train.errors import InputError
+from windtunnel.analysis.fitting.fit import fit
+from windtunnel.analysis.fitting.two_step import fit_chain
+from windtunnel.analysis.laws import law
+from windtunnel.analysis.laws.ladder import ACCURACY_STEP
+from windtunnel.analysis.prediction.prediction_interval import predict_interval
+from windtunnel.analysis.tables.table import Table
+from windtunnel.train.errors import InputError
 
 LAW = law("ladder")
 LOSS_TRUTH = {"E": 0.4, "A": 300.0, "B": 400.0, "alpha": 0.36, "beta": 0.38}

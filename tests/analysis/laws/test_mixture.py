@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from analysis.coordinates import Coordinates
-from analysis.fitting import fit
-from analysis.law import Array, Columns
-from analysis.laws import law
-from analysis.matching_columns import for_table
-from analysis.table import Table
-from train.errors import InputError
+from windtunnel.analysis.fitting.fit import fit
+from windtunnel.analysis.laws import law
+from windtunnel.analysis.laws.law import Array, Columns
+from windtunnel.analysis.laws.mixture import for_table
+from windtunnel.analysis.solver.coordinates import Coordinates
+from windtunnel.analysis.tables.table import Table
+from windtunnel.train.errors import InputError
 
 
 def proportions(num_domains: int, num_points: int, seed: int = 0) -> dict[str, Array]:

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from analysis.fitting import fit
-from analysis.laws import law
-from analysis.laws.routed import effective_experts
-from analysis.table import Table
+from windtunnel.analysis.fitting.fit import fit
+from windtunnel.analysis.laws import law
+from windtunnel.analysis.laws.routed import effective_experts
+from windtunnel.analysis.tables.table import Table
 
 LAW = law("routed")
 TRUTH = {"a": -0.082, "b": -0.091, "c": 0.009, "d": 1.104, "E_start": 1.85, "E_max": 314.0}

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from train.data.corpus import Corpus
-from train.data.prepare import prepare
-from train.data.specification import DataSpec
+from windtunnel.train.data.corpus import Corpus
+from windtunnel.train.data.prepare import prepare
+from windtunnel.train.data.specification import DataSpec
 
 
 @pytest.fixture(scope="session")

@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from train.data import corpus as corpus_module
-from train.data.corpus import STAMP_NAME, Corpus
-from train.data.evaluation_windows import evaluation_windows
-from train.data.manifest import MANIFEST_NAME, FileRecord, content_hash, load
-from train.data.prepare import prepare
-from train.data.specification import DataSpec
-from train.errors import InputError
+from windtunnel.train.data import corpus as corpus_module
+from windtunnel.train.data.corpus import STAMP_NAME, Corpus
+from windtunnel.train.data.evaluation_windows import evaluation_windows
+from windtunnel.train.data.manifest import MANIFEST_NAME, FileRecord, content_hash, load
+from windtunnel.train.data.prepare import prepare
+from windtunnel.train.data.specification import DataSpec
+from windtunnel.train.errors import InputError
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from train.data.context_tree import BLOCK, NOISE, SUCCESSORS, UNITS, ContextTree, _zipf_ranks
-from train.errors import InputError
+from windtunnel.train.data.context_tree import BLOCK, NOISE, SUCCESSORS, UNITS, ContextTree, _zipf_ranks
+from windtunnel.train.errors import InputError
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from train.data.corpus import Corpus, window_count, windows_at
-from train.data.prepare import prepare
-from train.data.specification import DataSpec
-from train.errors import InputError
+from windtunnel.train.data.corpus import Corpus, window_count, windows_at
+from windtunnel.train.data.prepare import prepare
+from windtunnel.train.data.specification import DataSpec
+from windtunnel.train.errors import InputError
 
 RECORDS = [{"text": f"record {number} " + "x" * number, "other": {"nested": number}} for number in range(30)]
 

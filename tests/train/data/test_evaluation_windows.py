@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from train.data.corpus import Corpus
-from train.data.evaluation_windows import evaluation_windows
-from train.errors import InputError
+from windtunnel.train.data.corpus import Corpus
+from windtunnel.train.data.evaluation_windows import evaluation_windows
+from windtunnel.train.errors import InputError
 
 
 def test_windows_are_spread_evenly_over_the_held_out_split(speeches: Corpus) -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from train.data import prepare as prepare_module
-from train.data.corpus import Corpus, Split
-from train.data.manifest import load
-from train.data.prepare import prepare, prepared_folder
-from train.data.specification import DataSpec
-from train.data.vocabulary import load_tokenizer, train_tokenizer
-from train.errors import InputError
+from windtunnel.train.data import prepare as prepare_module
+from windtunnel.train.data.corpus import Corpus, Split
+from windtunnel.train.data.manifest import load
+from windtunnel.train.data.prepare import prepare, prepared_folder
+from windtunnel.train.data.specification import DataSpec
+from windtunnel.train.data.vocabulary import load_tokenizer, train_tokenizer
+from windtunnel.train.errors import InputError
 
 
 def documents(corpus: Corpus, split: Split, domain: int = 0) -> list[bytes]:

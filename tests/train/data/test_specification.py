@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from train.data.prepare import planned_vocabulary
-from train.data.sources import domain_names
-from train.data.specification import DataSpec, Source
-from train.errors import InputError
+from windtunnel.train.data.prepare import planned_vocabulary
+from windtunnel.train.data.sources import domain_names
+from windtunnel.train.data.specification import DataSpec, Source
+from windtunnel.train.errors import InputError
 
 
 def test_domains_are_joined_by_plus_and_a_plus_in_a_name_stays() -> None:

@@ -5,8 +5,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from train.data.zipf_facts import BLOCK, RECORD, VOCABULARY, ZipfFacts
-from train.errors import InputError
+from windtunnel.train.data.zipf_facts import BLOCK, RECORD, VOCABULARY, ZipfFacts
+from windtunnel.train.errors import InputError
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,60 @@
+"""The plain forms that every law is compared with: no dependence, a power law without a floor, and one with it."""
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+
+from windtunnel.analysis.laws import law as law_named
+from windtunnel.analysis.laws.law import Columns, Law, Parameter, Values
+
+
+def plain_rivals(columns: Collection[str]) -> tuple[Law, ...]:
+    """The rivals that a table with these columns allows, in compute where it has C, else in D or N."""
+    column = next((name for name in ("C", "D", "N") if name in columns), None)
+    if column is None:
+        column = next(iter(columns))
+    return constant(column), floorless(column), law_named(f"power:{column}")
+
+
+def constant(column: str) -> Law:
+    """The loss does not change: what a law must beat to say anything."""
+
+    def predict(values: Values, columns: Columns) -> Any:
+        return values["E"] + np.zeros_like(columns[column])
+
+    return Law(
+        name="constant",
+        title="No dependence",
+        formula="L = E",
+        citation="baseline",
+        grid="any",
+        columns=(column,),
+        parameters=(Parameter("E", "loss, nats per token"),),
+        predict=predict,
+        starts=lambda columns, target_P: {"E": np.quantile(target_P, [0.3, 0.5, 0.7])},
+    )
+
+
+def floorless(column: str) -> Law:
+    """A straight line in logarithms: what a law with a floor must beat."""
+
+    def predict(values: Values, columns: Columns) -> Any:
+        return values["A"] * np.exp(-values["alpha"] * np.log(columns[column]))
+
+    return Law(
+        name=f"floorless:{column}",
+        title="Power law without a floor",
+        formula=f"L = A/{column}^alpha",
+        citation="baseline",
+        grid="two values of the column or more",
+        columns=(column,),
+        parameters=(
+            Parameter("A", f"amplitude, nats per token at {column} = 1"),
+            Parameter("alpha", "exponent", upper=10.0),
+        ),
+        predict=predict,
+        linear=("A",),
+        start_grid={"alpha": (0.01, 0.02, 0.04, 0.07, 0.12, 0.2, 0.3, 0.5, 0.8)},
+        couplings=(("A", "alpha", column),),
+    )

@@ -1,0 +1,50 @@
+"""A law made of two in a row: the first predicts a loss from scale, the second what follows from that loss."""
+
+from dataclasses import replace
+from typing import Any
+
+from windtunnel.analysis.laws.law import Array, Columns, Law, Values
+from windtunnel.train.errors import InputError
+
+
+def compose(first: Law, second: Law, **changes: Any) -> Law:
+    """The law that is `second` at the loss `first` predicts. Parameters keep their names; one that both laws have takes
+    its law's in front. Raises InputError where the second does not read what the first predicts.
+    """
+    if second.columns != (first.target,):
+        raise InputError(
+            f"{second.name} reads {', '.join(second.columns)} and {first.name} predicts {first.target}: no chain"
+        )
+    labels = [{name: label(step, name, first, second) for name in step.names} for step in (first, second)]
+
+    def predict(values: Values, columns: Columns) -> Any:
+        own = [{name: values[whole] for name, whole in names.items()} for names in labels]
+        return second.predict(own[1], {first.target: first.predict(own[0], columns)})
+
+    def starts(columns: Columns, target_P: Array) -> dict[str, Array]:
+        raise ValueError(f"{first.name}/{second.name} is fitted step by step")
+
+    law = Law(
+        name=f"{first.name}/{second.name}",
+        title=f"{second.title}, through: {first.title}",
+        formula=f"{first.formula}; then {second.formula}",
+        citation="; ".join(dict.fromkeys((first.citation, second.citation))),
+        grid=f"{first.grid}; {second.grid}",
+        columns=first.columns,
+        target=second.target,
+        objective=second.objective,
+        parameters=tuple(
+            replace(parameter, name=names[parameter.name])
+            for step, names in zip((first, second), labels, strict=True)
+            for parameter in step.parameters
+        ),
+        predict=predict,
+        starts=starts,
+        steps=(first, second),
+    )
+    return replace(law, **changes)
+
+
+def label(step: Law, name: str, first: Law, second: Law) -> str:
+    """What a parameter of one of the steps is called in the whole."""
+    return f"{step.name}.{name}" if name in first.names and name in second.names else name

@@ -1,0 +1,212 @@
+"""One fitting problem: a law, its columns, an objective, and the batch of targets and weights to fit it to.
+
+Legend: P points, R replicates, K parameters.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial, reduce
+
+import numpy as np
+from numpy.typing import NDArray
+
+from windtunnel.analysis.laws.law import Array, Columns, Law
+from windtunnel.analysis.solver.coordinates import Coordinates
+from windtunnel.analysis.solver.levenberg_marquardt import NormalEquations, Solution, huber_sum, minimise
+from windtunnel.analysis.solver.objective import Objective
+
+# A Jacobian has at most about this many numbers, so that it stays in the cache, and is of so many replicates.
+CHUNK = 100_000
+TOGETHER = 8
+# Derivatives beyond this are those of a law that overflows; their squares still have a value.
+LARGEST_DERIVATIVE = 1e100
+CONTINUATION = (0.1, 0.01)
+
+
+@dataclass(frozen=True)
+class Pull:
+    """`wanted_R` is on the scale of the residuals: a logarithm where `log` is set."""
+
+    at: Columns  # the queries: (Q,) each
+    query_R: NDArray[np.intp]
+    wanted_R: Array
+    weight_R: Array
+    log: bool
+
+    def normal_equations(
+        self, coordinates: Coordinates, internal_RK: Array, replicates: NDArray[np.intp]
+    ) -> NormalEquations:
+        """Of the pulls of those replicates, which lie in `internal_RK`."""
+        value_R, gradient_RK = self.predict(coordinates, internal_RK, replicates)
+        weights_R1 = self.weight_R[replicates, None]
+        residual_R1 = (value_R - self.wanted_R[replicates])[:, None]
+        return NormalEquations.of(residual_R1, gradient_RK[:, :, None], weights_R1, np.full_like(residual_R1, np.inf))
+
+    def cost(self, value_R: Array) -> Array:
+        return 0.5 * self.weight_R * (self.wanted_R - value_R) ** 2
+
+    def predict(
+        self, coordinates: Coordinates, internal_RK: Array, replicates: NDArray[np.intp]
+    ) -> tuple[Array, Array]:
+        """What the law says to each replicate's own query (R,), and its gradient (R, K)."""
+        queries, place_R = np.unique(self.query_R[replicates], return_inverse=True)
+        at = {name: values_Q[queries] for name, values_Q in self.at.items()}
+        prediction_RQ, jacobian_RKQ = coordinates.predict_with_jacobian(internal_RK, at)
+        everyone = np.arange(len(internal_RK))
+        value_R, gradient_RK = prediction_RQ[everyone, place_R], jacobian_RKQ[everyone, :, place_R]
+        if self.log:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                value_R, gradient_RK = np.log(value_R), gradient_RK / value_R[:, None]
+        return value_R, np.nan_to_num(gradient_RK)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Shared columns; targets and weights are (P,), or (R, P) where each replicate has its own."""
+
+    law: Law
+    columns: Columns
+    target: Array
+    weights: Array
+    objective: Objective
+    coordinates: Coordinates
+
+    @classmethod
+    def of(cls, law: Law, columns: Columns, target: Array, weights: Array, objective: Objective) -> "Problem":
+        used = {name: np.asarray(columns[name], dtype=np.float64) for name in law.columns}
+        flat = np.atleast_2d(target)[0]
+        return cls(law, used, target, weights, objective, Coordinates.of(law, used, flat))
+
+    def rows(self, array: Array, replicates: NDArray[np.intp]) -> Array:
+        return array[replicates] if array.ndim == 2 else array[None, :]
+
+    @property
+    def stage_tolerance(self) -> float:
+        """How far each threshold before the last is solved."""
+        return 1e-8 if self.objective.kind == "lad" else 1e-4
+
+    def deltas(self) -> tuple[float, ...]:
+        """Huber thresholds from easy to the target's: 0.1, 0.01, ..., in the unit of the residuals."""
+        target = self.objective.delta
+        if not math.isfinite(target):
+            return (math.inf,)
+        unit = 1.0 if self.objective.log else float(np.median(np.abs(self.target)))
+        steps = [unit * step for step in CONTINUATION if unit * step > 1.5 * target]
+        # Absolute deviations: one decade at a time, since each threshold's active set starts the next.
+        last = steps[-1] if steps else target
+        while self.objective.kind == "lad" and last > 3 * target * unit:
+            last /= 10.0
+            steps.append(last)
+        return (*steps, target * (unit if self.objective.kind == "lad" else 1.0))
+
+    def predict(self, internal_RK: Array) -> Array:
+        return self.coordinates.predict(internal_RK, self.columns)
+
+    def value(self, internal_RK: Array) -> Array:
+        """The objective itself, of the first target and weights: (R,)."""
+        first_R = np.zeros(len(internal_RK), dtype=np.intp)
+        value_R = np.zeros(len(internal_RK))
+        for block in self._blocks(len(internal_RK)):
+            part = self._part(block)
+            target_RP, weights_RP = part.rows(part.target, first_R), part.rows(part.weights, first_R)
+            value_R += self.objective.value(part.predict(internal_RK), target_RP, weights_RP)
+        return value_R
+
+    def huber(self, internal_RK: Array, delta_R1: Array) -> Array:
+        """The Huber sum that `solve` lowers, of as many replicates: (R,)."""
+        everyone = np.arange(len(internal_RK))
+        value_R = np.zeros(len(internal_RK))
+        for block in self._blocks(len(internal_RK)):
+            part = self._part(block)
+            residual_RP = self.objective.residual(part.predict(internal_RK), part.rows(part.target, everyone))
+            value_R += huber_sum(residual_RP, part.rows(part.weights, everyone), delta_R1)
+        return value_R
+
+    def solve(
+        self,
+        start_RK: Array,
+        deltas: Sequence[float | Array],
+        *,
+        free_RK: NDArray[np.bool_] | None = None,
+        max_iterations: int = 200,
+        tolerance: float | Array = 1e-13,
+        damping: float = 1e-2,
+        pull: Pull | None = None,
+    ) -> Solution:
+        """Each replicate from its start (internal coordinates) through the thresholds. The value is the Huber sum at
+        the last one (half the sum of squares where it is infinite). A threshold may be an array, (R, 1) or (R, P), and
+        the tolerance (R,). A pull adds to the value.
+        """
+        num_replicates = len(start_RK)
+        internal_RK = np.array(start_RK)
+        value_R, decrement_R = np.empty(num_replicates), np.empty(num_replicates)
+        iterations = 0
+        for chunk in self._chunks(num_replicates):
+            coordinates = self.coordinates.rows(chunk)
+            free = None if free_RK is None else free_RK[chunk]
+            for number, delta in enumerate(deltas):
+                last = number == len(deltas) - 1
+                delta_R1 = delta[chunk] if isinstance(delta, np.ndarray) else np.full((len(chunk), 1), delta)
+                found = minimise(
+                    partial(self._normal_equations, chunk, delta_R1, pull),
+                    internal_RK[chunk],
+                    coordinates.lower_K,
+                    coordinates.upper_K,
+                    free_RK=free,
+                    max_iterations=max_iterations if last else 40,
+                    tolerance=np.broadcast_to(tolerance, num_replicates)[chunk] if last else self.stage_tolerance,
+                    damping=damping,
+                )
+                internal_RK[chunk] = found.internal_RK
+                iterations += found.iterations
+            value_R[chunk], decrement_R[chunk] = found.value_R, found.decrement_R
+        return Solution(internal_RK, value_R, decrement_R, iterations)
+
+    def _chunks(self, num_replicates: int) -> list[NDArray[np.intp]]:
+        """Replicates to solve together: as many as fit the cache, and several where one alone does not, since they
+        share what is the same for all.
+        """
+        together = max(TOGETHER, CHUNK // (np.shape(self.target)[-1] * self.law.num_parameters))
+        return [np.arange(first, min(first + together, num_replicates)) for first in range(0, num_replicates, together)]
+
+    def _blocks(self, num_replicates: int) -> list[slice]:
+        """Points to evaluate together, so that the Jacobian of a block stays in the cache."""
+        size = max(256, CHUNK // (max(1, num_replicates) * self.law.num_parameters))
+        return [slice(first, first + size) for first in range(0, np.shape(self.target)[-1], size)]
+
+    def _part(self, block: slice) -> "Problem":
+        columns = {name: column[block] for name, column in self.columns.items()}
+        return replace(self, columns=columns, target=self.target[..., block], weights=self.weights[..., block])
+
+    def _normal_equations(
+        self,
+        chunk: NDArray[np.intp],
+        delta_RP: Array,
+        pull: Pull | None,
+        internal_RK: Array,
+        replicates: NDArray[np.intp],
+    ) -> NormalEquations:
+        """Of some replicates of a chunk, whose thresholds are (R, 1) or (R, P)."""
+        delta_RP, of_all = delta_RP[replicates], chunk[replicates]
+        parts = [] if pull is None else [pull.normal_equations(self.coordinates.rows(of_all), internal_RK, of_all)]
+        for block in self._blocks(len(replicates)):
+            part = self._part(block)
+            residual_RP, jacobian_RKP = part.residual(internal_RK, of_all)
+            weights_RP = np.broadcast_to(part.rows(part.weights, of_all), residual_RP.shape)
+            delta = delta_RP if delta_RP.shape[1] == 1 else delta_RP[:, block]
+            parts.append(NormalEquations.of(residual_RP, jacobian_RKP, weights_RP, delta))
+        return reduce(NormalEquations.plus, parts)
+
+    def residual(self, internal_RK: Array, replicates: NDArray[np.intp]) -> tuple[Array, Array]:
+        """Residuals (R, P) of those replicates and their derivatives in internal coordinates (R, K, P)."""
+        coordinates = self.coordinates.rows(replicates)
+        prediction_RP, jacobian_RKP = coordinates.predict_with_jacobian(internal_RK, self.columns)
+        residual_RP = self.objective.residual(prediction_RP, self.rows(self.target, replicates))
+        if self.objective.log:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                jacobian_RKP /= prediction_RP[:, None, :]
+        # Where the law overflows the value is infinite and the step refused; only the solves must not see it.
+        if not (jacobian_RKP.min() > -LARGEST_DERIVATIVE and jacobian_RKP.max() < LARGEST_DERIVATIVE):
+            jacobian_RKP = np.clip(np.nan_to_num(jacobian_RKP), -LARGEST_DERIVATIVE, LARGEST_DERIVATIVE)
+        return residual_RP, jacobian_RKP

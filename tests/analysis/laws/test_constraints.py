@@ -1,0 +1,74 @@
+"""Held and tied parameters: a law with fewer parameters that is the same law."""
+
+import numpy as np
+import pytest
+
+from windtunnel.analysis.fitting.fit import fit
+from windtunnel.analysis.laws import law
+from windtunnel.analysis.laws.constraints import hold, parse_held
+from windtunnel.analysis.solver.coordinates import Coordinates
+from windtunnel.analysis.tables.table import Table
+from windtunnel.train.errors import InputError
+
+TRUTH = {"E": 1.7, "A": 400.0, "B": 900.0, "alpha": 0.34, "beta": 0.34}
+SIZES, TOKENS = (grid.ravel() for grid in np.meshgrid(np.geomspace(1e6, 3e7, 5), np.geomspace(2e7, 2e9, 5)))
+COLUMNS = {"N": SIZES, "D": TOKENS}
+
+
+@pytest.mark.parametrize(
+    "held", [{"E": 1.7}, {"beta": "alpha"}, {"E": 1.7, "alpha": 0.34}, {"A": 400.0, "beta": "alpha"}]
+)
+def test_the_rest_is_recovered(held: dict[str, float | str]) -> None:
+    found = hold(law("chinchilla"), held)
+    loss = law("chinchilla").predict_one(TRUTH, COLUMNS)
+    fitted = fit(Table.of({**COLUMNS, "loss": loss}), found, profile=False)
+    assert set(fitted.parameters) == set(TRUTH) - set(held)
+    for name, value in fitted.parameters.items():
+        assert value == pytest.approx(TRUTH[name], rel=1e-8), name
+    np.testing.assert_allclose(fitted.predict(COLUMNS), loss, rtol=1e-9)
+
+
+@pytest.mark.parametrize("held", [{"beta": "alpha"}, {"alpha": 0.3, "B": 700.0}])
+def test_the_jacobian_is_the_derivative(held: dict[str, float | str]) -> None:
+    found = hold(law("chinchilla"), held)
+    coordinates = Coordinates.of(found, COLUMNS, np.full(len(SIZES), 3.0))
+    internal_RK = coordinates.to_internal(np.array([[{**TRUTH, "beta": 0.31}[name] for name in found.names]]))
+    _, jacobian_RKP = coordinates.predict_with_jacobian(internal_RK, COLUMNS)
+    for place in range(found.num_parameters):
+        shift_K = 1e-6 * np.eye(found.num_parameters)[place]
+        ahead, behind = (coordinates.predict(internal_RK + sign * shift_K, COLUMNS) for sign in (1, -1))
+        np.testing.assert_allclose(jacobian_RKP[:, place], (ahead - behind) / 2e-6, rtol=1e-6, atol=1e-8)
+
+
+def test_assignments() -> None:
+    assert parse_held(["alpha=0.35", "beta = alpha"]) == {"alpha": 0.35, "beta": "alpha"}
+    assert hold(law("chinchilla"), parse_held(["beta=alpha", "E=1.5"])).name == "chinchilla@beta=alpha@E=1.5"
+    assert hold(law("chinchilla"), {}) is law("chinchilla")
+    with pytest.raises(InputError, match="'alpha': write a held parameter as NAME=VALUE"):
+        parse_held(["alpha"])
+
+
+@pytest.mark.parametrize(
+    ("held", "message"),
+    [
+        ({"gamma": 1.0}, "has no parameter gamma; it has E, A, B, alpha, beta"),
+        ({"beta": "gamma"}, "has no parameter gamma"),
+        ({"E": -1.0}, "E = -1 is outside"),
+        ({"alpha": float("nan")}, "alpha = nan is outside"),
+        ({"alpha": 0.3, "beta": "alpha"}, "tied to alpha, which is held itself"),
+        ({"E": "alpha"}, "not of a kind"),
+        ({**TRUTH}, "every parameter is held"),
+    ],
+)
+def test_what_cannot_be_held(held: dict[str, float | str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        hold(law("chinchilla"), held)
+
+
+def test_what_is_held_of_a_law_in_two_steps_is_held_in_a_step() -> None:
+    with pytest.raises(InputError, match="is two steps: hold a parameter of one of them"):
+        hold(law("ladder"), {"E": 1.5})
+    held = law("chinchilla@beta=alpha/error-loss")
+    assert held.steps is not None
+    assert held.steps[0].name == "chinchilla@beta=alpha"
+    assert "beta" not in held.names

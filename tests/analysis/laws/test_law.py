@@ -1,0 +1,120 @@
+"""The catalogue: every law has a name, a citation and consistent parts; analytic Jacobians equal complex steps."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from windtunnel.analysis.laws import NAMES, all_laws, law
+from windtunnel.analysis.laws.law import Law, monomial
+from windtunnel.analysis.solver.coordinates import Coordinates
+from windtunnel.train.errors import InputError
+
+POINTS = {
+    "N": np.array([1e6, 3e6, 2e7]),
+    "D": np.array([4e7, 1e9, 3e8]),
+    "C": np.array([1e15, 3e16, 2e17]),
+    "M": np.array([20.0, 80.0, 320.0]),
+}
+NATURAL = {
+    "hestness": (9.0, -0.12, 1.5),
+    "hestness:growth": (3.0, 0.7),
+    "kaplan": (8.8e13, 5.4e13, 0.076, 0.095),
+    "power": (1.7, 50.0, 0.2),
+    "power:D": (1.7, 50.0, 0.2),
+    "chinchilla": (1.7, 400.0, 900.0, 0.34, 0.31),
+    "overtraining": (1.84, 212.0, 367.0, 0.136),
+    "general": (1.6, 400.0, 900.0, 0.34, 0.31, 0.5),
+}
+
+
+def test_every_name_is_a_law_with_its_papers() -> None:
+    for found in all_laws():
+        assert found.formula
+        assert found.grid
+        assert found.citation
+        assert found.columns
+        assert all(parameter.meaning for parameter in found.parameters)
+    assert [found.name for found in all_laws()] == list(NAMES)
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(InputError, match=r"no law named 'chinchila'; there are .*chinchilla"):
+        law("chinchila")
+    with pytest.raises(InputError, match="write chinchilla, not chinchilla:D"):
+        law("chinchilla:D")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("chinchila", "; did you mean chinchilla\\?$"),
+        ("power:", "name a column after the colon, such as power:D"),
+        ("mixture:a+", "name a column after the colon"),
+        ("power:loss", "reads loss, which is what it predicts"),
+        ("broken:loss", "reads loss, which is what it predicts"),
+        ("floorless:C", "floorless is a plain rival"),
+        ("chinchilla@alpha=0.35,beta=0.4", "one parameter at a time, as in LAW@alpha=0.35@beta=0.4"),
+    ],
+)
+def test_a_name_that_is_nearly_one_says_what_was_meant(name: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        law(name)
+
+
+@pytest.mark.parametrize("name", NATURAL)
+def test_the_jacobian_is_the_derivative(name: str) -> None:
+    found = law(name)
+    natural_RK = np.array([NATURAL[name], NATURAL[name]]) * np.array([[1.0], [1.07]])
+    coordinates = Coordinates.of(found, POINTS, np.full(3, 3.0))
+    internal_RK = coordinates.to_internal(natural_RK)
+    np.testing.assert_allclose(coordinates.to_natural(internal_RK), natural_RK, rtol=1e-12)
+    _, jacobian_RKP = coordinates.predict_with_jacobian(internal_RK, POINTS)
+    by_complex_step = replace(coordinates, law=replace(found, jacobian=None))
+    np.testing.assert_allclose(
+        by_complex_step.predict_with_jacobian(internal_RK, POINTS)[1], jacobian_RKP, rtol=1e-10, atol=1e-13
+    )
+    step = 1e-6
+    for parameter in range(found.num_parameters):
+        shift_K = np.eye(found.num_parameters)[parameter] * step
+        slope_RP = coordinates.predict(internal_RK + shift_K, POINTS) - coordinates.predict(
+            internal_RK - shift_K, POINTS
+        )
+        np.testing.assert_allclose(jacobian_RKP[:, parameter], slope_RP / (2 * step), rtol=1e-5, atol=1e-7)
+
+
+def test_general_spans_additive_to_the_larger_term() -> None:
+    additive = law("chinchilla").predict_one({"E": 1.6, "A": 400.0, "B": 900.0, "alpha": 0.34, "beta": 0.31}, POINTS)
+    values = dict(zip(law("general").names, NATURAL["general"], strict=True))
+    np.testing.assert_allclose(law("general").predict_one({**values, "g": 1.0}, POINTS), additive, rtol=1e-12)
+    terms_2P = np.array([400.0 * POINTS["N"] ** -0.34, 900.0 * POINTS["D"] ** -0.31])
+    larger = 1.6 + terms_2P.max(axis=0)
+    np.testing.assert_allclose(law("general").predict_one({**values, "g": 0.01}, POINTS), larger, rtol=1e-3)
+
+
+def test_monomials() -> None:
+    np.testing.assert_allclose(monomial("C/M", POINTS), POINTS["C"] / POINTS["M"])
+    np.testing.assert_allclose(monomial("C*M", POINTS), POINTS["C"] * POINTS["M"])
+    np.testing.assert_allclose(monomial("1/D", POINTS), 1 / POINTS["D"])
+
+
+def test_a_law_without_starts_for_a_parameter_is_refused() -> None:
+    with pytest.raises(ValueError, match="every parameter is linear, on the start grid"):
+        replace(law("chinchilla"), start_grid={"alpha": (0.3,)})
+
+
+def test_a_new_law_is_one_small_object() -> None:
+    from windtunnel.analysis.laws.law import Parameter
+
+    found = Law(
+        name="logarithm",
+        title="",
+        formula="y = a + b log N",
+        citation="",
+        grid="",
+        columns=("N",),
+        parameters=(Parameter("a", "", positive=False), Parameter("b", "", positive=False)),
+        predict=lambda values, columns: values["a"] + values["b"] * np.log(columns["N"]),
+        linear=("a", "b"),
+    )
+    np.testing.assert_allclose(found.predict_one({"a": 1.0, "b": 2.0}, POINTS), 1 + 2 * np.log(POINTS["N"]))

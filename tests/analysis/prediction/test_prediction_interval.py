@@ -1,0 +1,50 @@
+"""Intervals of predictions: bounded inside the data where a parameter ended at a bound, and the same asked together."""
+
+import numpy as np
+import pytest
+
+from windtunnel.analysis.fitting.fit import fit
+from windtunnel.analysis.fitting.result import Fit
+from windtunnel.analysis.laws import law
+from windtunnel.analysis.laws.law import Array
+from windtunnel.analysis.prediction.prediction_interval import predict_interval
+from windtunnel.analysis.tables.table import Table
+
+SIZES, TOKENS = (grid.ravel() for grid in np.meshgrid(np.geomspace(1e6, 3e7, 6), np.geomspace(2e7, 2e9, 7)))
+COLUMNS = {"N": SIZES, "D": TOKENS}
+WITHOUT_FLOOR = {"N_c": 8.8e13, "D_c": 5.4e13, "alpha_N": 0.076, "alpha_D": 0.095}
+
+
+def without_floor(seed: int, noise: float = 0.03) -> Fit:
+    """The additive law fitted to losses of one that has no constant."""
+    loss = law("kaplan").predict_one(WITHOUT_FLOOR, COLUMNS)
+    loss = loss * np.exp(noise * np.random.default_rng(seed).standard_normal(len(loss)))
+    return fit(Table.of({**COLUMNS, "loss": loss}), law("chinchilla"), profile=False)
+
+
+def test_inside_the_data_a_fit_at_a_bound_has_bounded_intervals() -> None:
+    found = without_floor(1)
+    assert found.certificate is not None
+    assert found.certificate.at_bound == ("E",)
+    loss, low, high = predict_interval(found, COLUMNS)
+    # A new run is within some standard deviations of 3 %, one of them at either end of Student's 90 %.
+    below, above = np.log(loss / low), np.log(high / loss)
+    assert below.min() > 0.02
+    assert above.min() > 0.02
+    assert max(below.max(), above.max()) < 0.15
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_beyond_the_data_refits_stay_in_their_valley(seed: int) -> None:
+    """Losses eight times beyond in either column are known to some tens of per cent, whatever becomes of E."""
+    loss, low, high = predict_interval(without_floor(seed), {"N": [2.4e8], "D": [1.6e10]})
+    assert 0.5 * loss[0] < low[0] < high[0] < 1.5 * loss[0]
+
+
+def test_queries_asked_together_have_the_intervals_they_have_alone() -> None:
+    found = without_floor(2)
+    at = {"N": np.geomspace(1e6, 1e9, 7), "D": np.geomspace(1e9, 1e10, 7)}
+    together: tuple[Array, ...] = predict_interval(found, at)
+    for query in range(7):
+        alone = predict_interval(found, {name: values[query : query + 1] for name, values in at.items()})
+        np.testing.assert_allclose([ends[0] for ends in alone], [ends[query] for ends in together], rtol=1e-5)

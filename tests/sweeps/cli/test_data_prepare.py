@@ -1,0 +1,70 @@
+"""`windtunnel data prepare` prepares, prints a table, and writes JSON that holds the same."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+
+from windtunnel.sweeps.cli.data_prepare import add_arguments, run
+from windtunnel.train.data.manifest import load
+
+
+def parse(*arguments: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return parser.parse_args(arguments)
+
+
+def test_it_prepares_and_prints_what_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(parse("synthetic:zipf-facts", "--token-budget", "20k", "--data-directory", str(tmp_path))) == 0
+    output = capsys.readouterr()
+    for text in ("zipf-facts", "20,000", "1,053", "0.811963", "576", "none needed", str(tmp_path)):
+        assert text in output.out
+    assert "making 20,000 train tokens" in output.err
+
+
+def test_json_on_standard_output_is_the_manifest_and_nothing_else(
+    texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = (
+        "--vocabulary",
+        "280",
+        "--validation-fraction",
+        "0.2",
+        "--data-directory",
+        str(tmp_path),
+        "--json",
+        "-",
+    )
+    assert run(parse(f"text:{texts}/*.txt", *arguments)) == 0
+    document = json.loads(capsys.readouterr().out)
+    manifest = load(Path(document["folder"]))
+    assert document["content_hash"] == manifest.content_hash
+    assert document["domains"][0]["train_bytes_per_token"] == manifest.domains[0].train_bytes_per_token
+    assert manifest.spec.validation_fraction == 0.2
+
+
+def test_a_dry_run_says_where_and_makes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "plan.json"
+    arguments = ("--dry-run", "--data-directory", str(tmp_path / "data"), "--json", str(target))
+    assert run(parse("speeches+plays", "--vocabulary", "4k", *arguments)) == 0
+    assert "not prepared yet; vocabulary 4,000" in capsys.readouterr().out
+    plan = json.loads(target.read_text())
+    assert plan["prepared"] is False
+    assert [domain["name"] for domain in plan["domains"]] == ["speeches", "plays"]
+    assert not (tmp_path / "data").exists()
+
+
+def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse("--help")
+    assert caught.value.code == 0
+    assert "windtunnel data prepare synthetic:context-tree --token-budget 20M" in capsys.readouterr().out
+
+
+def test_a_count_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse("speeches", "--token-budget", "lots")
+    assert caught.value.code == 2
+    assert "'lots' is not a count" in capsys.readouterr().err

@@ -1,0 +1,123 @@
+"""Any set of runs: what goes on from what shares every update before it, and each of those is trained once."""
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from windtunnel.models.configuration import ModelConfig, Parametrization
+from windtunnel.sweeps.study.trunks import Link, chain, trunk_key
+from windtunnel.train.config.config import DataConfig, LoggingConfig, OptimizerConfig, RunConfig, RuntimeConfig
+from windtunnel.train.schedules import Schedule, shares_rates
+
+CONFIG = RunConfig(
+    model=ModelConfig(
+        16, 2, 2, 48, 256, "swiglu", False, False, 1e4, 1e-6, 0.0, Parametrization("mup", 32, 2, 1, 1, 0)
+    ),
+    optimizer=OptimizerConfig(6e-3, 128, 0.9, 0.95, 1e-8, 0.1, 1.0),
+    schedule=Schedule("wsd", 100, 10, 20, "1-sqrt", 0.0, 0.0),
+    data=DataConfig("a" * 64, 256, 32, None, None, 1024, 1.0, "speeches", "speeches-0"),
+    seed=0,
+    runtime=RuntimeConfig("auto", "auto", "off", 1, 0, "runs", "data", 60.0, 1),
+    logging=LoggingConfig(10, (), "off", "windtunnel", None, ()),
+)
+
+
+@st.composite
+def schedules(draw: st.DrawFn) -> Schedule:
+    shape = draw(st.sampled_from(["wsd", "constant", "power", "cosine", "linear"]))
+    warmup, total = draw(st.sampled_from([0, 5, 9])), draw(st.integers(10, 60))
+    decays = shape == "wsd" or (shape == "power" and draw(st.booleans()))
+    decay = draw(st.integers(1, total - warmup)) if decays else 0
+    return Schedule(
+        shape=shape,
+        total_steps=total,
+        warmup_steps=warmup,
+        decay_steps=decay,
+        decay_shape=draw(st.sampled_from(["1-sqrt", "linear", "cosine"])) if decay else "linear",
+        final_fraction=draw(st.sampled_from([0.0, 0.1])) if decay else 0.0,
+        power_exponent=0.5 if shape == "power" else 0.0,
+    )
+
+
+@st.composite
+def runs(draw: st.DrawFn) -> list[RunConfig]:
+    found = draw(st.lists(st.tuples(schedules(), st.integers(0, 1), st.sampled_from([6e-3, 1e-2])), max_size=12))
+    return [
+        replace(CONFIG, schedule=schedule, seed=seed, optimizer=replace(CONFIG.optimizer, rate=rate))
+        for schedule, seed, rate in found
+    ]
+
+
+def first_steps(links: list[Link | None], place: int) -> int:
+    link = links[place]
+    return link.step if link else 0
+
+
+@given(configs=runs(), share=st.floats(0, 1))
+def test_a_link_is_to_a_run_that_is_the_same_so_far(configs: list[RunConfig], share: float) -> None:
+    family = round(share * len(configs))
+    for place, link in enumerate(chain(configs, family)):
+        if link is None:
+            continue
+        child, parent = configs[place], configs[link.parent]
+        assert 0 < link.step <= min(child.schedule.total_steps, parent.schedule.total_steps)
+        assert shares_rates(child.schedule, parent.schedule, link.step)
+        aligned = replace(child, schedule=parent.schedule)
+        assert aligned == parent, "they differ in more than their schedules"
+        assert link.parent < family or place >= family, "a run of the family waits for a target"
+
+
+@given(configs=runs(), share=st.floats(0, 1))
+def test_links_lead_to_a_root_and_never_back(configs: list[RunConfig], share: float) -> None:
+    links = chain(configs, round(share * len(configs)))
+    for place in range(len(configs)):
+        seen = {place}
+        link = links[place]
+        while link is not None:
+            assert link.parent not in seen
+            assert first_steps(links, link.parent) <= link.step, "the parent starts after the checkpoint it should keep"
+            seen.add(link.parent)
+            link = links[link.parent]
+
+
+@given(configs=runs())
+def test_every_step_at_constant_rate_is_trained_once(configs: list[RunConfig]) -> None:
+    links = chain(configs)
+    trained: dict[str, list[tuple[int, int]]] = {}
+    for place, config in enumerate(configs):
+        if config.schedule.shape in ("wsd", "constant", "power"):
+            plateau = (first_steps(links, place), config.schedule.decay_start)
+            trained.setdefault(trunk_key(config), []).append(plateau)
+    for intervals in trained.values():
+        steps = [step for first, last in intervals for step in range(first, last)]
+        assert sorted(steps) == list(range(max(last for _, last in intervals)))
+
+
+@given(configs=runs(), share=st.floats(0, 1))
+def test_branching_never_trains_more_than_separate_runs(configs: list[RunConfig], share: float) -> None:
+    links = chain(configs, round(share * len(configs)))
+    new = [config.schedule.total_steps - first_steps(links, place) for place, config in enumerate(configs)]
+    assert all(steps >= 0 for steps in new)
+    assert sum(new) <= sum(config.schedule.total_steps for config in configs)
+
+
+def test_where_and_how_a_run_trains_does_not_part_it_from_its_trunk() -> None:
+    elsewhere = replace(
+        CONFIG,
+        schedule=replace(CONFIG.schedule, total_steps=200, decay_steps=40),
+        runtime=replace(CONFIG.runtime, threads=2),
+        logging=replace(CONFIG.logging, tags=("a",)),
+    )
+    assert chain([CONFIG, elsewhere]) == [None, Link(0, 80)]
+
+
+def test_another_warm_up_is_another_trunk() -> None:
+    warmed = replace(CONFIG, schedule=replace(CONFIG.schedule, warmup_steps=11, total_steps=200))
+    assert chain([CONFIG, warmed]) == [None, None]
+
+
+def test_a_cosine_shares_nothing() -> None:
+    cosine = replace(CONFIG, schedule=Schedule("cosine", 100, 10, 0, "linear", 0.1, 0.0))
+    longer = replace(CONFIG, schedule=Schedule("cosine", 200, 10, 0, "linear", 0.1, 0.0))
+    assert chain([cosine, longer]) == [None, None]

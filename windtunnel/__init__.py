@@ -1,0 +1,1 @@
+"""Train tiny transformers, fit scaling laws to them, and predict the big run before you train it."""

@@ -1,0 +1,8 @@
+"""`python -m windtunnel`: the command."""
+
+import sys
+
+from windtunnel.sweeps.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())
