@@ -22,7 +22,7 @@ LARGEST_TARGET = 2_000_000_000
 LARGEST_COUNT = 10**18
 """What `parse_count` takes at most: beyond any run, and within 64 bits."""
 
-_SUFFIXES = {"k": 10**3, "m": 10**6, "b": 10**9}
+_SUFFIXES = {"k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
 _MINIMUM_DEPTH = 2
 _MINIMUM_HEADS = 2
 # Feed-forward widths of swiglu are multiples of this, which vector units like.
@@ -42,7 +42,7 @@ class Shape:
 
 
 def parse_count(text: str | int | float) -> int:
-    """A count as people write it: "200k", "1.5b", "200M", "2e8", 12345.
+    """A count as people write it: "200k", "1.5B", "200m", "2e8", 12345. Suffixes in either case.
 
     Raises ValueError unless it is a whole number from 1 to 10 ** 18.
     """
@@ -56,10 +56,18 @@ def parse_count(text: str | int | float) -> int:
     except ArithmeticError:
         value = Decimal("NaN")
     if isinstance(text, bool) or not value.is_finite() or value < 1 or value != value.to_integral_value():
-        raise ValueError(f"{shortened(text)} is not a count: write a whole number such as 200k, 1.5m, 2b, 2e8 or 12345")
+        raise ValueError(f"{shortened(text)} is not a count: write a whole number such as 200k, 1.5M, 2B, 2e8 or 12345")
     if value > LARGEST_COUNT:
         raise ValueError(f"{shortened(text)} {too_large}")
     return int(value)
+
+
+def format_count(count: float) -> str:
+    """A count to three digits: 665_360 is "665k" and 1_050_000 is "1.05M"."""
+    for suffix, scale in reversed(_SUFFIXES.items()):
+        if 0.9995 * scale <= count < 999.5 * scale:
+            return f"{count / scale:.3g}{suffix if suffix == 'k' else suffix.upper()}"
+    return f"{count:.3g}"
 
 
 @lru_cache(maxsize=4096)  # a plan of thousands of runs asks for a few sizes

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from windtunnel.models.accounting import matrix_parameters
-from windtunnel.models.family import LARGEST_TARGET, SMALLEST_TARGET, Shape, choose_shape, parse_count
+from windtunnel.models.family import LARGEST_TARGET, SMALLEST_TARGET, Shape, choose_shape, format_count, parse_count
 
 TARGETS = st.floats(math.log(SMALLEST_TARGET), math.log(LARGEST_TARGET)).map(lambda x: round(math.exp(x)))
 ACTIVATIONS = st.sampled_from(["swiglu", "gelu"])
@@ -62,6 +62,22 @@ def test_what_is_too_large_for_a_count_is_refused_in_one_short_line(written):
 
 def test_the_largest_count():
     assert parse_count("1e18") == parse_count(10**18) == parse_count("1_000_000_000b") == 10**18
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (999, "999"),
+        (25_248, "25.2k"),
+        (665_360, "665k"),
+        (999_600, "1M"),
+        (1_050_000, "1.05M"),
+        (2e9, "2B"),
+        (1e13, "10T"),
+    ],
+)
+def test_format_count_gives_three_digits(count: float, text: str) -> None:
+    assert format_count(count) == text
 
 
 @pytest.mark.parametrize("activation", ["swiglu", "gelu"])
