@@ -1,7 +1,8 @@
-"""Expressions on the columns of a table, as `--where` and `--columns` take them: parsed, never executed.
+"""Expressions on the columns of a table, as in `where` and `columns` of `load_table`: parsed, never executed.
 
-Comparisons (also chained, `in` and `not in`), `and or not`, arithmetic, and `log log2 log10 exp sqrt abs isnan`.
-A name stands for a column; a column whose name is no identifier is written in backquotes: `` `eval/loss` < 3 ``.
+An expression may hold comparisons (chained too, `in` and `not in`), `and`, `or`, `not`, arithmetic, and the functions
+`log log2 log10 exp sqrt abs isnan`. A name is a column. A column whose name is not an identifier is written in
+backquotes: `` `eval/loss` < 3 ``.
 
 Legend: P rows.
 """
@@ -45,10 +46,11 @@ _FUNCTIONS: dict[str, Callable[[Any], Any]] = {
 }
 _CONSTANTS = {"inf": float("inf"), "nan": float("nan")}
 EXAMPLE = "\"D >= 2e6 and schedule == 'wsd'\""
+NOT_UNDERSTOOD = "is not understood; write columns, numbers, quoted text, comparisons, and/or/not and arithmetic"
 
 
-def choose_rows(expression: str, columns: Mapping[str, NDArray[Any]], num_rows: int) -> NDArray[np.bool_]:
-    """The rows (P,) for which a condition holds. Raises InputError where it cannot be read or is no condition."""
+def evaluate_condition(expression: str, columns: Mapping[str, NDArray[Any]], num_rows: int) -> NDArray[np.bool_]:
+    """Which rows (P,) meet a condition. Raises InputError if it cannot be read or is not a condition."""
     value = np.asarray(evaluate(expression, columns))
     if value.dtype != np.bool_:
         raise InputError(f"{expression!r} is not a condition: compare columns, for example {EXAMPLE}")
@@ -56,7 +58,7 @@ def choose_rows(expression: str, columns: Mapping[str, NDArray[Any]], num_rows: 
 
 
 def compute_column(expression: str, columns: Mapping[str, NDArray[Any]], num_rows: int) -> NDArray[Any]:
-    """The column (P,) that an expression, or the bare name of a column, stands for. Raises InputError."""
+    """The value (P,) of an expression, or of the column of that name. Raises InputError if it cannot be read."""
     if expression in columns:
         return columns[expression]
     value = np.asarray(evaluate(expression, columns))
@@ -65,8 +67,8 @@ def compute_column(expression: str, columns: Mapping[str, NDArray[Any]], num_row
     return np.broadcast_to(value, (num_rows,)).copy()
 
 
-def names_in(expression: str, columns: Collection[str]) -> set[str]:
-    """The columns that an expression, or the bare name of one, reads. Raises InputError where it cannot be read."""
+def column_names_in(expression: str, columns: Collection[str]) -> set[str]:
+    """The columns that an expression, or the bare name of one, reads. Raises InputError if it cannot be read."""
     if expression in columns:
         return {expression}
     tree, quoted = _parse(expression)
@@ -74,17 +76,17 @@ def names_in(expression: str, columns: Collection[str]) -> set[str]:
 
 
 def _parse(expression: str) -> tuple[ast.Expression, dict[str, str]]:
-    """The tree, and the columns in backquotes by the names that stand for them there."""
+    """The syntax tree, and the column in backquotes of each name that replaces one in the tree."""
     quoted: dict[str, str] = {}
 
-    def stand_in(match: re.Match[str]) -> str:
+    def placeholder(match: re.Match[str]) -> str:
         quoted[f"_quoted_{len(quoted)}_"] = match[1]
         return list(quoted)[-1]
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of an odd escape in quoted text
-            return ast.parse(re.sub(r"`([^`]+)`", stand_in, expression).strip(), mode="eval"), quoted
+            warnings.simplefilter("ignore")  # invalid escapes in quoted text
+            return ast.parse(re.sub(r"`([^`]+)`", placeholder, expression).strip(), mode="eval"), quoted
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise InputError(
             f"cannot read {expression!r}: write a condition such as {EXAMPLE}, or a formula such as 6*N*D"
@@ -92,7 +94,7 @@ def _parse(expression: str) -> tuple[ast.Expression, dict[str, str]]:
 
 
 def evaluate(expression: str, columns: Mapping[str, NDArray[Any]]) -> Any:
-    """The value of an expression: an array (P,) or a constant. Raises InputError naming what is wrong in it."""
+    """The value of an expression: an array (P,) or a constant. Raises InputError naming the part that is wrong."""
     tree, quoted = _parse(expression)
     reader = _Reader(expression, columns, quoted)
     with np.errstate(all="ignore"):
@@ -125,20 +127,20 @@ class _Reader:
             case ast.BoolOp(op=ast.Or(), values=parts):
                 return np.logical_or.reduce(np.broadcast_arrays(*map(self._condition, parts)))
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
-                by = self.value(right)
-                if isinstance(op, ast.Div | ast.Mod) and np.asarray(by).dtype.kind == "f" and not np.any(by):
-                    raise self._refuse(node, "divides by zero")
-                return _ARITHMETIC[type(op)](self.value(left), by)
+                divisor = self.value(right)
+                if isinstance(op, ast.Div | ast.Mod) and np.asarray(divisor).dtype.kind == "f" and not np.any(divisor):
+                    raise self._error(node, "divides by zero")
+                return _ARITHMETIC[type(op)](self.value(left), divisor)
             case ast.Compare(left=left, ops=ops, comparators=comparators):
                 return self._compare(left, ops, comparators)
             case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]) if name in _FUNCTIONS:
                 return _FUNCTIONS[name](self.value(argument))
-        raise self._refuse(node)
+        raise self._error(node)
 
     def _condition(self, node: ast.expr) -> NDArray[np.bool_]:
         value = np.asarray(self.value(node))
         if value.dtype != np.bool_:
-            raise self._refuse(node, "is not a condition: compare it with something")
+            raise self._error(node, "is not a condition: compare it with something")
         return value
 
     def _compare(self, left: ast.expr, ops: list[ast.cmpop], comparators: list[ast.expr]) -> NDArray[np.bool_]:
@@ -147,22 +149,22 @@ class _Reader:
             first = self.value(left)
             if isinstance(op, ast.In | ast.NotIn):
                 if not isinstance(right, ast.Tuple | ast.List | ast.Set) or not right.elts:
-                    raise self._refuse(right, "follows `in` and is no list: write seed in (0, 1)")
-                among = np.logical_or.reduce([self._same(first, self.value(item)) for item in right.elts])
-                holds.append(np.logical_not(among) if isinstance(op, ast.NotIn) else among)
+                    raise self._error(right, "follows `in` and is no list: write seed in (0, 1)")
+                is_in = np.logical_or.reduce([self._equal(first, self.value(item)) for item in right.elts])
+                holds.append(np.logical_not(is_in) if isinstance(op, ast.NotIn) else is_in)
             elif isinstance(op, ast.Eq | ast.NotEq):
-                same = self._same(first, self.value(right))
-                holds.append(same if isinstance(op, ast.Eq) else np.logical_not(same))
+                equal = self._equal(first, self.value(right))
+                holds.append(equal if isinstance(op, ast.Eq) else np.logical_not(equal))
             elif type(op) in _COMPARISONS:
                 holds.append(np.asarray(_COMPARISONS[type(op)](first, self.value(right)), dtype=np.bool_))
             else:
-                raise self._refuse(left, "is compared by `is`: write ==")
+                raise self._error(left, "is compared by `is`: write ==")
             left = right
         return np.asarray(np.logical_and.reduce(np.broadcast_arrays(*holds)), dtype=np.bool_)
 
-    def _same(self, first: Any, second: Any) -> NDArray[np.bool_]:
-        text = [np.asarray(value).dtype.kind in "US" for value in (first, second)]
-        if text[0] != text[1]:
+    def _equal(self, first: Any, second: Any) -> NDArray[np.bool_]:
+        is_text = [np.asarray(value).dtype.kind in "US" for value in (first, second)]
+        if is_text[0] != is_text[1]:
             raise TypeError("text compared with a number")
         return np.asarray(np.asarray(first) == np.asarray(second), dtype=np.bool_)
 
@@ -171,12 +173,13 @@ class _Reader:
             return self.columns[name]
         if name in _CONSTANTS:
             return _CONSTANTS[name]
-        meant = did_you_mean(name, self.columns)
-        raise InputError(f"{self.expression!r}: no column {name}; the table has {', '.join(self.columns)}{meant}")
+        raise InputError(
+            f"{self.expression!r}: no column {name}; the table has {', '.join(self.columns)}"
+            f"{did_you_mean(name, self.columns)}"
+        )
 
-    def _refuse(self, node: ast.expr, reason: str = "is not understood: columns, numbers, quoted text,") -> InputError:
+    def _error(self, node: ast.expr, problem: str = NOT_UNDERSTOOD) -> InputError:
         part = ast.unparse(node)
         for name, column in self.quoted.items():
             part = part.replace(name, f"`{column}`")
-        mend = " comparisons, and/or/not and arithmetic are" if reason.endswith(",") else ""
-        return InputError(f"{self.expression!r}: {part} {reason}{mend}")
+        return InputError(f"{self.expression!r}: {part} {problem}")

@@ -1,98 +1,127 @@
-"""Run records to rows: one for each run, or one for each evaluation, with the trunk that each belongs to."""
+"""Run records as rows: one for each run, or one for each evaluation, with the trunk of each.
+
+Legend: P rows.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from windtunnel.analysis.tables.cache import columns_of, indexed_columns
-from windtunnel.analysis.tables.run_row import PRIVATE, UNDECAYED, WHERE_KNOWN, Row, mid_run, row_of
-from windtunnel.analysis.tables.selection import Rows
-from windtunnel.analysis.tables.table import HELD_OUT, UNITS, RunSet, Table
+from windtunnel.analysis.tables.cache import Arrays, cached_columns, columns_from_rows
+from windtunnel.analysis.tables.run_row import (
+    INTERNAL_COLUMNS,
+    OPTIONAL_COLUMNS,
+    UNDECAYED,
+    Row,
+    mid_run_row,
+    row_from_record,
+)
+from windtunnel.analysis.tables.selection import HELD_OUT_REASON, SourceRows
+from windtunnel.analysis.tables.table import UNITS, Table
 from windtunnel.train.errors import InputError
 from windtunnel.train.records import Json, find_runs, read_metrics, read_record
 
 Evaluations = Literal["final", "all"]
 
 
-def read_runs(directory: Path, evaluations: Evaluations) -> Rows:
-    """All rows of the runs directly below `directory` or its folder `runs`, or of the one run that it is. Raises
-    InputError where there are none or a record cannot be read.
+@dataclass(frozen=True)
+class RunSet:
+    """Runs of a study below a directory. Those in `held_out` are its targets: they are in a table, marked in its column
+    `held_out`, only if `with_held_out`.
+    """
+
+    name: str
+    directory: Path
+    runs: tuple[str, ...]
+    held_out: frozenset[str] = frozenset()
+    with_held_out: bool = False
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def read_runs(directory: Path, evaluations: Evaluations) -> SourceRows:
+    """All rows of the runs in `directory` or its folder `runs`, or of the run that `directory` is. Raises InputError if
+    there are no runs or a record cannot be read.
     """
     if (directory / "run.json").exists():
         folder = directory.resolve()
-        columns = columns_of([_row_of_folder(folder)])
-        return rows_of_columns(columns, str(directory), evaluations, lambda _: folder)
+        return rows_from_records(columns_from_rows([_read_row(folder)]), str(directory), evaluations, lambda _: folder)
     folders = find_runs(directory)
     if not folders and (directory / "runs").is_dir():
         directory = directory / "runs"
         folders = find_runs(directory)
     if not folders:
         raise InputError(f"{directory}: no runs here (no */run.json); name a folder such as runs/, or a CSV file")
-    columns = indexed_columns(directory, folders, _row_of_folder)
-    places = {run: folder for run, folder in zip(columns["run"].tolist(), folders, strict=True)}
-    return rows_of_columns(columns, str(directory), evaluations, lambda run: places[run])
+    columns = cached_columns(directory, folders, _read_row)
+    folder_of = dict(zip(columns["run"].tolist(), folders, strict=True))
+    return rows_from_records(columns, str(directory), evaluations, folder_of.__getitem__)
 
 
-def read_run_set(source: RunSet, evaluations: Evaluations) -> Rows:
-    """The rows of those runs of a study that have begun. Raises InputError where none has."""
+def read_run_set(source: RunSet, evaluations: Evaluations) -> SourceRows:
+    """The rows of the runs of a study that have started. Raises InputError if none has."""
     folders = [source.directory / run for run in source.runs if (source.directory / run / "run.json").exists()]
     if not folders:
         raise InputError(f"{source}: none of its {len(source.runs)} runs is in {source.directory} yet")
-    columns = indexed_columns(source.directory, folders, _row_of_folder)
-    held_out = np.isin(columns["run"], sorted(source.held_out))
-    columns["held_out"] = held_out.astype(np.float64)
+    columns = cached_columns(source.directory, folders, _read_row)
+    held_out_P = np.isin(columns["run"], sorted(source.held_out))
+    columns["held_out"] = held_out_P.astype(np.float64)
     if not source.with_held_out:
-        columns["fault"] = np.where(held_out & (columns["fault"] == ""), HELD_OUT, columns["fault"])
-    places = {run: folder for run, folder in zip(columns["run"].tolist(), folders, strict=True)}
-    return rows_of_columns(columns, source.name, evaluations, lambda run: places[run])
+        columns["problem"] = np.where(held_out_P & (columns["problem"] == ""), HELD_OUT_REASON, columns["problem"])
+    folder_of = dict(zip(columns["run"].tolist(), folders, strict=True))
+    return rows_from_records(columns, source.name, evaluations, folder_of.__getitem__)
 
 
-def _row_of_folder(folder: Path) -> Row:
-    return row_of_record(read_record(folder), folder.name, str(folder))
+def _read_row(folder: Path) -> Row:
+    return checked_row(read_record(folder), folder.name, str(folder))
 
 
-def row_of_record(record: Json, name: str, where: str) -> Row:
+def checked_row(record: Json, name: str, where: str) -> Row:
+    """The row of a run record. Raises InputError if a field is missing."""
     try:
-        return row_of(record, name)
+        return row_from_record(record, name)
     except (KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
-        fault = f"{type(error).__name__}: {error}"
-        raise InputError(f"{where}: its run record lacks something ({fault}); restore it or move it away") from None
+        problem = f"{type(error).__name__}: {error}"
+        raise InputError(f"{where}: its run record is incomplete ({problem}); restore it or move it away") from None
 
 
-def rows_of_columns(
-    columns: dict[str, NDArray[Any]], source: str, evaluations: Evaluations, folder_of: Callable[[str], Path]
-) -> Rows:
-    """Rows of records, one for each run, as the rows of a table; with `evaluations` "all", mid-run ones before each."""
-    _refuse_duplicates(columns, source)
+def rows_from_records(
+    columns: Arrays, source: str, evaluations: Evaluations, folder_of: Callable[[str], Path]
+) -> SourceRows:
+    """The rows of a table from those of run records, one for each run. If `evaluations` is "all", the mid-run
+    evaluations of each run come before its row. Raises InputError if two rows are one run.
+    """
+    _check_duplicates(columns, source)
     columns["trunk"] = _trunks(columns)
     if evaluations == "all":
         columns = _with_evaluations(columns, folder_of)
-    fault, run = columns["fault"], columns["run"]
-    before_end = columns["progress"] < 1
+    run, is_mid_run = columns["run"], columns["progress"] < 1
     step = np.char.add("@", np.array([f"{value:.0f}" for value in columns["S"]], dtype=np.str_))
-    unknown = {name for name in WHERE_KNOWN if bool(np.isnan(columns[name]).all())}
-    shown = {name: values for name, values in columns.items() if name not in PRIVATE | unknown}
-    order = ("run", "trunk", "status", *UNITS)
-    kept = {name: shown[name] for name in (*(n for n in order if n in shown), *(n for n in shown if n not in order))}
-    units = UNITS | {name: UNITS["loss"] for name in kept if name.startswith("loss")}
+    unknown = {name for name in OPTIONAL_COLUMNS if bool(np.isnan(columns[name]).all())}
+    public = {name: values for name, values in columns.items() if name not in INTERNAL_COLUMNS | unknown}
+    first = [name for name in ("run", "trunk", "status", *UNITS) if name in public]
+    ordered = {name: public[name] for name in dict.fromkeys((*first, *public))}
+    units = UNITS | {name: UNITS["loss"] for name in ordered if name.startswith("loss")}
     units |= {"rate": "peak, at base width", "wall_seconds": "seconds"}
     windows = "" if "entropy_rate" in unknown else ", the least that windows allow"
     units |= {"entropy": f"nats per token{windows}", "entropy_rate": "nats per token, of endless text"}
     table = Table(
-        columns=kept,
-        units={name: units[name] for name in kept if name in units},
+        columns=ordered,
+        units={name: units[name] for name in ordered if name in units},
         run=columns["trunk"],
         cell=columns["cell"],
-        label=np.where(before_end, np.char.add(run, step), run),
+        label=np.where(is_mid_run, np.char.add(run, step), run),
         source=source,
     )
-    return Rows(table, fault, from_records=True)
+    return SourceRows(table, columns["problem"], from_records=True)
 
 
-def _refuse_duplicates(columns: Mapping[str, NDArray[Any]], source: str) -> None:
+def _check_duplicates(columns: Mapping[str, NDArray[Any]], source: str) -> None:
+    """Raises InputError if two rows have one run id or one configuration."""
     seen: dict[str, str] = {}
     for run, key in zip(columns["run"].tolist(), columns["scientific_hash"].tolist(), strict=True):
         for name in (run, key or run):
@@ -102,39 +131,37 @@ def _refuse_duplicates(columns: Mapping[str, NDArray[Any]], source: str) -> None
 
 
 def _trunks(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.str_]:
-    """The trunk of each run: the root of its lineage, and so of all runs that share initialisation and data order. A
-    run that was trained from scratch with the same seed is bitwise a branch and belongs there too.
+    """The trunk of each run: the root of its lineage. All runs that share initialization and data order have one trunk:
+    a run that was trained from scratch with the seed of a trunk is bitwise a branch of it.
     """
     runs = columns["run"].tolist()
     parent = dict(zip(runs, columns["parent"].tolist(), strict=True))
     key = dict(zip(runs, columns["lineage_key"].tolist(), strict=True))
-    name: dict[str, str] = {}
-    found = []
+    trunk_of_key: dict[str, str] = {}
+    roots = []
     for run in runs:
-        root, passed = run, {run}
-        while parent.get(root) in parent and parent[root] not in passed:
+        root, visited = run, {run}
+        while parent.get(root) in parent and parent[root] not in visited:
             root = parent[root]
-            passed.add(root)
-        found.append(key[root])
-        name[key[root]] = min(root, name.get(key[root], root))
-    return np.array([name[each] for each in found], dtype=np.str_)
+            visited.add(root)
+        roots.append(root)
+        trunk_of_key[key[root]] = min(root, trunk_of_key.get(key[root], root))
+    return np.array([trunk_of_key[key[root]] for root in roots], dtype=np.str_)
 
 
-def _with_evaluations(columns: Mapping[str, NDArray[Any]], folder_of: Callable[[str], Path]) -> dict[str, NDArray[Any]]:
-    """Each run's mid-run evaluations before its row. What branches have in common with their trunk stands once."""
+def _with_evaluations(columns: Arrays, folder_of: Callable[[str], Path]) -> Arrays:
+    """The mid-run evaluations of each run before its row. An evaluation that branches share with their trunk is one."""
     rows = list(_evaluation_rows(columns, folder_of))
-    unique = list({(row["trunk"], row["N"], row["S"], row["loss"], row["progress"] == 1): row for row in rows}.values())
-    return columns_of(unique)
+    unique = {(row["trunk"], row["N"], row["S"], row["loss"], row["progress"] == 1): row for row in rows}
+    return columns_from_rows(list(unique.values()))
 
 
-def _evaluation_rows(columns: Mapping[str, NDArray[Any]], folder_of: Callable[[str], Path]) -> Iterator[Row]:
-    undecayed = UNDECAYED.split("}")[1]
+def _evaluation_rows(columns: Arrays, folder_of: Callable[[str], Path]) -> Iterator[Row]:
     for position in range(len(columns["run"])):
         row: Row = {name: values[position].item() for name, values in columns.items()}
-        fault = str(row["fault"])
-        if fault.endswith(undecayed):
-            row["fault"] = ""
-        evaluated: Sequence[Json] = read_metrics(folder_of(str(row["run"])), "evaluation")
-        yield from (mid_run(row, each) for each in evaluated if each["step"] < row["S"])
-        if row["loss"] == row["loss"] or row["fault"]:
+        if str(row["problem"]).endswith(UNDECAYED):
+            row["problem"] = ""
+        evaluations: Sequence[Json] = read_metrics(folder_of(str(row["run"])), "evaluation")
+        yield from (mid_run_row(row, evaluation) for evaluation in evaluations if evaluation["step"] < row["S"])
+        if row["loss"] == row["loss"] or row["problem"]:  # a loss that is NaN does not equal itself
             yield row

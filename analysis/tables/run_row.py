@@ -1,4 +1,4 @@
-"""One run record as one flat row of the run table, in every convention, and whether it may be fitted."""
+"""A run record as one flat row of the run table, in every convention, and why the row must not be fitted."""
 
 import hashlib
 import json
@@ -9,75 +9,58 @@ from typing import Any
 from windtunnel.train.records import Json
 from windtunnel.train.schedules import FULL_SHAPES
 
-# Rows written by another version of this file are made anew (`table_index`). Raise it when a row changes its meaning.
-VERSION = 2
+# Cached rows of another version are made again (`cache`). Raise it when the meaning of a row changes.
+VERSION = 3
 Value = float | str | None
 Row = dict[str, Value]
-UNDECAYED = "its {shape} schedule ends before the learning rate has decayed"
-# Text columns; every other column of a row is a number.
-TEXT = frozenset(
-    {"run", "trunk", "cell", "status", "fault", "schedule", "decay_shape", "parametrization", "activation", "data"}
+UNDECAYED = "schedule ends before the learning rate has decayed"
+# Text columns; all other columns are numbers.
+TEXT_COLUMNS = frozenset(
+    {"run", "trunk", "cell", "status", "problem", "schedule", "decay_shape", "parametrization", "activation", "data"}
     | {"data_spec", "device", "commit", "parent", "lineage_key", "scientific_hash"}
 )
-# Of a row, but no columns of the table.
-PRIVATE = frozenset({"fault", "parent", "lineage_key", "scientific_hash"})
-# Columns of those tables alone that have a value there: the digests of tables from before there were such stay.
-WHERE_KNOWN = frozenset({"entropy_rate"})
-# Fields of a run's data section that leave its initialisation and the order of its batches alone.
-NOT_IN_THE_ORDER = frozenset({"spec", "folder", "max_epochs", "evaluation_tokens"})
+# Fields of a row that are not columns of the table.
+INTERNAL_COLUMNS = frozenset({"problem", "parent", "lineage_key", "scientific_hash"})
+# Columns left out of a table in which they have no value, so that digests of older tables stay.
+OPTIONAL_COLUMNS = frozenset({"entropy_rate"})
+# Fields of the data section that change neither initialization nor the order of batches.
+FIELDS_OUTSIDE_DATA_ORDER = frozenset({"spec", "folder", "max_epochs", "evaluation_tokens"})
 
 
-def row_of(record: Json, name: str) -> Row:
-    """The row of a run record; `name` is its id where the record has none.
+def row_from_record(record: Json, name: str) -> Row:
+    """The row of a run record; `name` is its id if the record has none.
 
-    `fault` is empty for a finished run whose learning rate has decayed, else says why the run is not one. `cell` is
-    equal for runs equal but for their seed, `lineage_key` for runs that share initialisation and data order, as a trunk
-    and its branches do, and as runs do that differ by their horizon alone. Raises KeyError where it is no such record.
+    problem: why the run must not be fitted, "" for a finished run whose learning rate has decayed.
+    cell: equal for runs that differ by their seed alone.
+    lineage_key: equal for runs that share initialization and data order: a trunk and its branches, and runs that differ
+        by their horizon alone.
+
+    Raises KeyError if the record lacks a field.
     """
     config, counts = record["config"], record["counts"]
-    parameters, flops = counts["parameters"], counts["flops"]
-    model, data, schedule = config["model"], config["data"], config["schedule"]
-    result = record.get("result") or {}
+    model, data, schedule, optimizer = config["model"], config["data"], config["schedule"], config["optimizer"]
+    result, performance = record.get("result") or {}, record.get("performance") or {}
     domains = (record.get("data") or {}).get("domains") or []
-    science = {key: value for key, value in config.items() if key not in ("runtime", "logging")}
-    science["data"] = {key: value for key, value in data.items() if key not in ("spec", "folder")}
-    # Records from before there were knots are of the cells of those that have none.
-    science["schedule"] = {key: value for key, value in schedule.items() if key != "knots" or value}
-    begin = {key: value for key, value in science.items() if key != "schedule"}
-    begin["data"] = {key: value for key, value in science["data"].items() if key not in NOT_IN_THE_ORDER}
-    row: Row = {
+    return {
         "run": str(record.get("run_id") or name),
         "parent": (record.get("lineage") or {}).get("parent"),
-        "cell": _digest({key: value for key, value in science.items() if key != "seed"}),
-        "lineage_key": _digest(begin),
+        **_keys(config),
         "scientific_hash": record.get("scientific_hash"),
         "status": record["status"],
-        "fault": fault_of(record),
-        "N": parameters["total"],
-        "N_non_embedding": parameters["non_embedding"],
-        "N_non_embedding_and_head": parameters["non_embedding"] + model["vocabulary_size"] * model["width"],
-        "N_active": parameters["active"],
-        "D": counts["tokens"],
-        "U": counts["unique_tokens"],
-        "epochs": counts["epochs"],
-        "C": flops["six_n_total"],
-        "C_non_embedding": flops["six_n_non_embedding"],
-        "C_non_embedding_and_head": flops["six_n"],
-        "C_exact": flops["exact"],
-        "C_exact_causal": flops["exact_causal"],
-        "M": counts["tokens"] / parameters["total"],
+        "problem": record_problem(record),
+        **_counts(counts, model),
         "S": counts["steps"],
-        "B": config["optimizer"]["tokens_per_step"],
+        "B": optimizer["tokens_per_step"],
         "progress": 1.0,
         "decayed": float(_decay_steps(schedule) > 0),
         "seed": config["seed"],
-        "rate": config["optimizer"]["rate"],
-        "weight_decay": config["optimizer"]["weight_decay"],
+        "rate": optimizer["rate"],
+        "weight_decay": optimizer["weight_decay"],
         "schedule": schedule["shape"],
         "decay_shape": schedule["decay_shape"],
         "decay_fraction": _decay_steps(schedule) / schedule["total_steps"],
         "final_fraction": schedule["final_fraction"],
-        "warmup_tokens": schedule["warmup_steps"] * config["optimizer"]["tokens_per_step"],
+        "warmup_tokens": schedule["warmup_steps"] * optimizer["tokens_per_step"],
         "width": model["width"],
         "depth": model["depth"],
         "activation": model["activation"],
@@ -92,33 +75,65 @@ def row_of(record: Json, name: str) -> Row:
         "device": record.get("device_name"),
         "commit": record.get("commit"),
         "diverged_at_step": result.get("diverged_at_step"),
-        **losses_of(result),
+        **loss_columns(result),
+        **{key: performance.get(key) for key in ("wall_seconds", "tokens_per_second", "share_of_peak")},
     }
-    for key in ("wall_seconds", "tokens_per_second", "share_of_peak"):
-        row[key] = (record.get("performance") or {}).get(key)
-    return row
 
 
-def losses_of(values: Mapping[str, Any]) -> Row:
-    """The losses of an evaluation under the names of columns: in nats per token, overall and of each domain."""
+def _keys(config: Mapping[str, Any]) -> Row:
+    """`cell` and `lineage_key` of a configuration."""
+    settings = {key: value for key, value in config.items() if key not in ("runtime", "logging")}
+    settings["data"] = {key: value for key, value in config["data"].items() if key not in ("spec", "folder")}
+    # Older records have no knots; runs without knots keep the cells of those.
+    settings["schedule"] = {key: value for key, value in config["schedule"].items() if key != "knots" or value}
+    lineage = {key: value for key, value in settings.items() if key != "schedule"}
+    lineage["data"] = {key: value for key, value in settings["data"].items() if key not in FIELDS_OUTSIDE_DATA_ORDER}
+    return {
+        "cell": _digest({key: value for key, value in settings.items() if key != "seed"}),
+        "lineage_key": _digest(lineage),
+    }
+
+
+def _counts(counts: Mapping[str, Any], model: Mapping[str, Any]) -> Row:
+    """Parameters, tokens and FLOPs in every convention."""
+    parameters, flops = counts["parameters"], counts["flops"]
+    return {
+        "N": parameters["total"],
+        "N_non_embedding": parameters["non_embedding"],
+        "N_non_embedding_and_head": parameters["non_embedding"] + model["vocabulary_size"] * model["width"],
+        "N_active": parameters["active"],
+        "D": counts["tokens"],
+        "U": counts["unique_tokens"],
+        "epochs": counts["epochs"],
+        "C": flops["six_n_total"],
+        "C_non_embedding": flops["six_n_non_embedding"],
+        "C_non_embedding_and_head": flops["six_n"],
+        "C_exact": flops["exact"],
+        "C_exact_causal": flops["exact_causal"],
+        "M": counts["tokens"] / parameters["total"],
+    }
+
+
+def loss_columns(values: Mapping[str, Any]) -> Row:
+    """The losses of an evaluation by column: in nats per token, overall and for each domain."""
     row: Row = {
-        "loss": _number(values.get("validation_nats_per_token")),
-        "loss_standard_error": _number(values.get("validation_standard_error")),
-        "bits_per_byte": _number(values.get("validation_bits_per_byte")),
+        "loss": _finite(values.get("validation_nats_per_token")),
+        "loss_standard_error": _finite(values.get("validation_standard_error")),
+        "bits_per_byte": _finite(values.get("validation_bits_per_byte")),
     }
     for key, value in values.items():
         domain = key.removeprefix("validation_").removesuffix("_nats_per_token")
         if key.startswith("validation_") and key.endswith("_nats_per_token") and key != "validation_nats_per_token":
-            row[f"loss_{domain}"] = _number(value)
+            row[f"loss_{domain}"] = _finite(value)
     return row
 
 
-def mid_run(row: Row, evaluation: Json) -> Row:
-    """The row of an evaluation before the run's end: scale, compute and loss are those at that step."""
+def mid_run_row(row: Row, evaluation: Json) -> Row:
+    """The row of an evaluation before the end of a run: its tokens, compute and losses are those at that step."""
     step, tokens = float(evaluation["step"]), float(evaluation["tokens"])
     final = {key: float(value) for key, value in row.items() if isinstance(value, int | float)}
     share = tokens / final["D"]
-    found: Row = {
+    mid_run: Row = {
         **row,
         **{key: value * share for key, value in final.items() if key == "C" or key.startswith("C_")},
         "D": tokens,
@@ -131,11 +146,11 @@ def mid_run(row: Row, evaluation: Json) -> Row:
         "wall_seconds": None,
         "diverged_at_step": None,
     }
-    return {**{key: value for key, value in found.items() if not key.startswith("loss")}, **losses_of(evaluation)}
+    return {key: value for key, value in mid_run.items() if not key.startswith("loss")} | loss_columns(evaluation)
 
 
-def fault_of(record: Json) -> str:
-    """Why a law must not be fitted to this run's loss without saying so; "" where it may be."""
+def record_problem(record: Json) -> str:
+    """Why the final loss of a run must not be fitted, "" if it may be."""
     status, schedule = record["status"], record["config"]["schedule"]
     result = record.get("result") or {}
     if status == "diverged":
@@ -143,10 +158,10 @@ def fault_of(record: Json) -> str:
     if status != "finished":
         step = (record.get("progress") or {}).get("step")
         return f"{status}, not finished" + (f": at step {step} of {schedule['total_steps']}" if step else "")
-    if _number(result.get("validation_nats_per_token")) is None:
+    if _finite(result.get("validation_nats_per_token")) is None:
         return "finished without a validation loss"
     if not _decay_steps(schedule):
-        return UNDECAYED.format(shape=schedule["shape"])
+        return f"its {schedule['shape']} {UNDECAYED}"
     return ""
 
 
@@ -158,18 +173,18 @@ def _decay_steps(schedule: Mapping[str, Any]) -> int:
 
 
 def _entropy(domains: list[Json], sequence_length: int) -> Row:
-    """`entropy`: the lowest loss that a reader of the run's windows can reach, beside the `entropy_rate` of the source,
-    where there is one domain of known entropy. Where it is not known what the first predictions of a window cost, as in
-    old records, `entropy` is the rate itself and `entropy_rate` is missing.
+    """For data of one domain of known entropy: `entropy_rate` of the source, and `entropy`, the lowest loss that a
+    predictor of the run's windows can reach. `entropy` is the rate itself, and `entropy_rate` is missing, if the excess
+    loss of a window's first two predictions is not known, as in old records.
     """
-    only = domains[0] if len(domains) == 1 else {}
-    rate, excess = _number(only.get("entropy_nats_per_token")), _number(only.get("opening_excess_nats"))
-    if rate is None or excess is None or sequence_length < 2:  # the excess is that of a window's first two predictions
+    domain = domains[0] if len(domains) == 1 else {}
+    rate, excess = _finite(domain.get("entropy_nats_per_token")), _finite(domain.get("opening_excess_nats"))
+    if rate is None or excess is None or sequence_length < 2:
         return {"entropy": rate, "entropy_rate": None}
     return {"entropy": rate + excess / sequence_length, "entropy_rate": rate}
 
 
-def _number(value: Any) -> float | None:
+def _finite(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 

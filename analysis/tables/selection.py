@@ -1,9 +1,10 @@
-"""From all rows of a source to the table that may be fitted: columns named, rows chosen, exclusions with reasons, and
-refusals of what cannot be taken together.
+"""From all rows of a source to the table that may be fitted: columns named, rows selected, exclusions with reasons, and
+checks that the rows can be fitted together.
+
+Legend: P rows.
 """
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -12,301 +13,230 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from windtunnel.analysis.tables.checks import unit_notes
-from windtunnel.analysis.tables.columns import is_number, numbers_of_text
-from windtunnel.analysis.tables.expressions import compute_column, names_in
-from windtunnel.analysis.tables.seeds import group_rows, is_measured, seed_cells, seed_notes, settings
-from windtunnel.analysis.tables.table import BY_WHERE, UNITS, Exclusion, Table
-from windtunnel.train.errors import InputError
-
-# Losses of runs that differ in one of these are not points of one law.
-COMPARABLE = (
-    *("data", "vocabulary_size", "sequence_length", "evaluation_tokens"),
-    *("schedule", "decay_shape", "final_fraction", "activation", "tied_embedding", "parametrization"),
+from windtunnel.analysis.tables.checks import (
+    COMPARABLE_COLUMNS,
+    CONVENTION_COLUMNS,
+    check_duplicates,
+    find_flop_mixture,
+    find_mixtures,
+    undecayed_notes,
+    unit_notes,
 )
-# These matter once the learning rate has decayed: before, a trunk and its branches are one.
-OF_THE_DECAY = ("schedule", "decay_shape", "final_fraction")
-# In the file of somebody else only these say that rows follow different conventions.
-CONVENTIONS = ("convention", "N_convention", "D_convention", "C_convention", "loss_convention")
-# Shares by which C / (N D) may differ at one N: rounding in a printed table.
-ROUNDING = 0.1
-MIXED = ", which are not points of one law;"
+from windtunnel.analysis.tables.columns import is_number, parse_numbers
+from windtunnel.analysis.tables.expressions import column_names_in, compute_column
+from windtunnel.analysis.tables.seeds import is_outcome, seed_cells, seed_notes
+from windtunnel.analysis.tables.table import UNITS, WHERE_NOTE, Exclusion, Table
+from windtunnel.train.errors import InputError, did_you_mean
+
+HELD_OUT_REASON = "a target of the study, held out"
+# Columns of names, which stay text even where all of them are digits.
+NAME_COLUMNS = ("run", "trunk", "cell", "status")
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What was asked of a source, as `load_table` takes it."""
+    """The arguments of `load_table` that select rows and columns."""
 
     columns: str | None
     where: str | None
     exclude: tuple[str, ...]
     include: tuple[str, ...]
-    mixed: bool
+    allow_mixed: bool
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Everything a source holds. `fault`: why a row must not be fitted silently, "" where it may be."""
+class SourceRows:
+    """All rows of a source. `problem`: (P,) why a row is excluded unless it is included by name, "" if it is not.
+    `from_records`: whether the rows come from run records of windtunnel.
+    """
 
     table: Table
-    fault: NDArray[np.str_]
+    problem: NDArray[np.str_]
     from_records: bool
 
-    def take(self, rows: NDArray[Any]) -> "Rows":
-        return Rows(self.table.take(rows), self.fault[rows], self.from_records)
+    def take(self, rows: NDArray[Any]) -> "SourceRows":
+        return SourceRows(self.table.take(rows), self.problem[rows], self.from_records)
 
 
-def finish(rows: Rows, selection: Selection) -> Table:
-    """The rows to be fitted. Raises InputError for what does not fit together, one line."""
+def apply_selection(rows: SourceRows, selection: Selection) -> Table:
+    """The table of the selected rows. Raises InputError, one line, for rows that cannot be fitted together."""
     mapping = parse_columns(selection.columns)
-    rows = _name_columns(_without_bad_text(rows, selection, mapping), mapping)
-    if not rows.from_records:  # only now have the columns the names by which a setting is known
-        cells = seed_cells(rows.table.columns, len(rows.table))
-        rows = replace(rows, table=replace(rows.table, cell=cells))
-    rows = _derive(rows)
-    rows = replace(rows, table=replace(rows.table, named=selection.columns or ""))
-    if selection.where is not None:
-        mask = rows.table.choose(selection.where)
-        left_out = int(len(mask) - mask.sum())
-        note = f"{left_out} of {len(mask)} {BY_WHERE}{selection.where}"
-        rows = rows.take(mask)
-        rows = replace(rows, table=replace(rows.table, notes=(*rows.table.notes, note)))
-    table = _exclude(rows, selection)
+    table = _exclude(_select(rows, selection, mapping), selection)
     if len(table) == 0:
         return table
     if not rows.from_records:
-        table = _numbers(table, np.ones(len(table), dtype=np.bool_))
-    # Without --columns these are what every law reads. A law asks for the others itself (`Table.require`).
+        table = _text_to_numbers(table, np.ones(len(table), dtype=np.bool_))
+    # Every law reads these; columns that one law reads are checked when it is fitted (`Table.require`).
     for name in mapping or ("N", "D", "loss"):
         if name in UNITS and name in table.columns:
             table.require(name)
-    outcomes = [expression for name, expression in mapping.items() if is_measured(name)]
-    measured = set().union(*(names_in(expression, table.columns) for expression in outcomes))
-    _refuse_copies(table, settings(table, measured))
-    faults = list(_mixtures(table, COMPARABLE if rows.from_records else CONVENTIONS))
+    outcomes = [expression for name, expression in mapping.items() if is_outcome(name)]
+    check_duplicates(table, set().union(*(column_names_in(expression, table.columns) for expression in outcomes)))
+    mixtures = find_mixtures(table, COMPARABLE_COLUMNS if rows.from_records else CONVENTION_COLUMNS)
     if not mapping or "C" in mapping:
-        faults += _flop_mixture(table)
-    if faults and not selection.mixed:
-        raise InputError(faults[0])
-    told = (fault.split(MIXED)[0].removeprefix(f"{table.source}: ") for fault in faults)
-    notes = [f"{fault}; taken together on request" for fault in told]
-    if rows.from_records:
-        notes += _undecayed(table)
-    else:
-        notes += seed_notes(table) + unit_notes(table)
+        mixtures += find_flop_mixture(table)
+    if mixtures and not selection.allow_mixed:
+        problem, fix = mixtures[0].problem, mixtures[0].fix
+        raise InputError(f"{table.source}: {problem}, which do not follow one law; {fix}, or pass allow_mixed=True")
+    notes = [f"{mixture.problem}; allowed on request" for mixture in mixtures]
+    notes += undecayed_notes(table) if rows.from_records else [*seed_notes(table), *unit_notes(table)]
     return replace(table, notes=(*table.notes, *notes))
 
 
+def _select(rows: SourceRows, selection: Selection, mapping: Mapping[str, str]) -> SourceRows:
+    """The rows that meet `where`, with named and derived columns."""
+    rows = _parse_text(rows, selection, mapping)
+    table = _derive_columns(_name_columns(rows.table, mapping) if mapping else rows.table, rows.from_records)
+    rows = replace(rows, table=replace(table, column_mapping=selection.columns or ""))
+    if selection.where is None:
+        return rows
+    mask_P = rows.table.mask(selection.where)
+    note = f"{int(len(mask_P) - mask_P.sum())} of {len(mask_P)} {WHERE_NOTE}{selection.where}"
+    rows = rows.take(mask_P)
+    return replace(rows, table=replace(rows.table, notes=(*rows.table.notes, note)))
+
+
 def parse_columns(text: str | None) -> dict[str, str]:
-    """`N=params,D=tokens/1e6` to {"N": "params", "D": "tokens/1e6"}; commas inside brackets or backquotes belong to
-    their expression. Raises InputError.
+    """`N=params,D=tokens/1e6` as {"N": "params", "D": "tokens/1e6"}. A comma inside brackets or backquotes is part of
+    the expression. Raises InputError.
     """
-    if text is None:
-        return {}
-    found: dict[str, str] = {}
-    for part in re.findall(r"(?:[^,(`]|\([^)]*\)|`[^`]*`|[(`])+", text):
+    mapping: dict[str, str] = {}
+    for part in _split_at_commas(text or ""):
         name, equals, expression = part.partition("=")
         name, expression = name.strip(), expression.strip()
         if not equals or not expression or not name.isidentifier():
-            raise InputError(f"--columns {part.strip()!r}: write NAME=COLUMN, such as N=params,D=tokens,loss=val_loss")
-        if name in found:
-            raise InputError(f"--columns names {name} twice: {found[name]} and {expression}; keep one")
-        found[name] = expression
-    return found
+            raise InputError(f"columns=...: {part.strip()!r}: write NAME=COLUMN, such as N=params,D=tokens")
+        if name in mapping:
+            raise InputError(f"columns=... names {name} twice: {mapping[name]} and {expression}; keep one")
+        mapping[name] = expression
+    return mapping
 
 
-def _without_bad_text(rows: Rows, selection: Selection, mapping: Mapping[str, str]) -> Rows:
-    """Columns that are text only because of rows that will be left out become numbers, so that expressions can read
-    them; those rows have NaN there.
+def format_columns(mapping: Mapping[str, str]) -> str:
+    """The text that `parse_columns` reads as this mapping: column names with a comma in backquotes."""
+    parts = {
+        name: expression if len(_split_at_commas(expression)) == 1 else f"`{expression}`"
+        for name, expression in mapping.items()
+    }
+    return ",".join(f"{name}={expression}" for name, expression in parts.items())
+
+
+def _split_at_commas(text: str) -> list[str]:
+    return re.findall(r"(?:[^,(`]|\([^)]*\)|`[^`]*`|[(`])+", text)
+
+
+def _parse_text(rows: SourceRows, selection: Selection, mapping: Mapping[str, str]) -> SourceRows:
+    """Columns that are text only because of excluded rows become numbers, NaN in those rows, so that expressions can
+    read them.
     """
     if rows.from_records:
         return rows
     names = rows.table.columns.get(mapping.get("run", "run"), rows.table.label).astype(np.str_)
-    kept = rows.fault == ""
-    kept[list(_reasons(rows.table, names, selection.exclude, "--exclude"))] = False
-    return replace(rows, table=_numbers(rows.table, kept)) if not kept.all() and kept.any() else rows
+    kept_P = rows.problem == ""
+    kept_P[list(_parse_reasons(rows.table, names, selection.exclude, "exclude"))] = False
+    if kept_P.all() or not kept_P.any():
+        return rows
+    return replace(rows, table=_text_to_numbers(rows.table, kept_P))
 
 
-def _numbers(table: Table, kept_P: NDArray[np.bool_]) -> Table:
-    """The table with text columns as numbers where all kept cells are."""
+def _text_to_numbers(table: Table, kept_P: NDArray[np.bool_]) -> Table:
+    """The table with text columns as numbers if all of their kept cells are numbers."""
     columns = dict(table.columns)
     for name, values in table.columns.items():
-        if values.dtype.kind != "f" and name not in ("run", "trunk", "cell", "status"):
-            found = numbers_of_text(values[kept_P])
-            if found is not None:
+        if values.dtype.kind != "f" and name not in NAME_COLUMNS:
+            numbers = parse_numbers(values[kept_P])
+            if numbers is not None:
                 columns[name] = np.full(len(table), np.nan)
-                columns[name][kept_P] = found
+                columns[name][kept_P] = numbers
     return replace(table, columns=columns)
 
 
-def _name_columns(rows: Rows, mapping: Mapping[str, str]) -> Rows:
-    if not mapping:
-        return rows
-    table = rows.table
+def _name_columns(table: Table, mapping: Mapping[str, str]) -> Table:
+    """The table with the columns of the mapping first."""
     named: dict[str, NDArray[Any]] = {}
     for name, expression in mapping.items():
         try:
             named[name] = compute_column(expression, table.columns, len(table))
         except InputError as error:
-            raise InputError(
-                f"{table.source}: --columns {name}={expression}: {error}{_text_in(expression, table)}"
-            ) from None
+            cell = _first_text_cell(expression, table)
+            raise InputError(f"{table.source}: columns=... {name}={expression}: {error}{cell}") from None
+    others = {name: values for name, values in table.columns.items() if name not in named}
     units = {name: UNITS[name] for name in named if name in UNITS}
-    run = named["run"].astype(np.str_) if "run" in named else table.run
     return replace(
-        rows,
-        table=replace(
-            table,
-            columns={**named, **{name: values for name, values in table.columns.items() if name not in named}},
-            units={**{name: unit for name, unit in table.units.items() if name not in named}, **units},
-            run=run,
-        ),
+        table,
+        columns={**named, **others},
+        units={**{name: unit for name, unit in table.units.items() if name not in named}, **units},
+        run=named["run"].astype(np.str_) if "run" in named else table.run,
     )
 
 
-def _text_in(expression: str, table: Table) -> str:
-    """The first cell that keeps a column of an expression from being numbers."""
-    for name in sorted(names_in(expression, table.columns)):
+def _first_text_cell(expression: str, table: Table) -> str:
+    """The first cell that is not a number in a column of the expression, for an error message."""
+    for name in sorted(column_names_in(expression, table.columns)):
         values = table.columns[name]
         if values.dtype.kind != "f":
-            row = next(place for place, value in enumerate(values.tolist()) if not is_number(value))
+            row = next(row for row, value in enumerate(values.tolist()) if not is_number(value))
             return f" ({table.label[row]}, column {name}: {str(values[row])!r} is not a number)"
     return ""
 
 
-def _derive(rows: Rows) -> Rows:
-    """C = 6 N D, D = C / (6 N) and M = D / N where two of the three are there, with a note."""
-    table = rows.table
+def _derive_columns(table: Table, from_records: bool) -> Table:
+    """The table with the cells of seed replicates, and with C = 6 N D, D = C / (6 N) and M = D / N where two of the
+    three are known, each with a note.
+    """
+    if not from_records:  # after columns are named: settings are known by their names
+        table = replace(table, cell=seed_cells(table.columns, len(table)))
     columns, notes = dict(table.columns), []
-    numbers = set(table.numeric)
+    numeric = set(table.numeric)
     with np.errstate(all="ignore"):
-        if {"N", "D"} <= numbers and "C" not in columns:
+        if {"N", "D"} <= numeric and "C" not in columns:
             columns["C"] = 6 * columns["N"] * columns["D"]
             notes.append("C is 6 N D")
-        elif {"N", "C"} <= numbers and "D" not in columns:
+        elif {"N", "C"} <= numeric and "D" not in columns:
             columns["D"] = columns["C"] / (6 * columns["N"])
             notes.append("D is C / (6 N)")
         if {"N", "D"} <= {name for name in columns if columns[name].dtype.kind == "f"} and "M" not in columns:
             columns["M"] = columns["D"] / columns["N"]
             notes.append("M is D / N")
     units = {**table.units, **{name: UNITS[name] for name in columns if name not in table.columns}}
-    return replace(rows, table=replace(table, columns=columns, units=units, notes=(*table.notes, *notes)))
+    return replace(table, columns=columns, units=units, notes=(*table.notes, *notes))
 
 
-def _exclude(rows: Rows, selection: Selection) -> Table:
-    """Leave out what was asked for and what cannot be fitted silently, each with its reason."""
+def _exclude(rows: SourceRows, selection: Selection) -> Table:
+    """The table without excluded rows and rows with a problem, each with its reason."""
     table = rows.table
     names = table.columns["run"].astype(np.str_) if "run" in table.columns else table.label
-    asked = _reasons(table, names, selection.exclude, "--exclude")
-    wanted = _reasons(table, names, selection.include, "--include")
+    excluded_rows = _parse_reasons(table, names, selection.exclude, "exclude")
+    included_rows = _parse_reasons(table, names, selection.include, "include")
     excluded, notes = [], []
-    kept = rows.fault == ""
-    kept[list(asked)] = False
+    kept_P = rows.problem == ""
+    kept_P[list(excluded_rows)] = False
     losses = table.columns.get("loss", np.full(len(table), np.nan))
-    for row in np.flatnonzero(~kept).tolist():
-        label, fault = str(table.label[row]), str(rows.fault[row])
-        if row in asked:
-            excluded.append(Exclusion(label, asked[row]))
-        elif row in wanted and losses.dtype.kind == "f" and np.isfinite(losses[row]):
-            notes.append(f"{label} is in on request ({wanted[row]}) although {fault}")
-            kept[row] = True
+    for row in np.flatnonzero(~kept_P).tolist():
+        label, problem = str(table.label[row]), str(rows.problem[row])
+        if row in excluded_rows:
+            excluded.append(Exclusion(label, excluded_rows[row]))
+        elif row in included_rows and losses.dtype.kind == "f" and np.isfinite(losses[row]):
+            notes.append(f"{label} is included on request ({included_rows[row]}) although {problem}")
+            kept_P[row] = True
         else:
-            excluded.append(Exclusion(label, fault))
-    chosen = table.take(kept)
-    return replace(chosen, excluded=(*table.excluded, *excluded), notes=(*table.notes, *notes))
+            excluded.append(Exclusion(label, problem))
+    kept = table.take(kept_P)
+    return replace(kept, excluded=(*table.excluded, *excluded), notes=(*table.notes, *notes))
 
 
-def _reasons(table: Table, names: NDArray[np.str_], asked: Sequence[str], option: str) -> dict[int, str]:
-    """Row -> reason, of `RUN=REASON` texts; `names` (P,) are the runs', which count as labels do."""
-    found: dict[int, str] = {}
-    for text in asked:
+def _parse_reasons(table: Table, names: NDArray[np.str_], texts: Sequence[str], argument: str) -> dict[int, str]:
+    """Row -> reason, from `RUN=REASON` texts. RUN matches the label of a row or the name (P,) of its run."""
+    reasons: dict[int, str] = {}
+    for text in texts:
         pattern, equals, reason = (part.strip() for part in text.partition("="))
         if not equals or not reason or not pattern:
-            raise InputError(f"{option} {text!r}: write RUN=REASON; an exclusion without a reason is hindsight")
-        pairs = zip(table.label.tolist(), names.tolist(), strict=True)
-        matches = [row for row, each in enumerate(pairs) if any(fnmatchcase(name, pattern) for name in each)]
-        if not matches:
-            raise InputError(f"{option} {text!r}: {table.source} has no run {pattern}; `windtunnel table` lists them")
-        found |= dict.fromkeys(matches, reason)
-    return found
-
-
-def _refuse_copies(table: Table, what_it_was: Sequence[str]) -> None:
-    """Two rows equal in every column are one run counted twice; so are two of one run, step and setting whatever their
-    losses, and two of one seed that agree in all that says what a run was.
-    """
-    scale = [name for name in (*UNITS, "seed", "rate", "step", "epochs") if name in table.columns]
-    scale = [name for name in scale if not is_measured(name)]
-    seeded = np.ones(len(table), dtype=np.bool_)
-    alike = [(list(table.columns), "in every column", seeded)]
-    if "run" in table.columns:
-        alike.append((["run", *scale], "but for its losses", seeded))
-    if "seed" in table.columns:
-        seed = table.columns["seed"]
-        seeded = ~np.isnan(seed) if seed.dtype.kind == "f" else seed != ""
-        alike.append((list(what_it_was), "but for its losses, seed included", seeded))
-    for names, what, counted in alike:
-        rows = np.flatnonzero(counted)
-        first, group = group_rows([table.columns[name][rows] for name in names])
-        if len(first) < len(rows):
-            copy = int(np.flatnonzero(first[group] != np.arange(len(rows)))[0])
-            label, original = table.label[rows[copy]], table.label[rows[first[group[copy]]]]
-            shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+            raise InputError(f"{argument}=...: {text!r}: write RUN=REASON; an exclusion without a reason is hindsight")
+        row_names = zip(table.label.tolist(), names.tolist(), strict=True)
+        rows = [row for row, pair in enumerate(row_names) if any(fnmatchcase(name, pattern) for name in pair)]
+        if not rows:
             raise InputError(
-                f"{table.source}: {label} repeats {original} {what} ({shown}): "
-                f"a run counts once; remove it, or --exclude '{label}=duplicate'"
+                f"{argument}=...: {text!r}: {table.source} has no run {pattern}{did_you_mean(pattern, names.tolist())}"
             )
-
-
-def _mixtures(table: Table, names: Sequence[str]) -> list[str]:
-    faults = []
-    decayed = table.columns.get("decayed", np.ones(len(table))) == 1
-    for name in names:
-        if name not in table.columns:
-            continue
-        counted = decayed if name in OF_THE_DECAY else np.ones(len(table), dtype=np.bool_)
-        if name == "decay_shape" and "schedule" in table.columns:  # the other schedules do not read it
-            counted = counted & np.isin(table.columns["schedule"], ("wsd", "power"))
-        values = table.columns[name]
-        text = values.dtype.kind != "f"
-        values = values if text else np.array([f"{value:g}" for value in values], dtype=np.str_)
-        counts = Counter(values[counted].tolist()).most_common()
-        if len(counts) > 1:
-            odd = table.label[int(np.flatnonzero(counted & (values == counts[1][0]))[0])]
-            shown = ", ".join(f"{value} in {count}" for value, count in counts[:4])
-            choice = f"{name} == " + (f"'{counts[0][0]}'" if text else counts[0][0])
-            faults.append(
-                f"{table.source}: rows are mixed in column {name} ({shown} of them, such as {odd}){MIXED}"
-                f' choose with --where "{choice}", or take them together with --mixed'
-            )
-    return faults
-
-
-def _undecayed(table: Table) -> list[str]:
-    """A note where some rows have losses that a finished schedule would not: they lie above the curve of those."""
-    early = int((table.columns["decayed"] == 0).sum())
-    return [f"{early} of {len(table)} rows are at a learning rate that had not decayed (column decayed)"] * (early > 0)
-
-
-def _flop_mixture(table: Table) -> list[str]:
-    """C / (N D) depends on N alone, whatever the convention; two values at one N are two conventions."""
-    if not {"N", "D", "C"} <= set(table.numeric):
-        return []
-    if not all((table.columns[name] > 0).all() for name in ("N", "D", "C")):
-        return []  # whoever asks for that column gets its own refusal
-    size, ratio = table.columns["N"], table.columns["C"] / (table.columns["N"] * table.columns["D"])
-    sizes, which = np.unique(size, return_inverse=True)
-    low, high = np.full(len(sizes), np.inf), np.zeros(len(sizes))
-    np.minimum.at(low, which, ratio)
-    np.maximum.at(high, which, ratio)
-    is_six = np.abs(ratio / 6 - 1) < 0.01
-    with_six = np.zeros(len(sizes), dtype=np.bool_)
-    np.logical_or.at(with_six, which, is_six)
-    mixed = with_six & (high > low * (1 + ROUNDING))
-    if not mixed.any():
-        return []
-    row = int(np.flatnonzero(mixed[which] & ~is_six)[0])
-    return [
-        f"{table.source}: rows are mixed in column C: {ratio[row]:.4g} N D in {table.label[row]}, 6 N D in others"
-        f"{MIXED} compute C in one convention with --columns C=6*N*D, or take them together with --mixed"
-    ]
+        reasons |= dict.fromkeys(rows, reason)
+    return reasons

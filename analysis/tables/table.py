@@ -1,8 +1,8 @@
-"""The run table that everything is fitted to: typed columns with units, who shares noise with whom, and what was left
-out and why.
+"""The run table that laws are fitted to: typed columns with units, the run of each row, and what was excluded and why.
 
-A row is one evaluation: of a finished run, unless mid-run evaluations were asked for, or one line of a file. Rows that
-share a `run` (a trunk and its branches, checkpoints of one run) share their noise: intervals resample runs, not rows.
+A row is one evaluation: the final one of a run, unless mid-run evaluations were requested, or one line of a file. Rows
+with the same `run` (a trunk and its branches, checkpoints of one run) share their noise: intervals resample runs, not
+rows.
 
 Legend: P rows.
 """
@@ -10,19 +10,21 @@ Legend: P rows.
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from windtunnel.analysis.tables.columns import is_number
-from windtunnel.analysis.tables.expressions import choose_rows
+from windtunnel.analysis.tables.columns import Array, is_number
+from windtunnel.analysis.tables.expressions import evaluate_condition
 from windtunnel.train.errors import InputError, did_you_mean
 
-# What the columns of a law are measured in. A file's columns of these names are taken to be in these units.
+if TYPE_CHECKING:  # pandas takes half a second to load
+    import pandas as pd
+
+# The units of the columns that laws read. Columns of these names in a file are taken to be in these units.
 UNITS = {
     "N": "parameters",
     "N_non_embedding": "parameters",
@@ -42,32 +44,13 @@ UNITS = {
     "loss_standard_error": "nats per token",
     "bits_per_byte": "bits per byte",
 }
-OUTCOME = "table.csv"  # the table in a study's folder of results
-BY_WHERE = "rows left out by where: "  # a note of what --where did
-HELD_OUT = "a target of the study, held out"
-# These are magnitudes: zero or below is an error wherever they stand.
-POSITIVE = frozenset(UNITS) - {"loss_standard_error"}
-LARGEST = 1e100  # no count is larger, and products of three still have a value
-SMALLEST = 1e-100  # likewise, of squares
-
-
-@dataclass(frozen=True)
-class RunSet:
-    """Some of the runs below a directory, as a study has them. Those `held_out` are its targets: they are in a table,
-    marked in its column `held_out`, only `with_held_out`.
-    """
-
-    name: str
-    directory: Path
-    runs: tuple[str, ...]
-    held_out: frozenset[str] = frozenset()
-    with_held_out: bool = False
-
-    def __str__(self) -> str:
-        return self.name
-
-
-Source = str | Path | RunSet
+# Columns in which a value of zero or below is an error.
+POSITIVE_COLUMNS = frozenset(UNITS) - {"loss_standard_error"}
+MAX_VALUE, MIN_VALUE = 1e100, 1e-100  # of a positive column: products of three values stay finite and above zero
+WHERE_NOTE = "rows left out by where: "  # in the note that `load_table` makes of its `where`
+# `Table.source` of tables that were not read from a file or folder; "" if a fit has no source.
+MEMORY, DATAFRAME = "memory", "DataFrame"
+IN_MEMORY = frozenset({"", MEMORY, DATAFRAME})
 
 
 @dataclass(frozen=True)
@@ -82,14 +65,15 @@ class Exclusion:
 class Table:
     """Rows to fit.
 
-    columns: each (P,): float64, or str for names; NaN where a number is missing.
-    units: of the columns that have one.
-    run: (P,) the cluster of each row: rows of one value share their noise.
-    cell: (P,) rows of one value differ by their seed alone; "" where that is not known.
-    label: (P,) what an error message calls the row: a run's id, or "row 7".
-    excluded: what the source held beside these rows, each with its reason.
-    notes: what a reader of a fit must know: mid-run evaluations, schedules mixed on request.
-    named: the `columns` of `load_table`: what the names laws use stand for in the source; "" where it has them itself.
+    columns: each (P,), float64 or str; NaN where a number is missing.
+    units: of the columns that have a unit.
+    run: (P,) the run of each row, or its trunk where runs branch: rows of one run share their noise.
+    cell: (P,) the configuration of each row: rows of one cell differ by their seed alone; "" where it is not known.
+    label: (P,) the name of each row in messages: a run id, or "row 7".
+    source: where the rows were read from.
+    excluded: rows of the source that are not in the table, each with its reason.
+    notes: warnings for the reader of a fit, such as mixed schedules.
+    column_mapping: the `columns` of `load_table` as text; "" if no column was renamed.
     """
 
     columns: Mapping[str, NDArray[Any]]
@@ -99,21 +83,21 @@ class Table:
     label: NDArray[np.str_]
     source: str
     excluded: tuple[Exclusion, ...] = ()
-    notes: tuple[str, ...] = field(default=())
-    named: str = ""
+    notes: tuple[str, ...] = ()
+    column_mapping: str = ""
 
     def __post_init__(self) -> None:
         lengths = {len(values) for values in (*self.columns.values(), self.run, self.cell, self.label)}
         if len(lengths) != 1:
-            raise ValueError(f"columns of a table differ in length: {sorted(lengths)}")
+            raise ValueError(f"the columns of a table differ in length: {sorted(lengths)}")
 
     @classmethod
-    def of(
-        cls, columns: Mapping[str, NDArray[Any]], *, run: Sequence[str] | None = None, source: str = "memory"
+    def from_columns(
+        cls, columns: Mapping[str, NDArray[Any]], *, run: Sequence[str] | None = None, source: str = MEMORY
     ) -> "Table":
-        """A table of arrays in memory; every row is a run of its own unless `run` says otherwise."""
+        """A table of arrays, each (P,). Every row is a run of its own unless `run` names the run of each row."""
         num_rows = len(next(iter(columns.values())))
-        label = np.array([f"row {row + 1}" for row in range(num_rows)], dtype=np.str_)
+        label = row_labels(num_rows)
         return cls(
             columns={name: np.asarray(values) for name, values in columns.items()},
             units={name: UNITS[name] for name in columns if name in UNITS},
@@ -123,88 +107,96 @@ class Table:
             source=source,
         )
 
+    def to_pandas(self) -> "pd.DataFrame":
+        """The rows as a pandas DataFrame: the columns, and `trunk` where rows share a run, indexed by label."""
+        import pandas as pd  # loaded here for start-up time
+
+        return pd.DataFrame(self.columns_with_trunk, index=pd.Index(self.label.tolist()))
+
     def __len__(self) -> int:
         return len(self.run)
 
     @property
     def numeric(self) -> list[str]:
+        """The names of the columns of numbers."""
         return [name for name, values in self.columns.items() if values.dtype.kind == "f"]
+
+    @property
+    def columns_with_trunk(self) -> dict[str, NDArray[Any]]:
+        """The columns, with `run` as the column `trunk` unless every row is a run of its own."""
+        trunk = {} if np.array_equal(self.run, self.label) else {"trunk": self.run}
+        return {**self.columns, **trunk}
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of the content: columns, values and clusters, whatever order rows and columns are in. Where the table
-        came from, what was excluded and notes are not part of it.
+        """sha256 of columns, values, runs and cells, in whatever order rows and columns are. Source, exclusions and
+        notes are not part of it.
         """
-        every = {**self.columns, "": self.run, " cell": self.cell}
-        names = sorted(every)
-        order = np.lexsort([every[name] for name in reversed(names)]) if len(self) else np.zeros(0, np.intp)
-        found = hashlib.sha256()
+        arrays = {**self.columns, "": self.run, " cell": self.cell}
+        names = sorted(arrays)
+        order = np.lexsort([arrays[name] for name in reversed(names)]) if len(self) else np.zeros(0, np.intp)
+        digest = hashlib.sha256()
         for name in names:
-            values = every[name][order]
-            found.update(f"{name}\0{values.dtype.kind}\0".encode())
+            values = arrays[name][order]
+            digest.update(f"{name}\0{values.dtype.kind}\0".encode())
             if values.dtype.kind == "f":
-                found.update((values + 0.0).astype("<f8").tobytes())  # + 0.0: one zero, not two
+                digest.update((values + 0.0).astype("<f8").tobytes())  # + 0.0 turns -0.0 into 0.0
             else:
-                found.update("\0".join(values.tolist()).encode())
-        return found.hexdigest()
+                digest.update("\0".join(values.tolist()).encode())
+        return digest.hexdigest()
 
     def take(self, rows: NDArray[Any]) -> "Table":
-        """The table of these rows: a mask, or positions, (P,)."""
+        """The table of these rows: a mask (P,), or positions."""
         columns = {name: values[rows] for name, values in self.columns.items()}
         return replace(self, columns=columns, run=self.run[rows], cell=self.cell[rows], label=self.label[rows])
 
     def select(self, where: str | None) -> "Table":
-        """The rows for which a condition such as `D >= 2e6 and schedule == 'wsd'` holds (`expressions`). Raises
-        InputError where it cannot be read.
+        """The rows that meet a condition such as `D >= 2e6 and schedule == 'wsd'` (`expressions`). Raises InputError if
+        it cannot be read.
         """
-        return self if where is None else self.take(self.choose(where))
+        return self if where is None else self.take(self.mask(where))
 
-    def choose(self, where: str) -> NDArray[np.bool_]:
-        """Which rows (P,) a condition holds for. Raises InputError where it cannot be read."""
-        return choose_rows(where, {"run": self.run, **self.columns}, len(self))
+    def mask(self, where: str) -> NDArray[np.bool_]:
+        """Which rows (P,) meet a condition. Raises InputError if it cannot be read."""
+        return evaluate_condition(where, {"run": self.run, **self.columns}, len(self))
 
-    def require(self, *names: str) -> dict[str, NDArray[np.float64]]:
-        """These columns as float64. Raises InputError naming a column that is missing, or the first row whose value
-        is not a finite number, or not above zero where it must be.
+    def require(self, *names: str) -> dict[str, Array]:
+        """These columns as float64 (P,). Raises InputError for the first column that is missing and the first value
+        that is not a finite number, or is out of range in a column that must be positive.
         """
-        found = {}
         if not len(self):
-            first = "".join(f", the first of them {each.run} ({each.reason})" for each in self.excluded[:1])
-            chosen = "".join(f"; {note}" for note in self.notes if BY_WHERE in note)
-            raise InputError(f"{self.source}: no rows left to fit; {len(self.excluded)} excluded{first}{chosen}")
+            first = "".join(f", the first of them {row.run} ({row.reason})" for row in self.excluded[:1])
+            where = "".join(f"; {note}" for note in self.notes if WHERE_NOTE in note)
+            raise InputError(f"{self.source}: no rows left to fit; {len(self.excluded)} excluded{first}{where}")
         for name in names:
             if name not in self.columns:
-                raise InputError(
-                    f"{self.source}: no column {name}; there are {', '.join(self.columns)}: "
-                    f"name it with --columns {name}=COLUMN{did_you_mean(name, self.columns)}"
-                )
+                raise InputError(f"{self.source}: no column {name}; {list_columns(self.columns, name)}")
             values = self.columns[name]
             if values.dtype.kind != "f":
-                row = next((place for place, value in enumerate(values.tolist()) if not is_number(value)), 0)
+                row = next((row for row, value in enumerate(values.tolist()) if not is_number(value)), 0)
                 raise InputError(
                     f"{self.source}: {self.label[row]}, column {name}: {str(values[row])!r} is not a number; "
-                    f"mend the source, or leave it out with --exclude '{self.label[row]}=REASON'"
+                    f"correct the source, or leave the row out with exclude=..., such as '{self.label[row]}=REASON'"
                 )
-            self._check(name, values)
-            found[name] = values
-        return found
+            self._check_values(name, values)
+        return {name: self.columns[name] for name in names}
 
-    def _check(self, name: str, values: NDArray[np.float64]) -> None:
-        """Raises InputError naming the first row whose value is not finite, or not above zero where it must be."""
+    def _check_values(self, name: str, values: Array) -> None:
+        """Raises InputError for the first value that is not finite, or out of range in a positive column."""
         bad = ~np.isfinite(values)
-        if name in POSITIVE:
-            bad |= ~((values > SMALLEST) & (values < LARGEST))
+        if name in POSITIVE_COLUMNS:
+            bad |= ~((values > MIN_VALUE) & (values < MAX_VALUE))
         if bad.any():
             row = int(np.argmax(bad))
             value = float(values[row])
-            fault = "is missing or not a number" if math.isnan(value) else f"is {value:g}: it must be finite"
-            if name in POSITIVE and not math.isnan(value):
-                fault += f", above {f'{SMALLEST:g}' if 0 < value < 1 else 'zero'} and below {LARGEST:g}"
-            mend = "mend the source, or leave it out with --where or --exclude"
-            raise InputError(f"{self.source}: {self.label[row]}, column {name} {fault}; {mend}")
+            problem = "is missing or not a number" if math.isnan(value) else f"is {value:g}: it must be finite"
+            if name in POSITIVE_COLUMNS and not math.isnan(value):
+                problem += f", above {f'{MIN_VALUE:g}' if 0 < value < 1 else 'zero'} and below {MAX_VALUE:g}"
+            fix = "correct the source, or leave the row out with where=... or exclude=..."
+            raise InputError(f"{self.source}: {self.label[row]}, column {name} {problem}; {fix}")
 
     def seed_groups(self) -> list[NDArray[np.intp]]:
-        """Positions of rows that are equal but for their seed and do not share a run: where seed noise is measured."""
+        """Positions of the rows of each group of seed replicates: rows of one cell, each of its own run."""
         rows: dict[str, list[int]] = {}
         for position, cell in enumerate(self.cell.tolist()):
             if cell:
@@ -213,44 +205,13 @@ class Table:
         return [group for group in groups if len(set(self.run[group].tolist())) == len(group) > 1]
 
 
-def load_table(
-    source: Source,
-    *,
-    columns: str | None = None,
-    where: str | None = None,
-    exclude: Sequence[str] = (),
-    include: Sequence[str] = (),
-    evaluations: Literal["final", "all"] = "final",
-    mixed: bool = False,
-) -> Table:
-    """The table of a source: a folder of runs, a run, a CSV (also .csv.gz) or Parquet file, `wandb:ENTITY/PROJECT`, or
-    the runs of a study.
+def row_labels(num_rows: int) -> NDArray[np.str_]:
+    """Labels (P,) for rows without a name: "row 1", "row 2", ..."""
+    return np.char.add("row ", np.arange(1, num_rows + 1).astype(np.str_))
 
-    columns: `N=params,D=tokens,loss=val`: columns of the source, or expressions of them, under the names laws use.
-    where: a condition on the columns; rows that do not meet it are left out.
-    exclude, include: `RUN=REASON`, RUN a run id, a pattern such as `*-s3-*`, or `row 7`. Without `include`, what is
-        unfinished, diverged or ends before its learning rate has decayed is excluded.
-    evaluations: "all" adds the evaluations before each run's end, with their `progress` below 1.
-    mixed: take together what cannot be compared (data sets, schedules, conventions), with a note in place of a refusal.
 
-    Raises InputError, one line, for whatever is wrong with the source or what was asked of it.
-    """
-    from windtunnel.analysis.tables.from_file import read_file
-    from windtunnel.analysis.tables.from_runs import read_run_set, read_runs
-    from windtunnel.analysis.tables.from_wandb import read_wandb
-    from windtunnel.analysis.tables.selection import Selection, finish
-
-    selection = Selection(columns, where, tuple(exclude), tuple(include), mixed)
-    if isinstance(source, RunSet):
-        return finish(read_run_set(source, evaluations), selection)
-    text = str(source)
-    if text.startswith("wandb:"):
-        return finish(read_wandb(text, evaluations), selection)
-    path = Path(source)
-    if (path / OUTCOME).exists():
-        path = path / OUTCOME
-    if path.is_dir():
-        return finish(read_runs(path, evaluations), selection)
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder; name a folder of runs, CSV, Parquet or wandb:ENTITY/PROJECT")
-    return finish(read_file(path), selection)
+def list_columns(columns: Mapping[str, Any], name: str) -> str:
+    """The part of an error about a missing column `name` that lists the columns and says how to name one."""
+    return (
+        f"there are {', '.join(columns)}: name it with columns=..., such as {name}=COLUMN{did_you_mean(name, columns)}"
+    )

@@ -1,4 +1,4 @@
-"""The index beside the runs: the same table with and without it, also when it is stale, torn, foreign or forbidden."""
+"""The cache of rows: the table is the same with and without it, also if it is stale, damaged or cannot be written."""
 
 import json
 import subprocess
@@ -11,8 +11,8 @@ import pytest
 import windtunnel.analysis.tables.from_runs
 from tests.support.paths import ROOT
 from tests.support.run_records import record, write
-from windtunnel.analysis.tables.cache import NAME
-from windtunnel.analysis.tables.table import load_table
+from windtunnel.analysis.tables.cache import CACHE_FILE
+from windtunnel.analysis.tables.load import load_table
 
 
 @pytest.fixture
@@ -24,19 +24,19 @@ def runs(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The run records that are read from their files."""
-    found: list[str] = []
+    """The names of the folders whose run records are read."""
+    names: list[str] = []
     original = windtunnel.analysis.tables.from_runs.read_record
 
     def spy(folder: Path) -> dict[str, object]:
-        found.append(folder.name)
+        names.append(folder.name)
         return original(folder)
 
     monkeypatch.setattr(windtunnel.analysis.tables.from_runs, "read_record", spy)
-    return found
+    return names
 
 
-def test_a_second_load_reads_no_record_and_gives_the_same_table(runs: Path, reads: list[str]) -> None:
+def test_second_load_reads_no_record_and_gives_the_same_table(runs: Path, reads: list[str]) -> None:
     first = load_table(runs)
     assert len(reads) == 6
     second = load_table(runs)
@@ -46,7 +46,7 @@ def test_a_second_load_reads_no_record_and_gives_the_same_table(runs: Path, read
     assert second.run.tolist() == first.run.tolist()
 
 
-def test_only_what_changed_is_read(runs: Path, reads: list[str]) -> None:
+def test_only_changed_records_are_read(runs: Path, reads: list[str]) -> None:
     load_table(runs)
     reads.clear()
     changed, gone = sorted(path.parent for path in runs.glob("*/run.json"))[:2]
@@ -61,18 +61,18 @@ def test_only_what_changed_is_read(runs: Path, reads: list[str]) -> None:
     assert sorted(table.columns["loss"])[-2:] == [7.5, 9.0]
     assert gone.name not in table.columns["run"]
     assert table.select("loss_plays > 0").columns["loss_plays"].tolist() == [8.5]
-    (runs / NAME).unlink()
+    (runs / CACHE_FILE).unlink()
     assert load_table(runs).digest == table.digest
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 torn", None])
-def test_an_index_that_cannot_be_used_is_made_anew(runs: Path, reads: list[str], content: bytes | None) -> None:
+def test_unusable_cache_is_written_again(runs: Path, reads: list[str], content: bytes | None) -> None:
     table = load_table(runs)
     if content is None:  # of another version
-        index = parquet.read_table(runs / NAME)
-        parquet.write_table(index.replace_schema_metadata({"version": "0"}), runs / NAME)
+        cache = parquet.read_table(runs / CACHE_FILE)
+        parquet.write_table(cache.replace_schema_metadata({"version": "0"}), runs / CACHE_FILE)
     else:
-        (runs / NAME).write_bytes(content)
+        (runs / CACHE_FILE).write_bytes(content)
     reads.clear()
     assert load_table(runs).digest == table.digest
     assert len(reads) == 6
@@ -80,7 +80,7 @@ def test_an_index_that_cannot_be_used_is_made_anew(runs: Path, reads: list[str],
     assert len(reads) == 6
 
 
-def test_a_failed_write_leaves_nothing_behind(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_write_leaves_no_file(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -89,9 +89,9 @@ def test_a_failed_write_leaves_nothing_behind(runs: Path, monkeypatch: pytest.Mo
     assert [path.name for path in runs.iterdir() if path.is_file()] == []
 
 
-def test_processes_may_load_side_by_side(runs: Path) -> None:
+def test_processes_load_concurrently(runs: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from windtunnel.analysis.tables.table import load_table\n"
+        "import sys; from pathlib import Path; from windtunnel.analysis.tables.load import load_table\n"
         "runs = Path(sys.argv[1])\n"
         "for _ in range(8):\n"
         "    (runs / '.table_index.parquet').unlink(missing_ok=True)\n"
@@ -105,4 +105,4 @@ def test_processes_may_load_side_by_side(runs: Path) -> None:
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert set(digests) == {load_table(runs).digest}
     assert len(digests) == 24
-    assert [path.name for path in runs.iterdir() if path.is_file()] == [NAME]
+    assert [path.name for path in runs.iterdir() if path.is_file()] == [CACHE_FILE]

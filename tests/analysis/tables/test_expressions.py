@@ -1,11 +1,11 @@
-"""`--where`: what it can say, and that it says nothing else."""
+"""Expressions: what they can say, and that they cannot say anything else."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windtunnel.analysis.tables.expressions import choose_rows, compute_column
+from windtunnel.analysis.tables.expressions import compute_column, evaluate_condition
 from windtunnel.train.errors import InputError
 
 COLUMNS = {
@@ -34,12 +34,12 @@ COLUMNS = {
         ("True", [0, 1, 2, 3]),
     ],
 )
-def test_conditions(expression: str, rows: list[int]) -> None:
-    assert np.flatnonzero(choose_rows(expression, COLUMNS, 4)).tolist() == rows
+def test_condition_selects_rows(expression: str, rows: list[int]) -> None:
+    assert np.flatnonzero(evaluate_condition(expression, COLUMNS, 4)).tolist() == rows
 
 
 @pytest.mark.parametrize(
-    ("expression", "said"),
+    ("expression", "message"),
     [
         ("N", "is not a condition"),
         ("N = 1", "cannot read"),
@@ -64,23 +64,23 @@ def test_conditions(expression: str, rows: list[int]) -> None:
         ("(" * 500, "cannot read"),
     ],
 )
-def test_refusals_are_one_line(expression: str, said: str) -> None:
-    with pytest.raises(InputError, match=said) as refused:
-        choose_rows(expression, COLUMNS, 4)
-    assert "\n" not in str(refused.value)
+def test_invalid_expression_is_a_one_line_error(expression: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as error:
+        evaluate_condition(expression, COLUMNS, 4)
+    assert "\n" not in str(error.value)
 
 
 @given(st.text(alphabet="N seed()<>=!.+-*/%'`[],:and or not1e6\\\n", max_size=40))
-def test_any_text_is_a_condition_or_refused(text: str) -> None:
+def test_any_text_is_a_condition_or_a_one_line_error(text: str) -> None:
     try:
-        rows, said = choose_rows(text, COLUMNS, 4), ""
+        rows, message = evaluate_condition(text, COLUMNS, 4), ""
     except InputError as error:
-        rows, said = np.zeros(0, np.bool_), str(error)
+        rows, message = np.zeros(0, np.bool_), str(error)
     assert rows.dtype == np.bool_
-    assert "\n" not in said
+    assert "\n" not in message
 
 
-def test_computed_columns_and_bare_names() -> None:
+def test_compute_column_takes_formulas_and_bare_names() -> None:
     assert compute_column("eval/loss", COLUMNS, 4).tolist() == [3.0, 2.5, 2.0, 1.0]
     assert compute_column("6 * N * 10", COLUMNS, 4)[:3].tolist() == [6e7, 12e7, 24e7]
     assert compute_column("1", COLUMNS, 4).tolist() == [1.0] * 4

@@ -1,4 +1,4 @@
-"""CSV and Parquet files as tables, and the one line that a bad one gets."""
+"""CSV and Parquet files as tables, and the one-line errors of invalid ones."""
 
 import gzip
 import re
@@ -11,10 +11,10 @@ import pyarrow.parquet as parquet
 import pytest
 
 from tests.support.paths import PUBLIC_DATA
-from windtunnel.analysis.laws import law
+from windtunnel.analysis.laws.catalog import get_law
 from windtunnel.analysis.laws.law import require_columns
+from windtunnel.analysis.tables.load import load_table
 from windtunnel.analysis.tables.seeds import seed_noise
-from windtunnel.analysis.tables.table import load_table
 from windtunnel.train.errors import InputError
 
 GOOD = "N,D,loss,name\n1e6,2e7,3.5,first\n2e6,2e7,3.25,second\n2e6,4e7,,third\n"
@@ -27,7 +27,7 @@ def csv(folder: Path, text: str) -> Path:
     return path
 
 
-def test_columns_are_typed_and_missing_numbers_are_found_when_asked_for(tmp_path: Path) -> None:
+def test_columns_are_typed_and_missing_numbers_are_errors(tmp_path: Path) -> None:
     path = csv(tmp_path, GOOD)
     with pytest.raises(InputError, match=r"row 3, column loss is missing or not a number"):
         load_table(path)
@@ -51,7 +51,7 @@ def test_columns_are_named_and_computed(tmp_path: Path) -> None:
     assert "D is C / (6 N)" in table.notes
 
 
-def test_csv_gzip_and_parquet_are_one_table(tmp_path: Path) -> None:
+def test_csv_gzip_and_parquet_give_equal_tables(tmp_path: Path) -> None:
     text = "N,D,loss,seed,tuned\n1000000,20000000,3.5,0,true\n2000000,20000000,3.25,1,false\n"
     plain = load_table(csv(tmp_path, text))
     (tmp_path / "points.csv.gz").write_bytes(gzip.compress(text.encode()))
@@ -61,7 +61,7 @@ def test_csv_gzip_and_parquet_are_one_table(tmp_path: Path) -> None:
         assert load_table(tmp_path / name).digest == plain.digest
 
 
-def test_a_column_run_says_what_shares_noise_and_seed_what_differs_by_it(tmp_path: Path) -> None:
+def test_column_run_names_runs_and_column_seed_names_replicates(tmp_path: Path) -> None:
     rows = [(f"r{size}{seed}", size, data, seed) for size in (1, 2) for data in (3, 4) for seed in (0, 1)]
     body = "\n".join(f"{run},{size}e6,{data}e7,{3 + size + seed / 10},{seed}" for run, size, data, seed in rows)
     table = load_table(csv(tmp_path, f"run,N,D,loss,seed\n{body}\n"))
@@ -71,16 +71,16 @@ def test_a_column_run_says_what_shares_noise_and_seed_what_differs_by_it(tmp_pat
     assert without.seed_groups() == []
 
 
-def test_a_status_that_is_no_end_is_left_out(tmp_path: Path) -> None:
+def test_rows_with_an_unfinished_status_are_excluded(tmp_path: Path) -> None:
     table = load_table(csv(tmp_path, "N,D,loss,status\n1e6,2e7,3.5,finished\n2e6,2e7,9,crashed\n3e6,2e7,9,diverged\n"))
-    assert [(each.run, each.reason) for each in table.excluded] == [
+    assert [(row.run, row.reason) for row in table.excluded] == [
         ("row 2", "not finished: crashed"),
         ("row 3", "not finished: diverged"),
     ]
 
 
 @pytest.mark.parametrize(
-    ("text", "columns", "said"),
+    ("text", "columns", "message"),
     [
         (
             "params,tokens,val\n1e6,2e7,3.5\n-2e6,2e7,3\n",
@@ -98,8 +98,8 @@ def test_a_status_that_is_no_end_is_left_out(tmp_path: Path) -> None:
         ("params,tokens,val\n1e6,2e7,inf\n", MAP, r"row 1, column loss is inf: it must be finite"),
         ("params,tokens,val\n1e6,2e7,3.5\n2e6,2e7,oops\n", MAP, r"row 2, column loss: .*'oops'.* is not a number"),
         ("params,tokens,val\n1e6,2e7,3.5\n1e6,2e7,3.5\n", MAP, r"row 2 repeats row 1 in every column"),
-        ("run,params,tokens,val\na,1e6,2e7,3.5\na,1e6,2e7,3.6\n", MAP, r"row 2 repeats row 1 but for its losses"),
-        ("params,tokens\n1e6,2e7\n", MAP, r"--columns loss=val: 'val': no column val; the table has params, tokens"),
+        ("run,params,tokens,val\na,1e6,2e7,3.5\na,1e6,2e7,3.6\n", MAP, r"row 2 repeats row 1 in all but its losses"),
+        ("params,tokens\n1e6,2e7\n", MAP, r"columns=... loss=val: 'val': no column val; the table has params, tokens"),
         ("N,D,C,loss\n1e6,2e7,12e13,3\n1e6,4e7,30e13,2\n", None, r"mixed in column C: 7.5 N D in row 2"),
         ("N,N,loss\n1,2,3\n", None, r"two columns are named N"),
         ("N,D,loss\n", None, r"no rows below its header \(N, D, loss\)"),
@@ -107,13 +107,15 @@ def test_a_status_that_is_no_end_is_left_out(tmp_path: Path) -> None:
         ("", None, r"cannot be read as CSV"),
     ],
 )
-def test_bad_files_get_one_line_with_row_and_column(tmp_path: Path, text: str, columns: str | None, said: str) -> None:
-    with pytest.raises(InputError, match=said) as refused:
+def test_invalid_file_is_a_one_line_error_with_row_and_column(
+    tmp_path: Path, text: str, columns: str | None, message: str
+) -> None:
+    with pytest.raises(InputError, match=message) as error:
         load_table(csv(tmp_path, text), columns=columns)
-    assert "\n" not in str(refused.value)
+    assert "\n" not in str(error.value)
 
 
-def test_unreadable_files_are_refused(tmp_path: Path) -> None:
+def test_unreadable_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "bad.parquet").write_bytes(b"no parquet")
     with pytest.raises(InputError, match="cannot be read as Parquet"):
         load_table(tmp_path / "bad.parquet")
@@ -122,9 +124,11 @@ def test_unreadable_files_are_refused(tmp_path: Path) -> None:
         load_table(tmp_path / "bad.csv", columns="N=a")
 
 
-def test_require_names_what_is_missing_and_what_there_is(tmp_path: Path) -> None:
+def test_require_names_the_missing_column_and_the_others(tmp_path: Path) -> None:
     table = load_table(csv(tmp_path, "N,D,loss\n1e6,2e7,3.5\n2e6,2e7,3.25\n"))
-    with pytest.raises(InputError, match=r"no column U; there are N, D, loss, C, M: name it with --columns U=COLUMN"):
+    with pytest.raises(
+        InputError, match=r"no column U; there are N, D, loss, C, M: name it with columns=..., such as U=COLUMN"
+    ):
         table.require("N", "U")
 
 
@@ -145,7 +149,7 @@ SEEDS = "N,D,loss,seed\n" + "".join(
         ("params,C,val_loss,seed", "N=params,D=C,loss=val_loss"),
     ],
 )
-def test_seeds_are_known_whatever_the_source_calls_its_columns(tmp_path: Path, header: str, columns: str) -> None:
+def test_seed_replicates_are_found_whatever_the_columns_are_called(tmp_path: Path, header: str, columns: str) -> None:
     plain = load_table(csv(tmp_path, SEEDS))
     renamed = load_table(csv(tmp_path, SEEDS.replace("N,D,loss,seed", header)), columns=columns)
     assert [group.tolist() for group in renamed.seed_groups()] == [group.tolist() for group in plain.seed_groups()]
@@ -153,7 +157,7 @@ def test_seeds_are_known_whatever_the_source_calls_its_columns(tmp_path: Path, h
     assert seed_noise(renamed) == seed_noise(plain)
 
 
-def test_a_cell_with_a_seed_twice_differs_by_something_else(tmp_path: Path) -> None:
+def test_rows_of_equal_seed_and_scale_are_no_seed_replicates(tmp_path: Path) -> None:
     text = "N,D,loss,seed,optimizer\n" + "".join(
         f"1e6,2e7,{3 + place + seed / 10},{seed},{name}\n"
         for place, name in enumerate(("adam", "muon"))
@@ -162,8 +166,8 @@ def test_a_cell_with_a_seed_twice_differs_by_something_else(tmp_path: Path) -> N
     assert load_table(csv(tmp_path, text)).seed_groups() == []
 
 
-def test_two_losses_of_one_seed_and_setting_are_one_run(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="row 19 repeats row 3 but for its losses, seed included"):
+def test_two_losses_of_one_seed_and_setting_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="row 19 repeats row 3 in all but its losses, seed included"):
         load_table(csv(tmp_path, SEEDS + "1e6,2e7,9,2\n"))
     renamed = SEEDS.replace("N,D,loss", "N,D,val") + "1e6,2e7,9,2\n"
     with pytest.raises(InputError, match="row 19 repeats row 3"):
@@ -171,7 +175,7 @@ def test_two_losses_of_one_seed_and_setting_are_one_run(tmp_path: Path) -> None:
     assert len(load_table(csv(tmp_path, SEEDS + "1e6,2e7,9,\n1e6,2e7,8,\n"))) == 20  # of unknown seed
 
 
-def test_what_is_odd_about_the_values_is_noted(tmp_path: Path) -> None:
+def test_doubtful_values_are_noted(tmp_path: Path) -> None:
     def notes(text: str, columns: str | None = None) -> str:
         return "\n".join(load_table(csv(tmp_path, text), columns=columns).notes)
 
@@ -179,7 +183,7 @@ def test_what_is_odd_about_the_values_is_noted(tmp_path: Path) -> None:
     assert "row 4 (loss 90)" in notes(re.sub(r"1e6,4e7,[\d.]+,0", "1e6,4e7,90,0", SEEDS))
     assert "standard deviations from the other seeds of its cell" in notes(SEEDS.replace("3.25,0", "3.9,0"))
     runs = "run," + SEEDS.replace("\n", "\na,").removesuffix("a,")
-    assert "are of one run (a): no seed noise is known" in notes(runs)
+    assert "are of one run (a): the seed noise is not known" in notes(runs)
     assert "N is 1e-06 in row 1: are the units parameters?" in notes(SEEDS, "N=N/1e12")
     assert "D is below N in 18 of 18 rows" in notes(SEEDS, "D=D/1e9")
     assert "C is 0.5 to 0.5 times 6 N D" in notes(SEEDS, "C=3*N*D")
@@ -187,12 +191,14 @@ def test_what_is_odd_about_the_values_is_noted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cell", ["1_000", "0x10", "１２", "1,000", "True", "1.5.2", "-", "abc"])
 @pytest.mark.parametrize("column", ["N", "D", "loss"])
-def test_one_rule_says_which_cells_are_numbers_and_the_row_can_be_left_out(
+def test_cell_that_is_not_a_number_is_an_error_unless_its_row_is_excluded(
     tmp_path: Path, cell: str, column: str
 ) -> None:
     bad = {"N": "9e6", "D": "9e7", "loss": "2.5", column: f'"{cell}"'}
     path = csv(tmp_path, SEEDS + f"{bad['N']},{bad['D']},{bad['loss']},0\n")
-    with pytest.raises(InputError, match=rf"row 19, column {column}: '{cell}' is not a number.*--exclude 'row 19="):
+    with pytest.raises(
+        InputError, match=rf"row 19, column {column}: '{cell}' is not a number.*exclude=..., such as 'row 19="
+    ):
         load_table(path)
     mapping = "N=N*2,D=D*2,loss=loss*2"
     with pytest.raises(InputError, match=rf"\(row 19, column {column}: '{cell}' is not a number\)"):
@@ -203,20 +209,20 @@ def test_one_rule_says_which_cells_are_numbers_and_the_row_can_be_left_out(
 
 
 @pytest.mark.parametrize("cell", ["", "NA", "n/a", "None", "nan", " NaN "])
-def test_a_missing_value_is_no_text(tmp_path: Path, cell: str) -> None:
+def test_missing_value_is_not_text(tmp_path: Path, cell: str) -> None:
     with pytest.raises(InputError, match="row 2, column loss is missing"):
         load_table(csv(tmp_path, f"N,D,loss\n1e6,2e7, 3.5\n2e6,2e7,{cell}\n"))
 
 
 @pytest.mark.parametrize(("delimiter", "end"), [(";", "\n"), ("\t", "\n"), (", ", "\n"), (",", "\r\n"), (",", "\r")])
-def test_the_delimiter_and_spaces_of_a_file_do_not_matter(tmp_path: Path, delimiter: str, end: str) -> None:
+def test_delimiter_spaces_and_line_ends_do_not_change_the_table(tmp_path: Path, delimiter: str, end: str) -> None:
     plain = load_table(csv(tmp_path, SEEDS))
     (tmp_path / "points.csv").write_bytes(SEEDS.replace(",", delimiter).replace("\n", end).encode())
     assert load_table(tmp_path / "points.csv").digest == plain.digest
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"N,D,loss\n1,2,3\n1,2\n", "row 2 has 2 cells, the header 3"),
         (b'N,D,loss\n1,2,3\n"1,2,3\n1,2,4\n', "row 2 has 1 cells, the header 3"),
@@ -227,26 +233,28 @@ def test_the_delimiter_and_spaces_of_a_file_do_not_matter(tmp_path: Path, delimi
         ("N,D,größe\n1,2,3\n".encode("latin-1"), "not UTF-8 text"),
     ],
 )
-def test_a_file_of_another_shape_says_where_and_what_to_do(tmp_path: Path, content: bytes, said: str) -> None:
+def test_malformed_file_is_an_error_with_place_and_fix(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "points.csv").write_bytes(content)
-    with pytest.raises(InputError, match=f"cannot be read as CSV: {said}") as refused:
+    with pytest.raises(InputError, match=f"cannot be read as CSV: {message}") as error:
         load_table(tmp_path / "points.csv")
-    assert str(refused.value).isprintable()
+    assert str(error.value).isprintable()
 
 
-def test_bytes_that_are_no_text_print_nothing_of_their_own(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_bytes_that_are_not_text_are_an_error_without_other_output(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "points.csv"
     path.write_bytes(b"N,D\n1,2\n3\xec\xff\n")
     with pytest.raises(InputError, match="not UTF-8 text: save it as UTF-8"):
         load_table(path)
     assert capfd.readouterr().err == ""
-    rows = "".join(f"{row},{'é' * 40}\n" for row in range(1, 1001))  # a letter lies across the end of what is looked at
+    rows = "".join(f"{row},{'é' * 40}\n" for row in range(1, 1001))  # a letter lies across the end of the head
     for shift in ("", "x"):
         path.write_text(f"N,name{shift}\n{rows}", encoding="utf-8")
         assert len(load_table(path)) == 1000
 
 
-def test_text_in_parquet_is_read_like_a_cell_and_true_is_no_number(tmp_path: Path) -> None:
+def test_text_in_parquet_is_read_like_csv_and_true_is_not_a_number(tmp_path: Path) -> None:
     path = tmp_path / "points.parquet"
     parquet.write_table(pa.table({"N": ["1e6", "2e6"], "D": [2e7, 4e7], "loss": [3.5, 3.25]}), path)
     assert load_table(path).columns["N"].tolist() == [1e6, 2e6]
@@ -272,7 +280,7 @@ def test_public_tables_load(name: str, columns: str | None, rows: int | None) ->
 
 
 @pytest.mark.skipif(not PUBLIC_DATA.is_dir(), reason="the public tables are not beside the project")
-def test_a_public_column_that_overflowed_is_found_when_a_law_asks_for_it() -> None:
+def test_overflowed_public_column_is_an_error_when_a_law_reads_it() -> None:
     table = load_table(PUBLIC_DATA / "gadre_overtrain/flat_104_models.csv", columns="loss=loss_c4_val")
     with pytest.raises(InputError, match=r"row 1, column C is -8\.6"):
         table.require("C")
@@ -282,10 +290,10 @@ def test_a_public_column_that_overflowed_is_found_when_a_law_asks_for_it() -> No
     ("header", "name", "meant"),
     [("n,d,Loss", "N", "n"), (" Params,tokens,loss", "params", "Params"), ("x,y,z", "N", "")],
 )
-def test_a_missing_column_names_the_one_that_was_meant(tmp_path: Path, header: str, name: str, meant: str) -> None:
+def test_missing_column_error_suggests_a_similar_name(tmp_path: Path, header: str, name: str, meant: str) -> None:
     table = load_table(csv(tmp_path, f"{header}\n1e6,2e7,3.5\n"), where=None)
-    said = rf"name it with --columns {name}=COLUMN" + (rf"; did you mean {meant}\?" if meant else "$")
+    said = rf"name it with columns=..., such as {name}=COLUMN" + (rf"; did you mean {meant}\?" if meant else "$")
     with pytest.raises(InputError, match=said):
         table.require(name)
     with pytest.raises(InputError, match=said):
-        require_columns(replace(law("chinchilla"), columns=(name,)), table.columns)
+        require_columns(replace(get_law("chinchilla"), columns=(name,)), table.columns)

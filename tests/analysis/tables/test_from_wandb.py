@@ -1,4 +1,4 @@
-"""`wandb:ENTITY/PROJECT` against a server that answers as little of W&B as is needed, and without one."""
+"""W&B projects as tables, read from a local server with the part of the W&B API that is needed, and without it."""
 
 import json
 import threading
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.run_records import record, write
-from windtunnel.analysis.tables.table import load_table
+from windtunnel.analysis.tables.load import load_table
 from windtunnel.train.errors import InputError
 
 KEY = "0123456789012345678901234567890123456789"
@@ -23,7 +23,7 @@ class Server(ThreadingHTTPServer):
     block_on_close = True
 
 
-class Answer(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_POST(self) -> None:
@@ -44,22 +44,22 @@ class Answer(BaseHTTPRequestHandler):
         nothing = {"tags": [], "group": None, "readOnly": False, "createdAt": "2026-01-01T00:00:00"}
         edges = [
             {
-                "cursor": str(place),
+                "cursor": str(index),
                 "node": {
                     **nothing,
-                    "id": str(place),
-                    "name": each["id"],
-                    "displayName": each["id"],
-                    "state": each["state"],
-                    "config": json.dumps({name: {"value": value} for name, value in each["config"].items()}),
-                    "summaryMetrics": json.dumps(each["summary"]),
+                    "id": str(index),
+                    "name": run["id"],
+                    "displayName": run["id"],
+                    "state": run["state"],
+                    "config": json.dumps({name: {"value": value} for name, value in run["config"].items()}),
+                    "summaryMetrics": json.dumps(run["summary"]),
                     "systemMetrics": "{}",
                     "historyLineCount": 0,
                     "user": {"name": "u", "username": "u"},
                     "historyKeys": None,
                 },
             }
-            for place, each in enumerate(self.server.runs)
+            for index, run in enumerate(self.server.runs)
         ]
         page = {"endCursor": None, "hasNextPage": False}
         return {"internalId": "1", "runCount": len(edges), "runs": {"edges": edges, "pageInfo": page}}
@@ -70,37 +70,37 @@ class Answer(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    with Server(("127.0.0.1", 0), Answer) as found:
-        thread = threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.01})
+    with Server(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{found.server_port}")
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_port}")
         monkeypatch.setenv("WANDB_API_KEY", KEY)
         monkeypatch.delenv("WANDB_MODE")
-        yield found
-        found.shutdown()
+        yield server
+        server.shutdown()
         thread.join()
 
 
 def mirrored(content: dict[str, Any]) -> dict[str, Any]:
-    """A run record as the mirror puts it into W&B."""
-    beside = ("run_id", "scientific_hash", "counts", "lineage")
-    config = {**content["config"], "corpus": content["data"], **{name: content[name] for name in beside}}
+    """A run record as windtunnel writes it to W&B."""
+    fields = ("run_id", "scientific_hash", "counts", "lineage")
+    config = {**content["config"], "corpus": content["data"], **{name: content[name] for name in fields}}
     summary = {"status": content["status"], **(content["result"] or {}), **content["performance"]}
     return {"id": content["run_id"], "state": "finished", "config": config, "summary": summary}
 
 
-def test_a_mirror_is_the_table_of_its_records(server: Server, tmp_path: Path) -> None:
+def test_mirrored_project_gives_the_table_of_its_records(server: Server, tmp_path: Path) -> None:
     contents = [record(width=width, seed=seed, loss=3.0 + seed / 10) for width in (32, 64) for seed in (0, 1)]
     contents += [record(steps=3000, status="diverged"), record(steps=4000, shape="constant")]
     server.runs = [mirrored(content) for content in contents]
     for content in contents:
         write(tmp_path, content)
-    found, records = load_table("wandb:entity/project"), load_table(tmp_path)
-    assert found.digest == records.digest
-    assert sorted(each.reason for each in found.excluded) == sorted(each.reason for each in records.excluded)
+    mirror, records = load_table("wandb:entity/project"), load_table(tmp_path)
+    assert mirror.digest == records.digest
+    assert sorted(row.reason for row in mirror.excluded) == sorted(row.reason for row in records.excluded)
 
 
-def test_any_project_is_read_by_its_own_names(server: Server) -> None:
+def test_other_project_is_read_by_its_own_names(server: Server) -> None:
     server.runs = [
         {
             "id": f"r{place}",
@@ -115,14 +115,14 @@ def test_any_project_is_read_by_its_own_names(server: Server) -> None:
         load_table("wandb:entity/project", columns=columns)
     table = load_table("wandb:entity/project", columns=columns, exclude=["r2=it ended in NaN"])
     assert (table.columns["N"].tolist(), table.columns["loss"].tolist()) == ([1e6], [3.5])
-    assert {each.run: each.reason for each in table.excluded} == {
+    assert {row.run: row.reason for row in table.excluded} == {
         "run r1": "not finished: crashed",
         "run r2": "it ended in NaN",
     }
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "message"),
     [
         ("wandb:entity", "write wandb:ENTITY/PROJECT"),
         ("wandb:entity/project/more", "write wandb:ENTITY/PROJECT"),
@@ -130,17 +130,17 @@ def test_any_project_is_read_by_its_own_names(server: Server) -> None:
         ("wandb:entity/project", "the project has no runs"),
     ],
 )
-def test_a_wrong_name_is_one_line(server: Server, source: str, said: str) -> None:
+def test_invalid_name_is_a_one_line_error(server: Server, source: str, message: str) -> None:
     server.runs = []
-    with pytest.raises(InputError, match=said) as refused:
+    with pytest.raises(InputError, match=message) as error:
         load_table(source)
-    assert "\n" not in str(refused.value)
+    assert "\n" not in str(error.value)
 
 
-def test_no_network_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_network_is_a_one_line_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setattr("windtunnel.analysis.tables.from_wandb.TIMEOUT_SECONDS", 1)
-    with pytest.raises(InputError, match="wandb:entity/project: W&B does not answer: ") as refused:
+    with pytest.raises(InputError, match="wandb:entity/project: W&B does not answer: ") as error:
         load_table("wandb:entity/project")
-    assert "\n" not in str(refused.value)
+    assert "\n" not in str(error.value)
