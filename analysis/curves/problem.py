@@ -1,7 +1,7 @@
-"""One fit of a curve law as the solver sees it: residuals of all curves and their derivatives in internal coordinates
+"""The fitting problem of a curve law: residuals of all curves and their derivatives in internal coordinates
 (logarithms of positive parameters).
 
-Legend: P points of all curves, R starts or replicates, K parameters, U curves.
+Legend: P points of all curves, R starts or replicates, K parameters, L terms, M prior statements.
 """
 
 import math
@@ -15,53 +15,38 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from windtunnel.analysis.curves.curve import Curve
+from windtunnel.analysis.curves.curve import LossCurve
 from windtunnel.analysis.curves.laws.law import CurveLaw
 from windtunnel.analysis.laws.law import Array
-from windtunnel.analysis.solver.coordinates import OUTSIDE_GRID, ZERO_AMPLITUDE
-from windtunnel.analysis.solver.levenberg_marquardt import NormalEquations, Solution, minimise
+from windtunnel.analysis.solver.coordinates import internal_bounds
+from windtunnel.analysis.solver.levenberg_marquardt import NormalEquations, Solution, minimize
 from windtunnel.analysis.solver.objective import Objective
+from windtunnel.analysis.solver.penalty import ParameterPrior
+from windtunnel.analysis.solver.problem import LARGEST_DERIVATIVE, continuation
+from windtunnel.analysis.solver.starts import solve_distinct
 
-LARGEST_DERIVATIVE = 1e100
-CONTINUATION = (0.1, 0.01)
-MET = 1e-3  # starts this close in every internal coordinate, after the few points, have met
-ROUNDING = 1e-13  # residuals as small as this are none
+SAME_OPTIMUM = 1e-3  # starts this close in every internal coordinate, once solved on the few points, have met
+ROUNDING_RESIDUAL = 1e-13  # smaller residuals are rounding
 COARSE_POINTS = 48  # of each curve: what starts are compared on
 
 
-@dataclass(frozen=True)
-class Pull:
-    """Squares of deviations from what the law expects, added to the Huber sum: weight/2 times those of
-    (share_MK @ internal_K - centre_M), M of them, in units of their deviations.
-    """
-
-    share_MK: Array
-    centre_M: Array
-    weight: float
-
-    @classmethod
-    def of(cls, law: CurveLaw, curves: Sequence[Curve], weight: float) -> "Pull | None":
-        found = law.expectations(curves) if law.expectations is not None else ()
-        if not found or not weight > 0:
-            return None
-        share_MK = np.array([[each.shares.get(name, 0.0) / each.deviation for name in law.names] for each in found])
-        return cls(share_MK, np.array([each.centre / each.deviation for each in found]), weight)
-
-    def value(self, internal_K: Array) -> float:
-        return 0.5 * self.weight * float(np.sum((self.share_MK @ internal_K - self.centre_M) ** 2))
-
-    def normal_equations(self, internal_RK: Array) -> NormalEquations:
-        apart_RM = internal_RK @ self.share_MK.T - self.centre_M
-        curvature_KK = self.weight * self.share_MK.T @ self.share_MK
-        curvature_RKK = np.repeat(curvature_KK[None], len(internal_RK), axis=0)
-        value_R = 0.5 * self.weight * np.sum(apart_RM**2, axis=1)
-        return NormalEquations(value_R, self.weight * apart_RM @ self.share_MK, curvature_RKK, curvature_RKK)
+def select_fitted(law: CurveLaw, curves: Sequence[LossCurve]) -> tuple[LossCurve, ...]:
+    """The points that the law is fitted to, binned; curves without any are left out."""
+    select = law.fitted_points
+    fitted = [(curve if select is None else curve.select(select(curve))).binned() for curve in curves]
+    return tuple(curve for curve in fitted if curve.num_points)
 
 
-def fitted_points(law: CurveLaw, curves: Sequence[Curve]) -> tuple[Curve, ...]:
-    """The curves that have points which the law is fitted to, with those alone, thinned."""
-    used = ((curve.points(law.fitted(curve)) if law.fitted is not None else curve).thinned() for curve in curves)
-    return tuple(curve for curve in used if curve.num_points)
+def parameter_prior(law: CurveLaw, curves: Sequence[LossCurve], weight: float) -> ParameterPrior | None:
+    """What the law expects of its parameters, as a penalty; None where it expects nothing."""
+    priors = law.priors(curves) if law.priors is not None else ()
+    if not priors or not weight > 0:
+        return None
+    coefficient_MK = np.array(
+        [[prior.weights.get(name, 0.0) / prior.standard_deviation for name in law.names] for prior in priors]
+    )
+    mean_M = np.array([prior.mean / prior.standard_deviation for prior in priors])
+    return ParameterPrior(coefficient_MK, mean_M, weight)
 
 
 @dataclass(frozen=True)
@@ -69,44 +54,37 @@ class CurveProblem:
     """Curves hold the fitted points only. `weights_P` are those of the objective."""
 
     law: CurveLaw
-    curves: tuple[Curve, ...]
+    curves: tuple[LossCurve, ...]
     weights_P: Array
     objective: Objective
     positive_K: NDArray[np.bool_]
     lower_K: Array
     upper_K: Array
-    pull: "Pull | None" = None
+    prior: ParameterPrior | None = None
 
     @classmethod
-    def of(cls, law: CurveLaw, used: Sequence[Curve], objective: Objective) -> "CurveProblem":
-        """Of curves as `fitted_points` gives them; each weighs as much as it has points."""
-        scale = math.log(float(np.median(np.concatenate([curve.loss_P for curve in used]))))
-        grid = law.start_grid(used)
-        lower, upper = [], []
-        for parameter in law.parameters:
-            low, high = parameter.minimum, parameter.upper
-            if parameter.positive:
-                named = grid.get(parameter.name)
-                outer = (scale - ZERO_AMPLITUDE, 700.0)
-                if named is not None:
-                    outer = (math.log(min(named)) - OUTSIDE_GRID, math.log(max(named)) + OUTSIDE_GRID)
-                low = math.log(low) if low > 0 else outer[0]
-                high = math.log(high) if high < math.inf else outer[1]
-            lower.append(low)
-            upper.append(high)
+    def of(cls, law: CurveLaw, curves: Sequence[LossCurve], objective: Objective) -> "CurveProblem":
+        """The problem of curves as `select_fitted` gives them; each weighs as much as it has points."""
+        scale = math.log(float(np.median(np.concatenate([curve.loss_P for curve in curves]))))
+        grid = law.start_grid(curves)
+        bounds = [
+            internal_bounds(parameter, None if parameter.name in grid else scale, grid.get(parameter.name))
+            for parameter in law.parameters
+        ]
+        lower_K, upper_K = np.array(bounds).T
         positive_K = np.array([parameter.positive for parameter in law.parameters])
-        weights_P = np.ones(sum(curve.num_points for curve in used))
-        return cls(law, tuple(used), weights_P, objective, positive_K, np.array(lower), np.array(upper))
+        weights_P = np.ones(sum(curve.num_points for curve in curves))
+        return cls(law, tuple(curves), weights_P, objective, positive_K, lower_K, upper_K)
 
     @cached_property
-    def unlike(self) -> dict[tuple[bytes, float | None, float | None], Curve]:
-        """One curve of each kind: what a law says is worked out once for all twins."""
-        return {curve.kind: curve for curve in self.curves}
+    def distinct_curves(self) -> dict[tuple[bytes, float | None, float | None], LossCurve]:
+        """One curve for each input of the law: seed replicates share one prediction."""
+        return {curve.law_key: curve for curve in self.curves}
 
-    def of_each(self, what: Callable[[Curve], Any]) -> list[Any]:
-        """In the order of the curves."""
-        alike = {kind: what(curve) for kind, curve in self.unlike.items()}
-        return [alike[curve.kind] for curve in self.curves]
+    def map_curves(self, function: Callable[[LossCurve], Any]) -> list[Any]:
+        """The value of every curve, in their order; `function` must not read the losses."""
+        values = {key: function(curve) for key, curve in self.distinct_curves.items()}
+        return [values[curve.law_key] for curve in self.curves]
 
     @property
     def losses(self) -> Array:
@@ -121,23 +99,19 @@ class CurveProblem:
         return {name: float(value) for name, value in zip(self.law.names, values_K, strict=True)}
 
     def internal(self, values: dict[str, float]) -> Array:
-        place_K = [values[each.name] for each in self.law.parameters]
-        logs_K = np.log(np.where(self.positive_K, np.maximum(place_K, 1e-300), 1.0))
-        return np.asarray(np.clip(np.where(self.positive_K, logs_K, place_K), self.lower_K, self.upper_K))
+        natural_K = [values[name] for name in self.law.names]
+        log_K = np.log(np.where(self.positive_K, np.maximum(natural_K, 1e-300), 1.0))
+        return np.asarray(np.clip(np.where(self.positive_K, log_K, natural_K), self.lower_K, self.upper_K))
 
     def deltas(self) -> tuple[float, ...]:
-        """Huber thresholds from easy to the objective's own, in the unit of the residuals."""
-        unit = 1.0 if self.objective.log else float(np.median(self.losses))
-        target = self.objective.delta
-        if not math.isfinite(target):
-            return (math.inf,)
-        return (*(unit * step for step in CONTINUATION if unit * step > 1.5 * target), target)
+        """Huber thresholds of the continuation, in the unit of the residuals."""
+        return continuation(self.objective, self.losses)
 
     def residual(self, internal_K: Array) -> tuple[Array, Array]:
         """Residuals (P,) and their derivatives in internal coordinates (K, P); not finite where the law overflows."""
         values = self.natural(internal_K)
         with np.errstate(all="ignore"):
-            parts = self.of_each(partial(self.law.predict_with_jacobian, values))
+            parts = self.map_curves(partial(self.law.predict_with_jacobian, values))
             predicted_P = np.concatenate([part[0] for part in parts])
             jacobian_KP = np.concatenate([part[1] for part in parts], axis=1)
             own_K = np.where(self.positive_K, [values[name] for name in self.law.names], 1.0)
@@ -151,64 +125,57 @@ class CurveProblem:
         """The objective, infinite where the law overflows."""
         values = self.natural(internal_K)
         with np.errstate(all="ignore"):
-            predicted_P = np.concatenate(self.of_each(partial(self.law.predict, values)))
+            predicted_P = np.concatenate(self.map_curves(partial(self.law.predict, values)))
         weights_P = self.weights_P if weights_P is None else weights_P
         value = float(self.objective.value(predicted_P[None], self.losses[None], weights_P[None])[0])
         half = 2.0 if self.objective.kind == "mse" else 1.0  # the solver's squares are half of the objective's
-        return value if self.pull is None else value + half * self.pull.value(internal_K)
+        return value if self.prior is None else value + half * self.prior.cost(internal_K)
 
-    def starts(self, kept: int) -> Array:
-        """The best of the grid's places, their linear parameters in closed form: internal coordinates (R, K)."""
+    def starts(self, num_starts: int) -> Array:
+        """The best points of the start grid, their linear parameters in closed form: internal coordinates (R, K)."""
         few = self.coarse()
         loss_P = few.losses
-        found: list[tuple[float, Array]] = []
+        starts: list[tuple[float, Array]] = []
         grid = self.law.start_grid(self.curves)
-        for place in product(*grid.values()):
-            values = dict(zip(grid, place, strict=True))
+        for point in product(*grid.values()):
+            values = dict(zip(grid, point, strict=True))
             with np.errstate(all="ignore"):
-                terms_PL = np.concatenate(few.of_each(partial(self.law.terms, values)))
+                terms_PL = np.concatenate(few.map_curves(partial(self.law.terms, values)))
             if np.isfinite(terms_PL).all():
                 internal_K = self.internal({**values, **few.projected(terms_PL, loss_P)})
-                found.append((few.easy_value(internal_K), internal_K))
-        found = sorted((each for each in found if math.isfinite(each[0])), key=lambda each: each[0])
-        return np.array([internal_K for _, internal_K in found[:kept]])
+                starts.append((few.easy_value(internal_K), internal_K))
+        starts = sorted((start for start in starts if math.isfinite(start[0])), key=lambda start: start[0])
+        return np.array([internal_K for _, internal_K in starts[:num_starts]])
 
     def projected(self, terms_PL: Array, loss_P: Array) -> dict[str, float]:
-        """The linear parameters, not negative, that fit the terms best; relative where the objective is."""
+        """The non-negative linear parameters of the least-squares fit, relative where the objective is."""
         names = self.law.linear
         if not names:
             return {}
         weight_P1 = 1 / loss_P[:, None] if self.objective.log else np.ones_like(loss_P[:, None])
-        alone_P = loss_P - terms_PL[:, len(names) :].sum(axis=1)
+        remainder_P = loss_P - terms_PL[:, len(names) :].sum(axis=1)
         scaled_PL = terms_PL[:, : len(names)] * weight_P1
         size_L = np.maximum(np.sqrt(np.sum(scaled_PL**2, axis=0)), 1e-300)
-        found_L, _ = nnls(scaled_PL / size_L, alone_P * weight_P1[:, 0])
-        return dict(zip(names, (found_L / size_L).tolist(), strict=True))
+        solution_L, _ = nnls(scaled_PL / size_L, remainder_P * weight_P1[:, 0])
+        return dict(zip(names, (solution_L / size_L).tolist(), strict=True))
 
     def easy_value(self, internal_K: Array) -> float:
+        """The objective at the first threshold of the continuation."""
         easy = Objective("huber", self.objective.log, self.deltas()[0])
         return replace(self, objective=easy if math.isfinite(self.deltas()[0]) else self.objective).value(internal_K)
 
     def coarse(self) -> "CurveProblem":
-        """With every few points only, to compare starts by."""
+        """The problem of `COARSE_POINTS` points of each curve, evenly spaced."""
         few = tuple(
-            curve.points(np.arange(curve.num_points) % -(-curve.num_points // COARSE_POINTS) == 0)
+            curve.select(np.arange(curve.num_points) % -(-curve.num_points // COARSE_POINTS) == 0)
             for curve in self.curves
         )
         return replace(self, curves=few, weights_P=np.ones(sum(curve.num_points for curve in few)))
 
-    def from_starts(self, start_RK: Array) -> Solution:
-        """Each start solved on few points, and then on all points once for those that met there."""
-        few = self.coarse().solve(start_RK, self.deltas(), tolerance=1e-9)
-        met_RR = (np.abs(few.internal_RK[:, None] - few.internal_RK) < MET).all(axis=2)
-        meetings, place_R = np.unique(np.argmax(met_RR, axis=1), return_inverse=True)
-        found = self.solve(few.internal_RK[meetings], self.deltas()[-1:])
-        return Solution(
-            found.internal_RK[place_R],
-            found.value_R[place_R],
-            found.decrement_R[place_R],
-            few.iterations + found.iterations,
-        )
+    def solve_starts(self, start_RK: Array) -> Solution:
+        """Each start solved on few points, and then on all points once for all starts that met there."""
+        coarse = self.coarse().solve(start_RK, self.deltas(), tolerance=1e-9)
+        return solve_distinct(coarse, lambda start_RK: self.solve(start_RK, self.deltas()[-1:]), SAME_OPTIMUM)
 
     def solve(
         self,
@@ -219,29 +186,28 @@ class CurveProblem:
         tolerance: float = 1e-13,
         max_iterations: int = 300,
     ) -> Solution:
-        """Each start through the thresholds; each with weights of its own where they are given."""
+        """Each start solved through the thresholds; `weights_RP` gives each its own weights."""
         if weights_RP is None:
             weights_RP = np.broadcast_to(self.weights_P, (len(start_RK), len(self.weights_P)))
-        weighted_RP = weights_RP
-        place_RK, iterations = start_RK, 0
+        internal_RK, iterations = start_RK, 0
         for number, delta in enumerate(deltas):
             last = number == len(deltas) - 1
-
-            def evaluate(internal_RK: Array, rows: NDArray[np.intp], delta: float = delta) -> NormalEquations:
-                parts = [self.residual(internal_K) for internal_K in internal_RK]
-                residual_RP = np.stack([part[0] for part in parts])
-                jacobian_RKP = np.stack([part[1] for part in parts])
-                found = NormalEquations.of(residual_RP, jacobian_RKP, weighted_RP[rows], np.array([[delta]]))
-                found.value_R[found.value_R < ROUNDING**2 * residual_RP.shape[1]] = 0.0  # nothing is left to gain
-                return found if self.pull is None else found.plus(self.pull.normal_equations(internal_RK))
-
-            found = minimise(
-                evaluate,
-                place_RK,
+            solution = minimize(
+                partial(self._normal_equations, weights_RP, delta),
+                internal_RK,
                 self.lower_K,
                 self.upper_K,
                 max_iterations=max_iterations if last else 40,
                 tolerance=tolerance if last else 1e-4,
             )
-            place_RK, iterations = found.internal_RK, iterations + found.iterations
-        return Solution(place_RK, found.value_R, found.decrement_R, iterations)
+            internal_RK, iterations = solution.internal_RK, iterations + solution.iterations
+        return Solution(internal_RK, solution.value_R, solution.decrement_R, iterations)
+
+    def _normal_equations(
+        self, weights_RP: Array, delta: float, internal_RK: Array, replicates: NDArray[np.intp]
+    ) -> NormalEquations:
+        residuals, jacobians = zip(*map(self.residual, internal_RK), strict=True)
+        residual_RP, jacobian_RKP = np.stack(residuals), np.stack(jacobians)
+        equations = NormalEquations.of(residual_RP, jacobian_RKP, weights_RP[replicates], np.array([[delta]]))
+        equations.value_R[equations.value_R < ROUNDING_RESIDUAL**2 * residual_RP.shape[1]] = 0.0  # no step gains more
+        return equations if self.prior is None else equations.plus(self.prior.normal_equations(internal_RK))

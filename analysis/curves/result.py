@@ -1,41 +1,51 @@
 """A fit of curves as a file, with the bootstrap replicates, so that a prediction from it alone has its interval."""
 
-import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from windtunnel.analysis.curves.bootstrap import end_noise, replicates
-from windtunnel.analysis.curves.cross_validation import CurveScore, InnerScore
-from windtunnel.analysis.curves.curve import Curve
-from windtunnel.analysis.curves.ensemble import CombinedLaw, combined_of_fit
+from windtunnel.analysis.curves.bootstrap import bootstrap_replicates, end_noise
+from windtunnel.analysis.curves.cross_validation import CrossValidationScore, CurveScore
+from windtunnel.analysis.curves.curve import LossCurve, LossKind
+from windtunnel.analysis.curves.ensemble import CombinedLaw, reconstruct_law
 from windtunnel.analysis.curves.fit import CurveFit
-from windtunnel.analysis.curves.from_runs import Losses
 from windtunnel.analysis.curves.laws.law import CurveLaw
 from windtunnel.analysis.laws.law import Array
-from windtunnel.analysis.signed_json import digest_of, read_json
-from windtunnel.train.errors import InputError
-from windtunnel.train.records import write_atomically
+from windtunnel.analysis.signed_json import (
+    JsonArray,
+    finite_or_none,
+    from_document,
+    parsing,
+    read_signed,
+    to_document,
+    write_signed,
+)
 
-MADE_BY = "windtunnel curves fit --output FIT.json"
+MADE_BY = "windtunnel curves fit"
 
 
 def fitted_curves(
-    fit: CurveFit, curves: Sequence[Curve], num_replicates: int, seed: int, validated: Sequence[InnerScore] = ()
+    fit: CurveFit,
+    curves: Sequence[LossCurve],
+    num_replicates: int,
+    seed: int,
+    member_scores: Sequence[CrossValidationScore] = (),
 ) -> "FittedCurves":
-    """What predictions need of a fit that was not refused to these curves; `validated` are its inner scores, of every
-    member where it is a combination, which say how wrong it is of a schedule that it was not fitted to.
+    """What predictions need of a fit to these curves that was not refused.
+
+    member_scores: cross-validation scores, of every member of a combination; they show how wrong the law is on a
+    schedule that it was not fitted to.
     """
-    drawn, noise = replicates(fit, num_replicates, seed), end_noise(fit, curves, validated)
+    drawn, noise = bootstrap_replicates(fit, num_replicates, seed), end_noise(fit, curves, member_scores)
     return replace(without_replicates(fit, curves), replicates=drawn, noise=noise)
 
 
-def without_replicates(fit: CurveFit, curves: Sequence[Curve]) -> "FittedCurves":
+def without_replicates(fit: CurveFit, curves: Sequence[LossCurve]) -> "FittedCurves":
     """What says of which runs a fit to these curves speaks, and not how surely."""
     return FittedCurves(
         law=fit.law.name,
@@ -65,7 +75,7 @@ class FittedCurves:
     law: str
     parameters: dict[str, float]
     status: str
-    replicates: dict[str, Array]
+    replicates: dict[str, JsonArray]
     noise: float
     last_update: float
     peaks: tuple[float, float]  # lowest and highest peak rate that was fitted
@@ -77,68 +87,47 @@ class FittedCurves:
     num_curves: int = 0
 
     @property
-    def kind(self) -> Losses:
+    def kind(self) -> LossKind:
         """Of the losses that it says; of training where it is not known."""
         return "validation" if self.losses == "validation" else "training"
 
     @cached_property
     def fitted_law(self) -> CurveLaw:
-        return combined_of_fit(self.law, self.parameters)
+        return reconstruct_law(self.law, self.parameters)
 
     @property
     def num_replicates(self) -> int:
         return len(next(iter(self.replicates.values()), ()))
 
-    def predict(self, curve: Curve) -> Array:
+    def predict(self, curve: LossCurve) -> Array:
         """The loss at the logged times of a curve, which need no losses: (P,)."""
         return np.asarray(self.fitted_law.predict(self.parameters, curve), dtype=np.float64)
 
-    def final_losses(self, curve: Curve) -> Array:
+    def final_losses(self, curve: LossCurve) -> Array:
         """The loss at the last of those times under each replicate: (R,)."""
-        last = curve.points(np.arange(curve.num_points) == curve.num_points - 1)
-        drawn = (
-            {name: values[place] for name, values in self.replicates.items()} for place in range(self.num_replicates)
-        )
-        return np.array([float(self.fitted_law.predict(values, last)[0]) for values in drawn])
+        last = curve.select(np.arange(curve.num_points) == curve.num_points - 1)
+        return np.array([float(self.fitted_law.predict(values, last)[0]) for values in self.replicate_values()])
+
+    def replicate_values(self) -> Iterator[dict[str, float]]:
+        """The parameters of each replicate."""
+        for index in range(self.num_replicates):
+            yield {name: float(values[index]) for name, values in self.replicates.items()}
 
     def to_json(self, path: Path) -> None:
-        content: dict[str, Any] = {
-            **{each.name: getattr(self, each.name) for each in fields(self)},
-            "replicates": {name: values.tolist() for name, values in self.replicates.items()},
-            **{name: list(getattr(self, name)) for name in ("not_identified", "sizes", "batches")},
-        }
-        signed = {**content, "digest": digest_of(content, "digest")}
-        write_atomically(Path(path), (json.dumps(signed, indent=1, allow_nan=False) + "\n").encode())
+        """Writes the fit with its digest."""
+        write_signed(path, to_document(self))
 
     @classmethod
     def from_json(cls, path: Path) -> "FittedCurves":
-        """Raises InputError where the file is missing, no fit of curves, or was changed."""
-        content = read_json(path, MADE_BY)
-        try:
-            if digest_of(content, "digest") != content["digest"]:
-                raise InputError(f"{path}: changed after it was fitted (its content has another digest); fit again")
-            return cls(
-                law=str(content["law"]),
-                parameters={name: float(value) for name, value in content["parameters"].items()},
-                status=str(content["status"]),
-                replicates={name: np.array(values, dtype=float) for name, values in content["replicates"].items()},
-                noise=float(content["noise"]),
-                last_update=float(content["last_update"]),
-                peaks=(float(content["peaks"][0]), float(content["peaks"][1])),
-                reason=str(content.get("reason", "")),  # a file of an earlier version has none of these
-                not_identified=tuple(map(str, content.get("not_identified", ()))),
-                sizes=tuple(map(float, content.get("sizes", ()))),
-                batches=tuple(map(float, content.get("batches", ()))),
-                losses=str(content.get("losses", "")),
-                num_curves=int(content.get("num_curves", 0)),
-            )
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{path}: no fit of curves ({error!s:.80}); name a file written by {MADE_BY}") from None
+        """Reads what `to_json` wrote. Raises InputError where the file is missing, is not a fit of curves, or was
+        changed.
+        """
+        content = read_signed(path, "a fit of curves", MADE_BY)
+        with parsing(path, "a fit of curves", MADE_BY):
+            return from_document(cls, content)
 
 
-def fit_document(fit: CurveFit, tests: Sequence[CurveScore], inner: Sequence[InnerScore]) -> dict[str, Any]:
+def fit_document(fit: CurveFit, tests: Sequence[CurveScore], inner: Sequence[CrossValidationScore]) -> dict[str, Any]:
     """The fit for programs. Errors are shares of the loss; `mean_abs_relative_error` is the mean over the test curves,
     `worst` the largest at any point of any, `mean_worst` the mean of the curves' own.
     """
@@ -150,21 +139,17 @@ def fit_document(fit: CurveFit, tests: Sequence[CurveScore], inner: Sequence[Inn
         "status": fit.status,
         "reason": fit.reason,
         "not_identified": list(fit.not_identified),
-        "objective": {"name": fit.objective, "value": finite(fit.value)},
+        "objective": {"name": fit.objective, "value": finite_or_none(fit.value)},
         "num_points": fit.num_points,
-        "certificate": {
-            "starts": fit.starts,
-            "starts_agreeing": fit.starts_agreeing,
-            "newton_decrement": finite(fit.newton_decrement),
-        },
+        "certificate": {key: value for key, value in to_document(fit.certificate).items() if key != "at_bound"},
         "seconds": fit.seconds,
         "test": [vars(each) for each in tests],
         **summary(tests),
         "inner_validation": [
             {
                 "law": each.law,
-                "mean_abs_relative_error": finite(each.mean_abs_relative_error),
-                "worst": finite(each.worst),
+                "mean_abs_relative_error": finite_or_none(each.mean_abs_relative_error),
+                "worst": finite_or_none(each.worst),
                 "reason": each.reason,
             }
             for each in inner
@@ -181,7 +166,3 @@ def summary(tests: Sequence[CurveScore]) -> dict[str, float | None]:
         "worst": max(each.worst for each in tests),
         "mean_worst": float(np.mean([each.worst for each in tests])),
     }
-
-
-def finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

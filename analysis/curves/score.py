@@ -1,7 +1,7 @@
 """Sealed predictions of curves against the curves that were trained: each law's errors, beside the noise between seeds
 and beside a baseline.
 
-Legend: P points, S seeds of a target, T tested runs, G groups of them, R bootstrap replicates.
+Legend: P points, S seeds of a target, T tested runs, G groups of them, Z sizes, R bootstrap replicates.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,29 +10,36 @@ from typing import Any
 
 import numpy as np
 
-from windtunnel.analysis.curves.curve import Curve
+from windtunnel.analysis.curves.curve import LossCurve
 from windtunnel.analysis.curves.laws import is_baseline
 from windtunnel.analysis.curves.seal import PredictedCurve, SealedCurves
-from windtunnel.analysis.curves.seed_means import mean_of, together
+from windtunnel.analysis.curves.seed_means import align_seeds, mean_over_seeds
 from windtunnel.analysis.laws.law import Array
+from windtunnel.analysis.prediction.score import RunScore
 from windtunnel.train.errors import InputError
 
-LEVEL, REPLICATES = 0.90, 10_000
+INTERVAL_LEVEL = 0.90
+NUM_RESAMPLES = 10_000  # of schedules, for the interval of a difference
+NUM_SEED_DRAWS = 400  # for the expected worst error of means over seeds
 
 
 @dataclass(frozen=True)
-class ScoredCurve:
-    """A tested run. Errors are shares of the measured loss, `final` predicted / measured - 1 at its last point;
-    `inside_90` says whether that loss was in its interval, None without one.
-    """
+class ScoredCurve(RunScore):
+    """The score of a run's last loss, and the errors of its whole curve as shares of the measured loss."""
 
-    run: str
     target: str
     points: int
     mean_abs_relative_error: float
     worst: float
-    final: float
-    inside_90: bool | None
+
+    @property
+    def final(self) -> float:
+        """predicted / measured - 1 at the last point."""
+        return self.error
+
+    def to_dict(self) -> dict[str, Any]:
+        names = ("run", "target", "points", "mean_abs_relative_error", "worst", "final", "inside_90")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)
@@ -75,11 +82,11 @@ class LawOutcome:
     coverage_90: float | None
     against: tuple[Against, ...]
 
-    def document(self) -> dict[str, Any]:
-        return asdict(self)
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "curves": [curve.to_dict() for curve in self.curves]}
 
 
-def score_run(predicted: PredictedCurve, curve: Curve, run: str) -> ScoredCurve:
+def score_run(predicted: PredictedCurve, curve: LossCurve, run: str) -> ScoredCurve:
     """Where the curve was logged at other steps than were predicted, between them linearly in the logarithm. Raises
     InputError where it ends before.
     """
@@ -89,21 +96,21 @@ def score_run(predicted: PredictedCurve, curve: Curve, run: str) -> ScoredCurve:
         raise InputError(
             f"{run}: its curve ends at step {curve.time_P[-1]:g}, before {step_P[-1]:g}, the last predicted"
         )
-    error_P = np.exp(np.interp(curve.time_P[used_P], step_P, log_loss_P)) / curve.loss_P[used_P] - 1
-    last, interval = float(curve.loss_P[used_P][-1]), predicted.interval_90
+    predicted_P = np.exp(np.interp(curve.time_P[used_P], step_P, log_loss_P))
+    loss_P = curve.loss_P[used_P]
+    error_P = np.abs(predicted_P / loss_P - 1)
+    last = RunScore.from_losses(run, float(predicted_P[-1]), float(loss_P[-1]), predicted.interval_90)
     return ScoredCurve(
-        run=run,
+        **vars(last),
         target=predicted.target,
         points=int(used_P.sum()),
-        mean_abs_relative_error=float(np.abs(error_P).mean()),
-        worst=float(np.abs(error_P).max()),
-        final=float(error_P[-1]),
-        inside_90=None if interval is None else interval[0] <= last <= interval[1],
+        mean_abs_relative_error=float(error_P.mean()),
+        worst=float(error_P.max()),
     )
 
 
 def outcomes(
-    sealed: Sequence[SealedCurves], curves: Mapping[str, Curve], noise: float | None
+    sealed: Sequence[SealedCurves], curves: Mapping[str, LossCurve], noise: float | None
 ) -> tuple[LawOutcome, ...]:
     """Of every law, in their order. `curves` are the trained ones by run, `noise` the standard deviation of the log of
     the final loss between seeds. Raises InputError where a run is missing or short.
@@ -120,12 +127,12 @@ def outcomes(
     return tuple(_outcome(each, scored, _seed_means(each, curves), noise) for each in sealed)
 
 
-def _seed_means(sealed: SealedCurves, curves: Mapping[str, Curve]) -> SeedMeans | None:
+def _seed_means(sealed: SealedCurves, curves: Mapping[str, LossCurve]) -> SeedMeans | None:
     found = []
     for target in sealed.targets:
         twins = [curves[run] for run in target.runs]
         if len(twins) > 1:
-            found.append(score_run(target, mean_of(twins), target.target))
+            found.append(score_run(target, mean_over_seeds(twins), target.target))
     if not found:
         return None
     mean = float(np.mean([each.mean_abs_relative_error for each in found]))
@@ -184,9 +191,9 @@ def _against(baseline: str, error_T: Array, baseline_T: Array, group_T: Any) -> 
         return Against(baseline, difference, None)
     count_G = np.bincount(place_T).astype(np.float64)
     sum_G = np.bincount(place_T, weights=error_T - baseline_T)
-    drawn_RG = np.random.default_rng(0).multinomial(len(groups), np.full(len(groups), 1 / len(groups)), REPLICATES)
+    drawn_RG = np.random.default_rng(0).multinomial(len(groups), np.full(len(groups), 1 / len(groups)), NUM_RESAMPLES)
     drawn_R = (drawn_RG @ sum_G) / (drawn_RG @ count_G)
-    low, high = np.quantile(drawn_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(drawn_R, [(1 - INTERVAL_LEVEL) / 2, (1 + INTERVAL_LEVEL) / 2])
     return Against(baseline, difference, (float(low), float(high)))
 
 
@@ -200,9 +207,6 @@ def noise_between_seeds(finals: Mapping[str, Sequence[float]]) -> float | None:
     return float(np.sqrt(squares / freedom)) if freedom else None
 
 
-REPLICATES = 400
-
-
 @dataclass(frozen=True)
 class NoiseAlone:
     """Shares of the loss, as a law's scores are: of runs, and expected of means over seeds."""
@@ -212,21 +216,26 @@ class NoiseAlone:
     seed_means_mean_abs_relative_error: float
     seed_means_worst: float
 
-    def document(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def noise_alone(targets: Sequence[PredictedCurve], curves: Mapping[str, Curve]) -> NoiseAlone | None:
-    """Over the targets that have twins; None where none has. `curves` are the trained ones by run."""
+def noise_alone(targets: Sequence[PredictedCurve], curves: Mapping[str, LossCurve]) -> NoiseAlone | None:
+    """Expected scores of a perfect law given seed noise: a lower bound of every law's. None without seed replicates.
+
+    The distance of each replicate from the mean of its target's runs, times sqrt(S / (S - 1)), is as large as its
+    distance from a perfect law; over sqrt(S), as the distance of their mean. The worst point of means is an expectation
+    over the seed of each size that all schedules share: runs of one seed share most of their training.
+    """
     twinned = [target for target in targets if len(target.runs) > 1]
     if not twinned:
         return None
     sizes = sorted({target.size for target in twinned})
     most = max(len(target.runs) for target in twinned)
-    seed_RZ = np.random.default_rng(0).integers(most, size=(REPLICATES, len(sizes)))
+    seed_RZ = np.random.default_rng(0).integers(most, size=(NUM_SEED_DRAWS, len(sizes)))
     errors, worst, mean_errors, mean_worst = [], [], [], []
     for target in twinned:
-        sparse, log_SP = together([curves[run] for run in target.runs])
+        sparse, log_SP = align_seeds([curves[run] for run in target.runs])
         log_SP = log_SP[:, (sparse.time_P >= target.step[0]) & (sparse.time_P <= target.step[-1])]
         seeds = len(log_SP)
         apart_SP = np.abs(log_SP - log_SP.mean(axis=0)) * np.sqrt(seeds / (seeds - 1))

@@ -1,105 +1,137 @@
-"""A fit as a value and as a file: law, objective, table digest, parameters, status, intervals, and the points it was
-fitted to, so that a prediction made later from the file alone can have its interval.
+"""Fits as values and as files.
+
+The file of a fit holds the fitted points too, so that a prediction made from the file alone has an interval.
 
 Legend: P points, R replicates, K parameters.
 """
 
-import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, PlainSerializer, PlainValidator
 
-from windtunnel.analysis.laws import law as law_named
+from windtunnel.analysis.fitting.certificate import REFUSED, Certificate, Status
+from windtunnel.analysis.laws.catalog import get_law
 from windtunnel.analysis.laws.law import Array, Columns, Law
-from windtunnel.analysis.signed_json import digest_of, read_json
+from windtunnel.analysis.laws.two_step import parameter_label
+from windtunnel.analysis.signed_json import (
+    Interval,
+    JsonArray,
+    NumberOrNull,
+    finite_or_none,
+    from_document,
+    parsing,
+    read_signed,
+    to_document,
+    write_signed,
+)
 from windtunnel.analysis.solver.objective import parse_objective
+from windtunnel.analysis.solver.problem import Problem
 from windtunnel.train.errors import InputError
-from windtunnel.train.records import write_atomically
 
-Status = Literal[
-    "converged",
-    "edge",
-    "not_identified",
-    "not_converged",
-    "too_few_points",
-    "one_size",
-    "one_budget",
-    "one_ratio",
-]
-REFUSED: tuple[Status, ...] = ("too_few_points", "one_size", "one_budget", "one_ratio")
-MADE_BY = "windtunnel fit SOURCE --output FIT.json"
-# A recomputed objective agrees with the recorded one to this share, and to this much a point.
-SAME_OBJECTIVE, ROUNDING = 1e-6, 1e-9
-INTERVAL_LEVEL = 0.95  # of parameters; predictions have 90 % unless asked otherwise
+MADE_BY = "windtunnel fit"
+INTERVAL_LEVEL = 0.95  # of parameters; predictions have 90 % unless another level is named
+# A recomputed objective agrees with the recorded one to this share of it, and to this much for each point.
+SAME_OBJECTIVE, SAME_POINT = 1e-6, 1e-9
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+AnyLaw = TypeVar("AnyLaw", bound=_Named)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitResult(Generic[AnyLaw]):
+    """What every fit has, of final losses or of whole curves. `parameters` is empty where the fit was refused, and
+    `reason` then says why and how to fix it. `value` is that of the objective.
+    """
+
+    law: AnyLaw
+    objective: str
+    parameters: dict[str, float]
+    value: NumberOrNull
+    status: Status
+    reason: str
+    not_identified: tuple[str, ...]
+    num_points: int
+    seconds: float
+    certificate: Certificate | None
+
+    def check_fitted(self) -> None:
+        """Raises InputError where the fit was refused."""
+        if not self.parameters:
+            raise InputError(f"the fit of {self.law.name} was refused ({self.status}): {self.reason}")
 
 
 @dataclass(frozen=True)
 class Points:
     """What was fitted: the law's columns, the target, the weights of the objective, the run (cluster) of each point."""
 
-    columns: Mapping[str, Array]
-    target_P: Array
-    weights_P: Array
-    run_P: NDArray[Any]
+    columns: Mapping[str, JsonArray]
+    target_P: Annotated[JsonArray, Field(alias="target")]
+    weights_P: Annotated[JsonArray, Field(alias="weights")]
+    run_P: Annotated[
+        NDArray[Any],
+        Field(alias="run"),
+        PlainValidator(lambda runs: np.array(runs, dtype=np.str_)),
+        PlainSerializer(lambda run_P: [str(run) for run in run_P]),
+    ]
 
 
-@dataclass(frozen=True)
-class Certificate:
-    """How the fitter knows: how many of the independent starts reached the value, and the decrease (relative to the
-    value) that a Newton step would still promise.
+@dataclass(frozen=True, kw_only=True)
+class Fit(FitResult[Law]):
+    """The fit of a law to a table.
+
+    seed_noise: standard deviation of the log of the target between seed replicates of the table. replicates: bootstrap
+    replicates of the natural parameters, (K, R). source: of the table; predictions look there for existing results
+    before they are sealed. column_mapping: the `columns` that the source was loaded with.
     """
 
-    starts: int
-    starts_agreeing: int
-    newton_decrement: float
-    at_bound: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Fit:
-    """`parameters` is empty where the fit was refused, and `reason` then says why and what mends it."""
-
-    law: Law
-    objective: str
-    parameters: dict[str, float]
-    value: float
-    status: Status
-    reason: str
-    not_identified: tuple[str, ...]
-    intervals: dict[str, tuple[float, float]]
+    law: Annotated[Law, PlainValidator(lambda law: law if isinstance(law, Law) else get_law(law))]
+    intervals: dict[str, Interval]
     interval_method: str
-    num_points: int
-    seconds: float
     table_digest: str
-    seed_noise: float | None  # s.d. of the logarithm of the loss between runs equal but for the seed
-    certificate: Certificate | None
+    seed_noise: float | None
     points: Points
-    replicates: Array | None = field(default=None)  # bootstrap: natural parameters (K, R)
-    source: str = ""  # of the table: where a prediction looks for results before it is sealed
-    named: str = ""  # what N, D, ... stand for in that source, as `--columns` takes it
+    replicates: JsonArray | None = None
+    source: str = ""
+    column_mapping: str = ""
 
     def predict(self, columns: Columns) -> Array:
         """The law at the fitted parameters: (P,). Raises InputError where the fit was refused."""
-        if not self.parameters:
-            raise InputError(f"the fit of {self.law.name} was refused ({self.status}): {self.reason}")
+        self.check_fitted()
         return self.law.predict_one(self.parameters, columns)
 
     def natural_row(self) -> Array:
         """The fitted parameters in the order of the law: (1, K)."""
         return np.array([[self.parameters[name] for name in self.law.names]])
 
-    def document(self) -> dict[str, Any]:
-        """The fit as JSON: an unbounded end of an interval is null."""
-        return {
+    def problem(self) -> Problem:
+        """The fitting problem of the fitted points."""
+        points, objective = self.points, parse_objective(self.objective)
+        return Problem.of(self.law, points.columns, points.target_P, points.weights_P, objective)
+
+    def steps_or_self(self) -> "tuple[Fit, ...]":
+        """The fits that this fit is made of: itself, or its steps."""
+        return (self,)
+
+    def to_dict(self, *, points: bool = False) -> dict[str, Any]:
+        """The fit as JSON; an unbounded end of an interval is null. points: with the fitted points and the replicates,
+        as `from_dict` needs them.
+        """
+        fit = {
             "law": self.law.name,
-            "objective": {"name": self.objective, "value": _number(self.value)},
+            "objective": {"name": self.objective, "value": finite_or_none(self.value)},
             "parameters": self.parameters,
-            "intervals": {name: [_number(low), _number(high)] for name, (low, high) in self.intervals.items()},
+            "intervals": {name: [finite_or_none(end) for end in ends] for name, ends in self.intervals.items()},
             "interval_level": INTERVAL_LEVEL,
             "interval_method": self.interval_method,
             "status": self.status,
@@ -109,109 +141,115 @@ class Fit:
             "seconds": self.seconds,
             "table_digest": self.table_digest,
             "source": self.source,
-            "columns": self.named,
+            "columns": self.column_mapping,
             "seed_noise": self.seed_noise,
-            "certificate": None if self.certificate is None else vars(self.certificate),
+            "certificate": None if self.certificate is None else to_document(self.certificate),
         }
+        if points:
+            fit["points"] = to_document(self.points)
+            fit["replicates"] = None if self.replicates is None else self.replicates.tolist()
+        return fit
 
-    def content(self) -> dict[str, Any]:
-        """The whole fit as JSON, points and replicates included."""
-        return {
-            **self.document(),
-            "points": {
-                "columns": {name: column.tolist() for name, column in self.points.columns.items()},
-                "target": self.points.target_P.tolist(),
-                "weights": self.points.weights_P.tolist(),
-                "run": [str(run) for run in self.points.run_P],
-            },
-            "replicates": None if self.replicates is None else self.replicates.tolist(),
-        }
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Fit":
+        """The fit of `to_dict(points=True)`. Raises KeyError, TypeError or ValueError where the content is no fit."""
+        if "steps" in content:
+            return TwoStepFit.from_dict(content)
+        objective = content["objective"]
+        flat = {"objective": objective["name"], "value": objective["value"], "column_mapping": content["columns"]}
+        return from_document(Fit, {**content, **flat})
 
     def to_json(self, path: Path) -> None:
-        """Writes `content` with the digest of itself."""
-        content = self.content()
-        signed = {**content, "digest": digest_of(content, "digest")}
-        write_atomically(Path(path), (json.dumps(signed, indent=1, allow_nan=False) + "\n").encode())
+        """Writes the whole fit with its digest."""
+        write_signed(path, self.to_dict(points=True))
 
     @classmethod
     def from_json(cls, path: Path) -> "Fit":
-        """Reads what `to_json` wrote. Raises InputError where the file is missing, no fit, or was changed, and where
-        its law does not give the recorded objective any more.
+        """Reads what `to_json` wrote. Raises InputError where the file is missing, is no fit or was changed, or its
+        law no longer gives the recorded objective.
         """
-        content = read_json(path, MADE_BY)
-        try:
-            if digest_of(content, "digest") != content["digest"]:
-                raise InputError(f"{path}: changed after it was fitted (its content has another digest); fit again")
-            found = cls.of_content(content)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{path}: not a fit ({error!s:.80}); name a file written by {MADE_BY}") from None
-        for step in found.parts():
-            step.check_objective(path)
-        return found
+        content = read_signed(path, "a fit", MADE_BY)
+        with parsing(path, "a fit", MADE_BY):
+            fit = cls.from_dict(content)
+        for step in fit.steps_or_self():
+            step._check_objective(path)
+        return fit
 
-    def parts(self) -> "tuple[Fit, ...]":
-        """The fits that this one is made of: itself."""
-        return (self,)
-
-    def check_objective(self, path: Path) -> None:
-        """Raises InputError where the parameters do not have the recorded objective at the points: other code made it,
-        or another hand.
-        """
+    def _check_objective(self, path: Path) -> None:
+        """Raises InputError where the recorded objective is not that of the parameters at the points."""
         if not self.parameters or not math.isfinite(self.value):
             return
         points = self.points
         prediction_RP = self.predict(points.columns)[None]
         value = float(parse_objective(self.objective).value(prediction_RP, points.target_P, points.weights_P)[0])
-        if not abs(value - self.value) <= SAME_OBJECTIVE * self.value + ROUNDING * len(points.target_P):
+        if not abs(value - self.value) <= SAME_OBJECTIVE * self.value + SAME_POINT * len(points.target_P):
             raise InputError(
-                f"{path}: {self.law.name} has {self.objective} = {value:.6g} at its parameters where {self.value:.6g} "
-                "is recorded: the code of the law has changed since, or it was not made by this law; fit again"
+                f"{path}: {self.law.name} has {self.objective} = {value:.6g} at the recorded parameters, not the "
+                f"recorded {self.value:.6g}: the code of the law has changed, or another law made the fit; fit again"
             )
 
-    @classmethod
-    def of_content(cls, content: Mapping[str, Any]) -> "Fit":
-        """What `content` gave. Raises KeyError, TypeError or ValueError where it is no such thing."""
-        if cls is Fit and law_named(content["law"]).steps is not None:
-            from windtunnel.analysis.fitting.two_step import Chain
 
-            return Chain.of_content(content)
-        if content["status"] not in get_args(Status):
-            raise ValueError(f"status {content['status']}")
-        points = content["points"]
-        certificate = content["certificate"]
+@dataclass(frozen=True, kw_only=True)
+class TwoStepFit(Fit):
+    """The fit of a law in two steps, one fit a step. The first step predicts a loss from scale, the second what follows
+    from that loss, such as accuracy. The points are those of the first step.
+    """
+
+    steps: tuple[Fit, Fit]
+
+    @classmethod
+    def from_steps(cls, law: Law, first: Fit, second: Fit, table_digest: str) -> "TwoStepFit":
+        """Two fits as one. The fit is refused where a step is, and has the status of the worse step."""
+        steps = (first, second)
+
+        def merge(values: list[Mapping[str, Any]]) -> dict[str, Any]:
+            return {
+                parameter_label(step.law, name, first.law, second.law): value
+                for step, own in zip(steps, values, strict=True)
+                for name, value in own.items()
+            }
+
+        worst = min(steps, key=lambda step: (step.status not in REFUSED, step.status == "converged"))
+        refused = worst.status in REFUSED
+        replicates = [step.replicates for step in steps if step.replicates is not None]
         return cls(
-            law=law_named(content["law"]),
-            objective=content["objective"]["name"],
-            parameters={name: float(value) for name, value in content["parameters"].items()},
-            value=math.nan if content["objective"]["value"] is None else float(content["objective"]["value"]),
-            status=content["status"],
-            reason=content["reason"],
-            not_identified=tuple(content["not_identified"]),
-            intervals={
-                name: (-math.inf if low is None else float(low), math.inf if high is None else float(high))
-                for name, (low, high) in content["intervals"].items()
-            },
-            interval_method=content["interval_method"],
-            num_points=int(content["num_points"]),
-            seconds=float(content["seconds"]),
-            table_digest=content["table_digest"],
-            source=content["source"],
-            named=content["columns"],
-            seed_noise=content["seed_noise"],
-            certificate=None
-            if certificate is None
-            else Certificate(**{**certificate, "at_bound": tuple(certificate["at_bound"])}),
-            points=Points(
-                {name: np.array(column, dtype=np.float64) for name, column in points["columns"].items()},
-                np.array(points["target"], dtype=np.float64),
-                np.array(points["weights"], dtype=np.float64),
-                np.array(points["run"], dtype=np.str_),
-            ),
-            replicates=None if content["replicates"] is None else np.array(content["replicates"], dtype=np.float64),
+            law=law,
+            objective=second.objective,
+            parameters={} if refused else merge([step.parameters for step in steps]),
+            value=second.value,
+            status=worst.status,
+            reason="; ".join(f"{step.law.name}: {step.reason}" for step in steps if step.reason),
+            not_identified=tuple(merge([dict.fromkeys(step.not_identified) for step in steps])),
+            intervals={} if refused else merge([step.intervals for step in steps]),
+            interval_method=second.interval_method,
+            num_points=second.num_points,
+            seconds=first.seconds + second.seconds,
+            table_digest=table_digest,
+            source=first.source,
+            column_mapping=first.column_mapping,
+            seed_noise=second.seed_noise,
+            certificate=None,
+            points=first.points,
+            replicates=np.concatenate(replicates) if len(replicates) == 2 else None,
+            steps=steps,
         )
 
+    def steps_or_self(self) -> tuple[Fit, ...]:
+        return self.steps
 
-def _number(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
+    def to_dict(self, *, points: bool = False) -> dict[str, Any]:
+        """As `Fit.to_dict`, with each step."""
+        return {**super().to_dict(), "steps": [step.to_dict(points=points) for step in self.steps]}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "TwoStepFit":
+        """The fit of `to_dict(points=True)`. Raises KeyError, TypeError or ValueError where the content is no fit."""
+        law = get_law(content["law"])
+        if law.steps is None:
+            raise ValueError(f"law {law.name} has no steps")
+        # A step's law need not be in the catalog under its own name.
+        known = {step.name: step for step in law.steps}
+        first, second = (
+            Fit.from_dict({**step, "law": known.get(step["law"], step["law"])}) for step in content["steps"]
+        )
+        return cls.from_steps(law, first, second, content["table_digest"])

@@ -5,16 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from windtunnel.analysis.laws import law as law_named
+from windtunnel.analysis.laws.catalog import get_law
 from windtunnel.analysis.laws.law import Columns, Law, Parameter, Values
 
 
-def plain_rivals(columns: Collection[str]) -> tuple[Law, ...]:
+def baseline_laws(columns: Collection[str]) -> tuple[Law, ...]:
     """The rivals that a table with these columns allows, in compute where it has C, else in D or N."""
     column = next((name for name in ("C", "D", "N") if name in columns), None)
     if column is None:
         column = next(iter(columns))
-    return constant(column), floorless(column), law_named(f"power:{column}")
+    return constant(column), power_no_floor(column), get_law(f"power:{column}")
 
 
 def constant(column: str) -> Law:
@@ -36,14 +36,14 @@ def constant(column: str) -> Law:
     )
 
 
-def floorless(column: str) -> Law:
+def power_no_floor(column: str) -> Law:
     """A straight line in logarithms: what a law with a floor must beat."""
 
     def predict(values: Values, columns: Columns) -> Any:
         return values["A"] * np.exp(-values["alpha"] * np.log(columns[column]))
 
     return Law(
-        name=f"floorless:{column}",
+        name=f"power_no_floor:{column}",
         title="Power law without a floor",
         formula=f"L = A/{column}^alpha",
         citation="baseline",

@@ -77,7 +77,7 @@ def in_column(columns: Sequence[str]) -> Law:
         predict=predict,
         starts=starts,
         couplings=(("b", "c_0", column),),
-        specialise=in_column,
+        specialize=in_column,
     )
 
 

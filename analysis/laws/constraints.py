@@ -13,7 +13,7 @@ from windtunnel.analysis.laws.law import Array, Columns, Law, Values
 from windtunnel.train.errors import InputError
 
 
-def parse_held(assignments: Sequence[str]) -> dict[str, float | str]:
+def parse_fixed(assignments: Sequence[str]) -> dict[str, float | str]:
     """`["alpha=0.35", "beta=alpha"]` as values and names. Raises InputError for what is neither."""
     found: dict[str, float | str] = {}
     for assignment in assignments:
@@ -29,7 +29,7 @@ def parse_held(assignments: Sequence[str]) -> dict[str, float | str]:
     return found
 
 
-def hold(law: Law, held: Mapping[str, float | str]) -> Law:
+def fix_parameters(law: Law, held: Mapping[str, float | str]) -> Law:
     """`law` with the parameters in `held` fixed at a number or equal to the parameter named. Its name says so
     (`chinchilla@beta=alpha`), so that `law` of `analysis.laws` can make it again. Raises InputError for a parameter the
     law does not have, a value outside its bounds, or a tie to a parameter that is itself held.
@@ -83,7 +83,7 @@ def hold(law: Law, held: Mapping[str, float | str]) -> Law:
         couplings=tuple(one for one in couplings if one[0] in place and one[1] in place),
         starts=None if law.starts is None else starts,
         jacobian=None if law.jacobian is None else jacobian,
-        specialise=None,
+        specialize=None,
     )
 
 

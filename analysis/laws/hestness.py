@@ -85,5 +85,5 @@ LAW = Law(
     start_grid={"beta_g": (-0.02, -0.03, -0.05, -0.08, -0.12, -0.18, -0.25, -0.35, -0.5, -0.7, -1.0, -1.4)},
     couplings=(("alpha", "beta_g", "1/D"),),
     rows=best_sizes,
-    specialise=part,
+    specialize=part,
 )

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from windtunnel.train.errors import InputError, did_you_mean
+from windtunnel.analysis.tables.columns import Array as Array
+from windtunnel.analysis.tables.columns import Columns as Columns
+from windtunnel.analysis.tables.table import list_columns
+from windtunnel.train.errors import InputError
 
-Array = NDArray[np.float64]
-Columns = Mapping[str, Array]  # each (P,), natural units: N parameters, D tokens, C FLOPs, M tokens per parameter, ...
 Values = Mapping[str, Any]  # natural parameter values, each (R, 1), real or complex
 
 
@@ -68,7 +69,7 @@ class Law:
     # The two laws of a law in two steps (`windtunnel.analysis.laws.two_step`): it is fitted step by step.
     steps: "tuple[Law, Law] | None" = None
     # A law whose columns are in the table (domains of a mixture) makes itself for them: column names -> Law.
-    specialise: Callable[[Sequence[str]], "Law"] | None = None
+    specialize: Callable[[Sequence[str]], "Law"] | None = None
 
     def __post_init__(self) -> None:
         names = set(self.names)
@@ -78,7 +79,7 @@ class Law:
         used = set(self.linear) | grid | {name for pair in self.couplings for name in pair[:2]}
         if used - names:
             raise ValueError(f"law {self.name}: {sorted(used - names)} named but no parameters of it")
-        if self.starts is None and self.specialise is None and (set(self.linear) | grid) != names:
+        if self.starts is None and self.specialize is None and (set(self.linear) | grid) != names:
             raise ValueError(f"law {self.name}: every parameter is linear, on the start grid, or started by `starts`")
 
     @property
@@ -114,7 +115,4 @@ def require_columns(law: Law, columns: Mapping[str, Any]) -> None:
     """Raises InputError where the law reads a column that is not there."""
     for name in law.columns:
         if name not in columns:
-            raise InputError(
-                f"law {law.name} needs the column {name}; the table has {', '.join(columns)}: "
-                f"name it with --columns {name}=COLUMN{did_you_mean(name, columns)}"
-            )
+            raise InputError(f"law {law.name} needs the column {name}; {list_columns(columns, name)}")

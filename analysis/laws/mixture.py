@@ -81,7 +81,7 @@ def of_domains(columns: Sequence[str]) -> Law:
         predict=predict,
         jacobian=jacobian,
         starts=starts,
-        specialise=of_domains,
+        specialize=of_domains,
     )
 
 
@@ -106,11 +106,11 @@ LAW = of_domains((DEFAULT,))
 NO_PROPORTION = ("weight_decay",)
 
 
-def for_table(law: Law, names: Iterable[str]) -> Law:
+def resolve_columns(law: Law, names: Iterable[str]) -> Law:
     """`law` itself, or, where it reads patterns, the law of the columns that match, in the table's order. Raises
     InputError where none does.
     """
-    if law.specialise is None or not any("*" in column for column in law.columns):
+    if law.specialize is None or not any("*" in column for column in law.columns):
         return law
     every = [name for name in names if name not in NO_PROPORTION]
     matching = [name for name in every if any(fnmatchcase(name, pattern) for pattern in law.columns)]
@@ -119,4 +119,4 @@ def for_table(law: Law, names: Iterable[str]) -> Law:
             f"law {law.name}: no column matches {'+'.join(law.columns)}; the table has {', '.join(sorted(every))}: "
             f"write {law.name.partition(':')[0]}:COLUMN+COLUMN or {law.name.partition(':')[0]}:PATTERN"
         )
-    return law.specialise(matching)
+    return law.specialize(matching)

@@ -42,7 +42,7 @@ def in_column(columns: Sequence[str]) -> Law:
         linear=("E", "A"),
         start_grid={"alpha": (0.02, 0.03, 0.05, 0.08, 0.12, 0.18, 0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)},
         couplings=(("A", "alpha", column),),
-        specialise=in_column,
+        specialize=in_column,
     )
 
 

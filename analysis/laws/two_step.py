@@ -15,7 +15,7 @@ def compose(first: Law, second: Law, **changes: Any) -> Law:
         raise InputError(
             f"{second.name} reads {', '.join(second.columns)} and {first.name} predicts {first.target}: no chain"
         )
-    labels = [{name: label(step, name, first, second) for name in step.names} for step in (first, second)]
+    labels = [{name: parameter_label(step, name, first, second) for name in step.names} for step in (first, second)]
 
     def predict(values: Values, columns: Columns) -> Any:
         own = [{name: values[whole] for name, whole in names.items()} for names in labels]
@@ -45,6 +45,6 @@ def compose(first: Law, second: Law, **changes: Any) -> Law:
     return replace(law, **changes)
 
 
-def label(step: Law, name: str, first: Law, second: Law) -> str:
+def parameter_label(step: Law, name: str, first: Law, second: Law) -> str:
     """What a parameter of one of the steps is called in the whole."""
     return f"{step.name}.{name}" if name in first.names and name in second.names else name

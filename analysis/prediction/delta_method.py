@@ -13,8 +13,6 @@ import numpy as np
 from windtunnel.analysis.fitting.noise import quantity_noise, residual_noise, within_bounds
 from windtunnel.analysis.fitting.result import Fit
 from windtunnel.analysis.laws.law import Array
-from windtunnel.analysis.solver.objective import parse_objective
-from windtunnel.analysis.solver.problem import Problem
 
 STEP = 1e-4  # in internal coordinates: a ten-thousandth of a positive parameter
 
@@ -25,8 +23,7 @@ def quantity_interval(fit: Fit, quantity: Callable[[Array], Array], level: float
     """
     from scipy.special import stdtrit
 
-    points = fit.points
-    problem = Problem.of(fit.law, points.columns, points.target_P, points.weights_P, parse_objective(fit.objective))
+    problem = fit.problem()
     fitted_RK = problem.coordinates.to_internal(fit.natural_row())
     noise = residual_noise(problem, fitted_RK)
     if noise.degrees < 1:
@@ -39,7 +36,7 @@ def quantity_interval(fit: Fit, quantity: Callable[[Array], Array], level: float
     gradient_RK = ((above_K - below_K) / (2 * STEP))[None]
     if not np.isfinite(value_R).all():
         return -np.inf, np.inf
-    _, variance_R, _, degrees_R = quantity_noise(within_bounds(problem, noise), gradient_RK, points.run_P)
+    _, variance_R, _, degrees_R = quantity_noise(within_bounds(problem, noise), gradient_RK, fit.points.run_P)
     half_width = float(stdtrit(degrees_R[0], 0.5 + level / 2) * np.sqrt(variance_R[0]))
     # About the value at the matched threshold, stretched to hold the fitted one.
     centre, fitted = float(np.mean(np.concatenate([above_K, below_K]))), float(value_R[-1])

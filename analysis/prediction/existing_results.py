@@ -1,4 +1,4 @@
-"""Results that a source already holds at a target: what a sealed prediction must not have, and what a score needs."""
+"""Results that a source already holds at a target: a sealed prediction must have none, and a score needs some."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,32 +8,36 @@ from typing import Any
 
 import numpy as np
 
-from windtunnel.analysis.prediction.target import complete, matches
-from windtunnel.analysis.tables.run_row import row_of
-from windtunnel.analysis.tables.table import RunSet, Source
+from windtunnel.analysis.prediction.target import complete, matching_rows
+from windtunnel.analysis.tables.expressions import compute_column
+from windtunnel.analysis.tables.from_file import read_file
+from windtunnel.analysis.tables.from_runs import RunSet
+from windtunnel.analysis.tables.from_wandb import read_wandb
+from windtunnel.analysis.tables.load import Source
+from windtunnel.analysis.tables.run_row import row_from_record
+from windtunnel.analysis.tables.selection import parse_columns
 from windtunnel.train.errors import InputError
 from windtunnel.train.records import Json, find_runs, read_record
 
-# A run folder's N may be counted in any of these ways, its C too; a target is known if it is a run's in any of them.
+# The N of a run folder may be counted in any of these ways, its C too: a run is at the target in any of its counts.
 SIZES = ("total", "non_embedding", "active")
-
-# What a file calls a run that is only meant to be trained.
-NOT_BEGUN = ("", "planned", "pending")
+# The status in a file of a run that has not started.
+NOT_STARTED = ("", "planned", "pending")
 
 
 @dataclass(frozen=True)
-class Known:
-    """A run at the target. fault: why it is no result to compare with, "" where it is one. started: UTC, where the
+class ExistingRun:
+    """A run at the target. problem: why it is no result to compare with, "" where it is one. started: UTC, where the
     source says so.
     """
 
     run: str
-    fault: str
+    problem: str
     started: str | None
 
 
-def runs_at(source: Source, at: Mapping[str, float], columns: str | None = None) -> list[Known]:
-    """Runs of a source that are at the target and have begun, finished or not, whatever may be fitted to them.
+def find_runs_at(source: Source, at: Mapping[str, float], columns: str | None = None) -> list[ExistingRun]:
+    """Runs of a source that are at the target and have started, finished or not, whether or not they can be fitted.
     `columns` as `load_table` takes them. Raises InputError where the source cannot be read or lacks a column of the
     target.
     """
@@ -49,15 +53,17 @@ def runs_at(source: Source, at: Mapping[str, float], columns: str | None = None)
     return _rows_at(str(source), at, columns)
 
 
-def sign_of_beginning(folder: Path, record: Json) -> str | None:
-    """What shows that a run has begun, in words, or None. Any one sign is enough: the others may have been deleted.
-    `record` is its run.json, {} where that is not there.
+def evidence_of_start(folder: Path, record: Json) -> str | None:
+    """What shows that a run has started, in words, or None. One sign is enough: the others may have been deleted.
+    `record` is its run.json, {} where there is none.
     """
     if record.get("status", "planned") != "planned":
         return f"its record says {record['status']}"
-    if record.get("started") or record.get("result"):
-        return "its record says when it started" if record.get("started") else "its record has a result"
-    if (folder / "checkpoints").is_dir():  # made with the first of them, and never removed
+    if record.get("started"):
+        return "its record says when it started"
+    if record.get("result"):
+        return "its record has a result"
+    if (folder / "checkpoints").is_dir():  # made with the first checkpoint, and never removed
         return "it has checkpoints"
     for name in ("metrics.jsonl", "timings.jsonl"):
         if (folder / name).exists() and (folder / name).stat().st_size:
@@ -65,61 +71,55 @@ def sign_of_beginning(folder: Path, record: Json) -> str | None:
     return None
 
 
-def _rows_at(source: str, at: Mapping[str, float], columns: str | None) -> list[Known]:
-    from windtunnel.analysis.tables.expressions import compute_column
-    from windtunnel.analysis.tables.from_file import read_file
-    from windtunnel.analysis.tables.from_wandb import read_wandb
-    from windtunnel.analysis.tables.selection import parse_columns
-
+def _rows_at(source: str, at: Mapping[str, float], columns: str | None) -> list[ExistingRun]:
     if not source.startswith("wandb:") and not Path(source).exists():
-        raise InputError(f"{source}: no such file or folder; it is looked through for results at the target")
+        raise InputError(f"{source}: no such file or folder to search for results at the target")
     rows = read_wandb(source, "final") if source.startswith("wandb:") else read_file(Path(source))
-    found = dict(rows.table.columns)
+    named = dict(rows.table.columns)
     for name, expression in parse_columns(columns).items():
-        found[name] = compute_column(expression, rows.table.columns, len(rows.table))
-    numbers = {name: values for name, values in found.items() if values.dtype.kind == "f"}
+        named[name] = compute_column(expression, rows.table.columns, len(rows.table))
+    numbers = {name: values_P for name, values_P in named.items() if values_P.dtype.kind == "f"}
     with np.errstate(all="ignore"):
         numbers = complete(numbers)
     for name in at:
         if name not in numbers:
-            raise InputError(
-                f"{source}: no column {name} to look for the target in; name it with --columns {name}=COLUMN"
-            )
-    same_P = matches(numbers, at, len(rows.table))
-    status = found.get("status", np.full(len(rows.table), ""))
-    if "loss" in numbers:  # a row without a loss has begun, too, if it says so: a diverged run is a result
-        begun = ~np.isin(status, NOT_BEGUN) if status.dtype.kind != "f" else np.zeros(len(rows.table), dtype=np.bool_)
-        same_P &= np.isfinite(numbers["loss"]) | begun
-    return [Known(str(rows.table.label[row]), str(rows.fault[row]), None) for row in np.flatnonzero(same_P)]
+            raise InputError(f"{source}: no column {name} to search for the target; name it with columns=...")
+    same_P = matching_rows(numbers, at, len(rows.table))
+    status_P = named.get("status", np.full(len(rows.table), ""))
+    if "loss" in numbers:  # a row without a loss may have started all the same: a diverged run is a result
+        is_text = status_P.dtype.kind != "f"
+        started_P = ~np.isin(status_P, NOT_STARTED) if is_text else np.zeros(len(rows.table), dtype=np.bool_)
+        same_P &= np.isfinite(numbers["loss"]) | started_P
+    return [ExistingRun(str(rows.table.label[row]), str(rows.problem[row]), None) for row in np.flatnonzero(same_P)]
 
 
-def _records_at(folders: Sequence[Path], at: Mapping[str, float]) -> list[Known]:
-    found = []
+def _records_at(folders: Sequence[Path], at: Mapping[str, float]) -> list[ExistingRun]:
+    runs = []
     for folder in folders:
         record = read_record(folder)
-        if sign_of_beginning(folder, record) is None:
+        if evidence_of_start(folder, record) is None:
             continue
-        if any(matches(columns, at, 1)[0] for columns in _conventions(record)):
+        if any(matching_rows(columns, at, 1)[0] for columns in _counts(record)):
             status = record["status"]
             name = str(record.get("run_id") or folder.name)
-            found.append(Known(name, "" if status == "finished" else status, record.get("created")))
-    return found
+            runs.append(ExistingRun(name, "" if status == "finished" else status, record.get("created")))
+    return runs
 
 
-def _conventions(record: Json) -> list[dict[str, Any]]:
+def _counts(record: Json) -> list[dict[str, Any]]:
     """The columns of a run, once for each way to count its parameters and FLOPs."""
     counts = record.get("counts") or {}
     parameters, flops = counts.get("parameters") or {}, counts.get("flops") or {}
     if not parameters:
         return []
     model, tokens = record["config"]["model"], float(counts["tokens"])
-    row = {name: value for name, value in row_of(record, "").items() if isinstance(value, float | int)}
+    row = {name: value for name, value in row_from_record(record, "").items() if isinstance(value, float | int)}
     sizes = {parameters[name] for name in SIZES if name in parameters}
     sizes.add(parameters["non_embedding"] + model["vocabulary_size"] * model["width"])
-    values = [
+    counted = [
         {**row, "N": float(size), "D": tokens, "C": float(cost), "M": tokens / size}
         for size in sizes
         for cost in {6 * size * tokens, *flops.values()}
         if size > 0 and math.isfinite(cost)
     ]
-    return [{name: np.array([value]) for name, value in each.items()} for each in values]
+    return [{name: np.array([value]) for name, value in columns.items()} for columns in counted]

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from windtunnel.analysis.fitting.noise import NOISELESS, ResidualNoise, quantity_noise, residual_noise, within_bounds
-from windtunnel.analysis.fitting.result import Fit
+from windtunnel.analysis.fitting.result import Fit, TwoStepFit
 from windtunnel.analysis.laws.law import Array, Columns, require_columns
-from windtunnel.analysis.solver.objective import parse_objective
-from windtunnel.analysis.solver.problem import Problem, Pull
+from windtunnel.analysis.solver.penalty import PredictionPenalty
+from windtunnel.analysis.solver.problem import Problem
 from windtunnel.train.errors import InputError
 
 # Distances of the pull, in half-widths of the interval a linear law would have.
@@ -35,23 +35,34 @@ def predict_interval(
     """Loss, low and high at each query, (Q,) each. The interval is of a new run, seed noise included, or of the law's
     value where `new_run` is false. Raises InputError where the fit was refused or a column is missing.
     """
-    from windtunnel.analysis.fitting.two_step import Chain
-
-    if isinstance(fit, Chain):
-        return fit.interval(columns_at, level, new_run=new_run)
+    if isinstance(fit, TwoStepFit):
+        return _two_step_interval(fit, columns_at, level, new_run=new_run)
     require_columns(fit.law, columns_at)
     at = {name: np.atleast_1d(np.asarray(columns_at[name], dtype=np.float64)) for name in fit.law.columns}
     for name, values_Q in at.items():
         if not np.isfinite(values_Q).all():
             raise InputError(f"{name} = {values_Q} is not a number to predict at")
     loss_Q = fit.predict(at)
-    points = fit.points
-    problem = Problem.of(fit.law, points.columns, points.target_P, points.weights_P, parse_objective(fit.objective))
+    problem = fit.problem()
     noise = residual_noise(problem, problem.coordinates.to_internal(fit.natural_row()))
     low_RQ, high_RQ = interval_batch(
-        problem, noise, at, points.run_P, level, new_run=new_run, seed_noise=fit.seed_noise
+        problem, noise, at, fit.points.run_P, level, new_run=new_run, seed_noise=fit.seed_noise
     )
     return loss_Q, np.minimum(low_RQ[0], loss_Q), np.maximum(high_RQ[0], loss_Q)
+
+
+def _two_step_interval(
+    fit: TwoStepFit, columns_at: Mapping[str, ArrayLike], level: float, *, new_run: bool
+) -> tuple[Array, Array, Array]:
+    """The second step's own interval, and what the interval of the first step's loss does to it, added in squares."""
+    first, second = fit.steps
+    loss_Q, low_loss_Q, high_loss_Q = predict_interval(first, columns_at, level, new_run=new_run)
+    name = first.law.target
+    value_Q, low_Q, high_Q = predict_interval(second, {name: loss_Q}, level, new_run=new_run)
+    moved_2Q = np.stack([second.predict({name: ends_Q}) for ends_Q in (low_loss_Q, high_loss_Q)])
+    down_Q = np.hypot(value_Q - low_Q, np.maximum(value_Q - moved_2Q.min(axis=0), 0.0))
+    up_Q = np.hypot(high_Q - value_Q, np.maximum(moved_2Q.max(axis=0) - value_Q, 0.0))
+    return value_Q, value_Q - down_Q, value_Q + up_Q
 
 
 def interval_batch(
@@ -71,7 +82,7 @@ def interval_batch(
     noise = within_bounds(problem, noise)
     num_studies, num_queries = len(noise.internal_RK), len(next(iter(at.values())))
     study_S, query_S = (index.ravel() for index in np.indices((num_studies, num_queries)))
-    asked = Pull(at, query_S, np.zeros(len(study_S)), np.zeros(len(study_S)), log)
+    asked = PredictionPenalty(at, query_S, np.zeros(len(study_S)), np.zeros(len(study_S)), log)
     centre_S, gradient_SK = asked.predict(problem.coordinates, noise.internal_RK[study_S], np.arange(len(study_S)))
     unit_S, variance_S, run_variance_S, degrees_S = quantity_noise(noise, gradient_SK, run_P, study_S)
     if seed_noise is not None and noise.degrees < 3:
@@ -171,7 +182,7 @@ def _refit(
     or as moved, whichever is the better start; the prediction (T,), and the root of how much worse the fit is (T,).
     """
     study_T = query.study_S[of_T]
-    pull = Pull(
+    penalty = PredictionPenalty(
         at,
         query.query_S[of_T],
         query.centre_S[of_T] + offset_T * (1 + PULL) / PULL,
@@ -187,14 +198,14 @@ def _refit(
     starts_2TK = np.clip(np.stack([here_TK, here_TK + moved_TK]), own.coordinates.lower_K, own.coordinates.upper_K)
     cost_2T = np.stack(
         [
-            own.huber(start_TK, delta_T1) + pull.cost(pull.predict(own.coordinates, start_TK, everyone)[0])
+            own.huber(start_TK, delta_T1) + penalty.cost(penalty.predict(own.coordinates, start_TK, everyone)[0])
             for start_TK in starts_2TK
         ]
     )
     start_TK = starts_2TK[np.argmin(np.nan_to_num(cost_2T, nan=np.inf), axis=0), everyone]
-    found = own.solve(start_TK, [delta_T1], max_iterations=80, tolerance=1e-9, pull=pull)
-    value_T, _ = pull.predict(own.coordinates, found.internal_RK, everyone)
-    rise_T = found.value_R - pull.cost(value_T) - noise.value_R[study_T]
+    found = own.solve(start_TK, [delta_T1], max_iterations=80, tolerance=1e-9, penalty=penalty)
+    value_T, _ = penalty.predict(own.coordinates, found.internal_RK, everyone)
+    rise_T = found.value_R - penalty.cost(value_T) - noise.value_R[study_T]
     return found.internal_RK, value_T, np.sqrt(np.maximum(2 * rise_T / noise.inside_R[study_T], 0.0))
 
 

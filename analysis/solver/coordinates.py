@@ -5,19 +5,40 @@ Legend: P points, R replicates, K parameters.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from windtunnel.analysis.laws.law import Array, Columns, Law, monomial
+from windtunnel.analysis.laws.law import Array, Columns, Law, Parameter, monomial
 
 # How far below the target's scale (in natural logarithm) an amplitude counts as zero, and how far outside the start
 # grid any other positive parameter may go.
 ZERO_AMPLITUDE = 18.0
 OUTSIDE_GRID = math.log(300.0)
+LOWEST_LOG, HIGHEST_LOG = -50.0, 700.0  # of any other positive parameter
 AT_BOUND = 1e-6  # in internal coordinates: nearer than this is at the bound
+
+
+def internal_bounds(
+    parameter: Parameter, amplitude_scale: float | None, start_grid: Sequence[float] | None
+) -> tuple[float, float]:
+    """Bounds of a parameter in internal coordinates. amplitude_scale: the logarithm of the target's scale, for an
+    amplitude.
+    """
+    if not parameter.positive:
+        return parameter.minimum, parameter.upper
+    lowest, highest = LOWEST_LOG, HIGHEST_LOG
+    if start_grid is not None:
+        lowest, highest = math.log(min(start_grid)) - OUTSIDE_GRID, math.log(max(start_grid)) + OUTSIDE_GRID
+    if amplitude_scale is not None:
+        lowest = amplitude_scale - ZERO_AMPLITUDE
+    return (
+        math.log(parameter.minimum) if parameter.minimum > 0 else lowest,
+        math.log(parameter.upper) if parameter.upper < math.inf else highest,
+    )
 
 
 @dataclass(frozen=True)
@@ -44,19 +65,10 @@ class Coordinates:
         coupled = {number for number, _, _ in couplings}
         lower, upper = [], []
         for number, parameter in enumerate(law.parameters):
-            low, high = parameter.minimum, parameter.upper
-            if parameter.positive:
-                floor = -50.0
-                if parameter.name in amplitudes:
-                    floor = scale - ZERO_AMPLITUDE
-                elif parameter.name in law.start_grid:
-                    floor = math.log(min(law.start_grid[parameter.name])) - OUTSIDE_GRID
-                low = math.log(low) if low > 0 else floor
-                high = math.log(high) if high < math.inf else 700.0
-                if parameter.name in law.start_grid and parameter.upper == math.inf:
-                    high = math.log(max(law.start_grid[parameter.name])) + OUTSIDE_GRID
             if number in coupled and (parameter.minimum > 0 or parameter.upper < math.inf):
                 raise ValueError(f"law {law.name}: {parameter.name} is centred and cannot have bounds")
+            amplitude_scale = scale if parameter.name in amplitudes else None
+            low, high = internal_bounds(parameter, amplitude_scale, law.start_grid.get(parameter.name))
             lower.append(low)
             upper.append(high)
         positive_K = np.array([parameter.positive for parameter in law.parameters])

@@ -19,13 +19,13 @@ SCALE_COLUMNS = ("N", "D", "C", "M")
 RANK = 1e-9  # of the largest singular value of the scaled derivatives: below it they are linearly dependent
 
 
-def design_fault(
-    law: Law, columns: Columns, num_points: int, few_points: bool = False
+def design_problem(
+    law: Law, columns: Columns, num_points: int, allow_few_points: bool = False
 ) -> tuple[DesignStatus, str] | None:
-    """Why the law cannot be fitted to these points, with its mend, or None. `few_points` waives the rule that there be
+    """Why the law cannot be fitted to these points, with its mend, or None. `allow_few_points` waives the rule that there be
     two points more than parameters.
     """
-    needed = law.num_parameters + (0 if few_points else 2)
+    needed = law.num_parameters + (0 if allow_few_points else 2)
     if num_points < needed:
         return "too_few_points", (
             f"{num_points} points for the {law.num_parameters} parameters of {law.name}; "
@@ -53,7 +53,7 @@ def design_fault(
     return None
 
 
-def rank_fault(problem: Problem, internal_RK: Array) -> tuple[DesignStatus, str] | None:
+def rank_problem(problem: Problem, internal_RK: Array) -> tuple[DesignStatus, str] | None:
     """Why these points cannot determine all parameters whatever their losses are, or None: at none of these places
     (R, K) are the law's derivatives by its parameters linearly independent.
     """

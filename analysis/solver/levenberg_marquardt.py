@@ -93,7 +93,7 @@ def huber_sum(residual_RP: Array, weights_RP: Array, delta_RP: Array) -> Array:
     return np.where(np.isfinite(value_R), value_R, np.inf)
 
 
-def minimise(
+def minimize(
     evaluate: Evaluate,
     start_RK: Array,
     lower_K: Array,

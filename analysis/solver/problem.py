@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from windtunnel.analysis.laws.law import Array, Columns, Law
 from windtunnel.analysis.solver.coordinates import Coordinates
-from windtunnel.analysis.solver.levenberg_marquardt import NormalEquations, Solution, huber_sum, minimise
+from windtunnel.analysis.solver.levenberg_marquardt import NormalEquations, Solution, huber_sum, minimize
 from windtunnel.analysis.solver.objective import Objective
+from windtunnel.analysis.solver.penalty import PredictionPenalty
 
 # A Jacobian has at most about this many numbers, so that it stays in the cache, and is of so many replicates.
 CHUNK = 100_000
@@ -24,41 +25,21 @@ LARGEST_DERIVATIVE = 1e100
 CONTINUATION = (0.1, 0.01)
 
 
-@dataclass(frozen=True)
-class Pull:
-    """`wanted_R` is on the scale of the residuals: a logarithm where `log` is set."""
-
-    at: Columns  # the queries: (Q,) each
-    query_R: NDArray[np.intp]
-    wanted_R: Array
-    weight_R: Array
-    log: bool
-
-    def normal_equations(
-        self, coordinates: Coordinates, internal_RK: Array, replicates: NDArray[np.intp]
-    ) -> NormalEquations:
-        """Of the pulls of those replicates, which lie in `internal_RK`."""
-        value_R, gradient_RK = self.predict(coordinates, internal_RK, replicates)
-        weights_R1 = self.weight_R[replicates, None]
-        residual_R1 = (value_R - self.wanted_R[replicates])[:, None]
-        return NormalEquations.of(residual_R1, gradient_RK[:, :, None], weights_R1, np.full_like(residual_R1, np.inf))
-
-    def cost(self, value_R: Array) -> Array:
-        return 0.5 * self.weight_R * (self.wanted_R - value_R) ** 2
-
-    def predict(
-        self, coordinates: Coordinates, internal_RK: Array, replicates: NDArray[np.intp]
-    ) -> tuple[Array, Array]:
-        """What the law says to each replicate's own query (R,), and its gradient (R, K)."""
-        queries, place_R = np.unique(self.query_R[replicates], return_inverse=True)
-        at = {name: values_Q[queries] for name, values_Q in self.at.items()}
-        prediction_RQ, jacobian_RKQ = coordinates.predict_with_jacobian(internal_RK, at)
-        everyone = np.arange(len(internal_RK))
-        value_R, gradient_RK = prediction_RQ[everyone, place_R], jacobian_RKQ[everyone, :, place_R]
-        if self.log:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                value_R, gradient_RK = np.log(value_R), gradient_RK / value_R[:, None]
-        return value_R, np.nan_to_num(gradient_RK)
+def continuation(objective: Objective, target: Array) -> tuple[float, ...]:
+    """Huber thresholds from easy to the objective's own: 0.1, 0.01, ..., in the unit of the residuals."""
+    delta = objective.delta
+    if not math.isfinite(delta):
+        return (math.inf,)
+    unit = 1.0 if objective.log else float(np.median(np.abs(target)))
+    steps = [unit * step for step in CONTINUATION if unit * step > 1.5 * delta]
+    if objective.kind != "lad":
+        return (*steps, delta)
+    # Absolute deviations: one decade at a time, since each threshold's active set starts the next.
+    last = steps[-1] if steps else delta
+    while last > 3 * delta * unit:
+        last /= 10.0
+        steps.append(last)
+    return (*steps, delta * unit)
 
 
 @dataclass(frozen=True)
@@ -87,18 +68,8 @@ class Problem:
         return 1e-8 if self.objective.kind == "lad" else 1e-4
 
     def deltas(self) -> tuple[float, ...]:
-        """Huber thresholds from easy to the target's: 0.1, 0.01, ..., in the unit of the residuals."""
-        target = self.objective.delta
-        if not math.isfinite(target):
-            return (math.inf,)
-        unit = 1.0 if self.objective.log else float(np.median(np.abs(self.target)))
-        steps = [unit * step for step in CONTINUATION if unit * step > 1.5 * target]
-        # Absolute deviations: one decade at a time, since each threshold's active set starts the next.
-        last = steps[-1] if steps else target
-        while self.objective.kind == "lad" and last > 3 * target * unit:
-            last /= 10.0
-            steps.append(last)
-        return (*steps, target * (unit if self.objective.kind == "lad" else 1.0))
+        """Huber thresholds of the continuation, in the unit of the residuals."""
+        return continuation(self.objective, self.target)
 
     def predict(self, internal_RK: Array) -> Array:
         return self.coordinates.predict(internal_RK, self.columns)
@@ -132,11 +103,11 @@ class Problem:
         max_iterations: int = 200,
         tolerance: float | Array = 1e-13,
         damping: float = 1e-2,
-        pull: Pull | None = None,
+        penalty: PredictionPenalty | None = None,
     ) -> Solution:
         """Each replicate from its start (internal coordinates) through the thresholds. The value is the Huber sum at
         the last one (half the sum of squares where it is infinite). A threshold may be an array, (R, 1) or (R, P), and
-        the tolerance (R,). A pull adds to the value.
+        the tolerance (R,). A penalty adds to the value.
         """
         num_replicates = len(start_RK)
         internal_RK = np.array(start_RK)
@@ -148,8 +119,8 @@ class Problem:
             for number, delta in enumerate(deltas):
                 last = number == len(deltas) - 1
                 delta_R1 = delta[chunk] if isinstance(delta, np.ndarray) else np.full((len(chunk), 1), delta)
-                found = minimise(
-                    partial(self._normal_equations, chunk, delta_R1, pull),
+                found = minimize(
+                    partial(self._normal_equations, chunk, delta_R1, penalty),
                     internal_RK[chunk],
                     coordinates.lower_K,
                     coordinates.upper_K,
@@ -183,13 +154,15 @@ class Problem:
         self,
         chunk: NDArray[np.intp],
         delta_RP: Array,
-        pull: Pull | None,
+        penalty: PredictionPenalty | None,
         internal_RK: Array,
         replicates: NDArray[np.intp],
     ) -> NormalEquations:
         """Of some replicates of a chunk, whose thresholds are (R, 1) or (R, P)."""
         delta_RP, of_all = delta_RP[replicates], chunk[replicates]
-        parts = [] if pull is None else [pull.normal_equations(self.coordinates.rows(of_all), internal_RK, of_all)]
+        parts = (
+            [] if penalty is None else [penalty.normal_equations(self.coordinates.rows(of_all), internal_RK, of_all)]
+        )
         for block in self._blocks(len(replicates)):
             part = self._part(block)
             residual_RP, jacobian_RKP = part.residual(internal_RK, of_all)

@@ -5,21 +5,23 @@ Legend: P points, R starts, K parameters, J linear parameters.
 """
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from windtunnel.analysis.laws.law import Array
+from windtunnel.analysis.solver.levenberg_marquardt import Solution
 from windtunnel.analysis.solver.objective import Objective
 from windtunnel.analysis.solver.problem import Problem
 
-KEPT = 8
+NUM_STARTS = 8
 # Starts are chosen on at most this many points, so that their cost does not grow with the table.
 POINTS = 2048
 GRID_CHUNK = 4096
 
 
-def choose_starts(problem: Problem, kept: int = KEPT) -> Array:
+def choose_starts(problem: Problem, kept: int = NUM_STARTS) -> Array:
     """The best `kept` starts of a problem, in internal coordinates: (R, K)."""
     problem = thinned(problem)
     target_P, weights_P = np.atleast_2d(problem.target)[0], np.atleast_2d(problem.weights)[0]
@@ -55,6 +57,20 @@ def thinned(problem: Problem) -> Problem:
     chosen = np.argsort(target_P, kind="stable")[place]
     columns = {name: column[chosen] for name, column in problem.columns.items()}
     return replace(problem, columns=columns, target=target_P[chosen], weights=weights_P[chosen])
+
+
+def solve_distinct(coarse: Solution, solve: Callable[[Array], Solution], distance: float) -> Solution:
+    """Solves once for all replicates of a coarse solution that met, within `distance` in every internal coordinate."""
+    met_RR = (np.abs(coarse.internal_RK[:, None] - coarse.internal_RK) < distance).all(axis=2)
+    # The first of those that met stands for all of them.
+    distinct, place_R = np.unique(np.argmax(met_RR, axis=1), return_inverse=True)
+    fine = solve(coarse.internal_RK[distinct])
+    return Solution(
+        fine.internal_RK[place_R],
+        fine.value_R[place_R],
+        fine.decrement_R[place_R],
+        coarse.iterations + fine.iterations,
+    )
 
 
 def _projected(problem: Problem, target_P: Array, weights_P: Array) -> Array:

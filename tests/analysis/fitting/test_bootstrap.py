@@ -5,7 +5,7 @@ import pytest
 
 from windtunnel.analysis.fitting.bootstrap import bootstrap_weights
 from windtunnel.analysis.fitting.fit import fit
-from windtunnel.analysis.laws import law
+from windtunnel.analysis.laws.catalog import get_law
 from windtunnel.analysis.tables.table import Table
 
 
@@ -25,12 +25,14 @@ def table(seed: int) -> Table:
     columns = {"N": sizes, "D": tokens}
     truth = {"E": 1.7, "A": 400.0, "B": 900.0, "alpha": 0.34, "beta": 0.31}
     noise = np.exp(0.005 * np.random.default_rng(seed).standard_normal(100))
-    return Table.of({**columns, "loss": law("chinchilla").predict_one(truth, columns) * noise})
+    return Table.from_columns({**columns, "loss": get_law("chinchilla").predict_one(truth, columns) * noise})
 
 
 def test_the_spread_of_replicates_is_that_of_repeated_studies() -> None:
-    studies = [fit(table(seed), law("chinchilla"), "log-mse", profile=False).parameters["alpha"] for seed in range(40)]
-    found = fit(table(99), law("chinchilla"), "log-mse", bootstrap=400, profile=False)
+    studies = [
+        fit(table(seed), get_law("chinchilla"), "log-mse", profile=False).parameters["alpha"] for seed in range(40)
+    ]
+    found = fit(table(99), get_law("chinchilla"), "log-mse", bootstrap=400, profile=False)
     assert found.replicates is not None
     assert found.interval_method == "bootstrap over runs"
     spread = float(np.std(found.replicates[3]))
@@ -41,12 +43,12 @@ def test_the_spread_of_replicates_is_that_of_repeated_studies() -> None:
 
 def test_duplicating_the_rows_of_every_run_changes_nothing() -> None:
     once = table(0)
-    twice = Table.of(
+    twice = Table.from_columns(
         {name: np.repeat(values, 2) for name, values in once.columns.items()}, run=[str(k // 2) for k in range(200)]
     )
     spreads = []
     for each in (once, twice):
-        found = fit(each, law("chinchilla"), bootstrap=300, profile=False)
+        found = fit(each, get_law("chinchilla"), bootstrap=300, profile=False)
         assert found.replicates is not None
         spreads.append(float(np.std(np.log(found.replicates[3]))))
     assert spreads[1] == pytest.approx(spreads[0], rel=0.2)
@@ -54,7 +56,7 @@ def test_duplicating_the_rows_of_every_run_changes_nothing() -> None:
 
 @pytest.mark.parametrize("objective", ["log-huber:1e-3", "log-lad", "mse"])
 def test_replicates_are_fits(objective: str) -> None:
-    found = fit(table(1), law("chinchilla"), objective, bootstrap=50, profile=False)
+    found = fit(table(1), get_law("chinchilla"), objective, bootstrap=50, profile=False)
     assert found.replicates is not None
     assert np.isfinite(found.replicates).all()
     centre = np.median(found.replicates, axis=1)
@@ -65,7 +67,12 @@ def test_a_percentile_at_a_bound_is_open() -> None:
     """Without a floor in the truth many replicates end with none: the data do not set the lower end."""
     sizes = np.geomspace(1e6, 3e8, 24)
     noise = np.exp(0.01 * np.random.default_rng(1).standard_normal(24))
-    found = fit(Table.of({"N": sizes, "loss": 40 * sizes**-0.2 * noise}), law("power"), bootstrap=100, profile=False)
+    found = fit(
+        Table.from_columns({"N": sizes, "loss": 40 * sizes**-0.2 * noise}),
+        get_law("power"),
+        bootstrap=100,
+        profile=False,
+    )
     assert found.intervals["E"][0] == 0.0
     assert found.intervals["E"][1] > found.parameters["E"]
     assert found.not_identified == ("E",)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.paths import PUBLIC_DATA
 from windtunnel.analysis.fitting.fit import fit
-from windtunnel.analysis.laws import law
+from windtunnel.analysis.laws.catalog import get_law
 from windtunnel.analysis.tables.table import Table
 
 TABLE = PUBLIC_DATA / "gadre_overtrain" / "flat_104_models.csv"
@@ -42,7 +42,9 @@ def test_printed_constants(corpus: str, constants: dict[str, float], held_out: d
         return {"C": 6 * size * tokens, "M": tokens / size, "loss": loss}
 
     fitted = [(size, 20) for size in SMALL] + [(SMALL[0], 320)]
-    found = fit(Table.of(columns(fitted)), law("overtraining"), "mse", few_points=True, profile=False)
+    found = fit(
+        Table.from_columns(columns(fitted)), get_law("overtraining"), "mse", allow_few_points=True, profile=False
+    )
     assert found.status == "converged"
     for name, printed in constants.items():
         assert found.parameters[name] == pytest.approx(printed, rel=5e-4), name
@@ -50,4 +52,4 @@ def test_printed_constants(corpus: str, constants: dict[str, float], held_out: d
         at = columns([key])
         error = 100 * abs(found.predict(at)[0] / at["loss"][0] - 1)
         assert error == pytest.approx(printed, abs=5e-4)
-    assert fit(Table.of(columns(fitted)), law("overtraining"), "mse").status == "too_few_points"
+    assert fit(Table.from_columns(columns(fitted)), get_law("overtraining"), "mse").status == "too_few_points"

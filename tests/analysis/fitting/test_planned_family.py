@@ -9,8 +9,8 @@ import pytest
 
 from tests.support.run_records import TOKENS_PER_STEP, record, write
 from windtunnel.analysis.fitting.fit import fit
-from windtunnel.analysis.laws import law
-from windtunnel.analysis.tables.table import load_table
+from windtunnel.analysis.laws.catalog import get_law
+from windtunnel.analysis.tables.load import load_table
 
 TRUTH = {"E": 1.1, "A": 40.0, "B": 200.0, "alpha": 0.34, "beta": 0.37}
 WIDTHS, TOKENS_PER_PARAMETER = (32, 48, 64, 96, 128), (5, 15, 45, 135)
@@ -32,7 +32,7 @@ def train(runs: Path, count: str, noise: float, seeds: int = 1) -> None:
                     "N_non_embedding_and_head": parameters["non_embedding"] + 256 * width,
                 }[count]
                 at = {"N": np.array([float(size)]), "D": np.array([float(run["counts"]["tokens"])])}
-                loss = float(law("chinchilla").predict_one(TRUTH, at)[0])
+                loss = float(get_law("chinchilla").predict_one(TRUTH, at)[0])
                 run["result"]["validation_nats_per_token"] = loss * float(np.exp(noise * generator.standard_normal()))
                 write(runs, run)
 
@@ -40,7 +40,7 @@ def train(runs: Path, count: str, noise: float, seeds: int = 1) -> None:
 @pytest.mark.parametrize("count", COUNTS)
 def test_the_exponents_that_went_in_come_out(tmp_path: Path, count: str) -> None:
     train(tmp_path, count, noise=0.0)
-    found = fit(load_table(tmp_path, columns=f"N={count}"), law("chinchilla"), profile=False)
+    found = fit(load_table(tmp_path, columns=f"N={count}"), get_law("chinchilla"), profile=False)
     assert found.status == "converged"
     assert found.num_points == len(WIDTHS) * len(TOKENS_PER_PARAMETER)
     assert found.parameters == pytest.approx(TRUTH, rel=1e-6)
@@ -48,7 +48,7 @@ def test_the_exponents_that_went_in_come_out(tmp_path: Path, count: str) -> None
 
 def test_seeds_are_measured_and_the_truth_is_in_the_intervals(tmp_path: Path) -> None:
     train(tmp_path, "N", noise=0.004, seeds=3)
-    found = fit(load_table(tmp_path), law("chinchilla"))
+    found = fit(load_table(tmp_path), get_law("chinchilla"))
     assert found.seed_noise == pytest.approx(0.004, rel=0.35)
     for name in ("alpha", "beta", "E"):
         low, high = found.intervals[name]

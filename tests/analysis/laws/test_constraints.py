@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from windtunnel.analysis.fitting.fit import fit
-from windtunnel.analysis.laws import law
-from windtunnel.analysis.laws.constraints import hold, parse_held
+from windtunnel.analysis.laws.catalog import get_law
+from windtunnel.analysis.laws.constraints import fix_parameters, parse_fixed
 from windtunnel.analysis.solver.coordinates import Coordinates
 from windtunnel.analysis.tables.table import Table
 from windtunnel.train.errors import InputError
@@ -19,9 +19,9 @@ COLUMNS = {"N": SIZES, "D": TOKENS}
     "held", [{"E": 1.7}, {"beta": "alpha"}, {"E": 1.7, "alpha": 0.34}, {"A": 400.0, "beta": "alpha"}]
 )
 def test_the_rest_is_recovered(held: dict[str, float | str]) -> None:
-    found = hold(law("chinchilla"), held)
-    loss = law("chinchilla").predict_one(TRUTH, COLUMNS)
-    fitted = fit(Table.of({**COLUMNS, "loss": loss}), found, profile=False)
+    found = fix_parameters(get_law("chinchilla"), held)
+    loss = get_law("chinchilla").predict_one(TRUTH, COLUMNS)
+    fitted = fit(Table.from_columns({**COLUMNS, "loss": loss}), found, profile=False)
     assert set(fitted.parameters) == set(TRUTH) - set(held)
     for name, value in fitted.parameters.items():
         assert value == pytest.approx(TRUTH[name], rel=1e-8), name
@@ -30,7 +30,7 @@ def test_the_rest_is_recovered(held: dict[str, float | str]) -> None:
 
 @pytest.mark.parametrize("held", [{"beta": "alpha"}, {"alpha": 0.3, "B": 700.0}])
 def test_the_jacobian_is_the_derivative(held: dict[str, float | str]) -> None:
-    found = hold(law("chinchilla"), held)
+    found = fix_parameters(get_law("chinchilla"), held)
     coordinates = Coordinates.of(found, COLUMNS, np.full(len(SIZES), 3.0))
     internal_RK = coordinates.to_internal(np.array([[{**TRUTH, "beta": 0.31}[name] for name in found.names]]))
     _, jacobian_RKP = coordinates.predict_with_jacobian(internal_RK, COLUMNS)
@@ -41,11 +41,14 @@ def test_the_jacobian_is_the_derivative(held: dict[str, float | str]) -> None:
 
 
 def test_assignments() -> None:
-    assert parse_held(["alpha=0.35", "beta = alpha"]) == {"alpha": 0.35, "beta": "alpha"}
-    assert hold(law("chinchilla"), parse_held(["beta=alpha", "E=1.5"])).name == "chinchilla@beta=alpha@E=1.5"
-    assert hold(law("chinchilla"), {}) is law("chinchilla")
+    assert parse_fixed(["alpha=0.35", "beta = alpha"]) == {"alpha": 0.35, "beta": "alpha"}
+    assert (
+        fix_parameters(get_law("chinchilla"), parse_fixed(["beta=alpha", "E=1.5"])).name
+        == "chinchilla@beta=alpha@E=1.5"
+    )
+    assert fix_parameters(get_law("chinchilla"), {}) is get_law("chinchilla")
     with pytest.raises(InputError, match="'alpha': write a held parameter as NAME=VALUE"):
-        parse_held(["alpha"])
+        parse_fixed(["alpha"])
 
 
 @pytest.mark.parametrize(
@@ -62,13 +65,13 @@ def test_assignments() -> None:
 )
 def test_what_cannot_be_held(held: dict[str, float | str], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        hold(law("chinchilla"), held)
+        fix_parameters(get_law("chinchilla"), held)
 
 
 def test_what_is_held_of_a_law_in_two_steps_is_held_in_a_step() -> None:
     with pytest.raises(InputError, match="is two steps: hold a parameter of one of them"):
-        hold(law("ladder"), {"E": 1.5})
-    held = law("chinchilla@beta=alpha/error-loss")
+        fix_parameters(get_law("ladder"), {"E": 1.5})
+    held = get_law("chinchilla@beta=alpha/error-loss")
     assert held.steps is not None
     assert held.steps[0].name == "chinchilla@beta=alpha"
     assert "beta" not in held.names

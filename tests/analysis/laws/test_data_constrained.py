@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from windtunnel.analysis.fitting.fit import fit
-from windtunnel.analysis.laws import law
-from windtunnel.analysis.laws.constraints import hold
+from windtunnel.analysis.laws.catalog import get_law
+from windtunnel.analysis.laws.constraints import fix_parameters
 from windtunnel.analysis.solver.coordinates import Coordinates
 from windtunnel.analysis.tables.table import Table
 
-LAW = law("data-constrained")
+LAW = get_law("data-constrained")
 CONSTANTS = {
     "E": float(np.exp(0.6254804)),
     "A": float(np.exp(6.255414)),
@@ -37,11 +37,11 @@ def test_the_values_the_authors_print() -> None:
 
 def test_one_epoch_of_a_small_model_is_the_additive_law() -> None:
     at = {"N": np.array([1e6, 1e7]), "D": np.array([1e10, 1e11]), "U": np.array([1e10, 1e11])}
-    additive = law("chinchilla").predict_one(CONSTANTS, at)
+    additive = get_law("chinchilla").predict_one(CONSTANTS, at)
     np.testing.assert_allclose(LAW.predict_one(PUBLISHED, at), additive, rtol=1e-14)
     # Half-lives without end make every repeated token and every excess parameter a fresh one.
     endless = LAW.predict_one({**PUBLISHED, "R_D*": 1e12, "R_N*": 1e12}, COLUMNS)
-    np.testing.assert_allclose(endless, law("chinchilla").predict_one(CONSTANTS, COLUMNS), rtol=1e-8)
+    np.testing.assert_allclose(endless, get_law("chinchilla").predict_one(CONSTANTS, COLUMNS), rtol=1e-8)
 
 
 @given(st.floats(1.0, 1000.0), st.floats(1.0, 10.0))
@@ -65,23 +65,23 @@ def test_the_jacobian_is_the_derivative(half_lives: tuple[float, float]) -> None
 
 def test_recovers_all_seven_parameters() -> None:
     truth = {"E": 1.9, "A": 600.0, "B": 1500.0, "alpha": 0.36, "beta": 0.33, "R_D*": 12.0, "R_N*": 4.0}
-    found = fit(Table.of({**COLUMNS, "loss": LAW.predict_one(truth, COLUMNS)}), LAW, profile=False)
+    found = fit(Table.from_columns({**COLUMNS, "loss": LAW.predict_one(truth, COLUMNS)}), LAW, profile=False)
     assert found.status == "converged", found.reason
     for name, value in truth.items():
         assert found.parameters[name] == pytest.approx(value, rel=1e-6), name
 
 
 def test_stages_hold_the_constants_of_single_epoch_runs() -> None:
-    table = Table.of({**COLUMNS, "loss": LAW.predict_one(PUBLISHED, COLUMNS)})
+    table = Table.from_columns({**COLUMNS, "loss": LAW.predict_one(PUBLISHED, COLUMNS)})
     # Sizes below N_opt(U), as the first stage needs.
     first = fit(
         table.select("D == U and N * 10 < U"),
-        hold(law("chinchilla"), {"beta": "alpha"}),
+        fix_parameters(get_law("chinchilla"), {"beta": "alpha"}),
         profile=False,
-        few_points=True,
+        allow_few_points=True,
     )
     constants = {**first.parameters, "beta": first.parameters["alpha"]}
-    second = fit(table, hold(LAW, constants), profile=False)
+    second = fit(table, fix_parameters(LAW, constants), profile=False)
     assert second.law.names == ("R_D*", "R_N*")
     assert second.parameters["R_D*"] == pytest.approx(PUBLISHED["R_D*"], rel=1e-5)
     assert second.parameters["R_N*"] == pytest.approx(PUBLISHED["R_N*"], rel=1e-5)
@@ -91,7 +91,7 @@ def test_half_lives_that_no_run_reaches_are_not_identified() -> None:
     """With at most two epochs and seed noise, nothing says how many more would pay."""
     few = {name: values[EPOCHS <= 2] for name, values in COLUMNS.items()}
     loss = LAW.predict_one(PUBLISHED, few) * np.exp(0.005 * np.random.default_rng(3).standard_normal(len(few["N"])))
-    found = fit(Table.of({**few, "loss": loss}), hold(LAW, {**CONSTANTS, "R_N*": 5.309743}))
+    found = fit(Table.from_columns({**few, "loss": loss}), fix_parameters(LAW, {**CONSTANTS, "R_N*": 5.309743}))
     assert found.status != "converged"
     assert "R_D*" in found.not_identified
     assert found.intervals["R_D*"][1] == np.inf

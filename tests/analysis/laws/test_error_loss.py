@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 
 from windtunnel.analysis.fitting.fit import fit
-from windtunnel.analysis.laws import law
+from windtunnel.analysis.laws.catalog import get_law
 from windtunnel.analysis.solver.coordinates import Coordinates
 from windtunnel.analysis.tables.table import Table
 
-LAW = law("error-loss")
+LAW = get_law("error-loss")
 TRUTH = {"epsilon": 0.857, "k": 2.206, "gamma": 0.715}
 LOSS = np.array([4.31, 3.52, 3.29, 3.01, 2.78, 2.51])
 
 
 def test_recovers_six_points() -> None:
-    found = fit(Table.of({"loss": LOSS, "error": LAW.predict_one(TRUTH, {"loss": LOSS})}), LAW, profile=False)
+    found = fit(Table.from_columns({"loss": LOSS, "error": LAW.predict_one(TRUTH, {"loss": LOSS})}), LAW, profile=False)
     assert found.objective == "mse"
     for name, value in TRUTH.items():
         assert found.parameters[name] == pytest.approx(value, rel=1e-8), name
@@ -39,6 +39,6 @@ def test_the_jacobian_is_the_derivative() -> None:
 def test_losses_all_alike_do_not_tell_how_error_ends() -> None:
     loss = np.linspace(3.00, 3.04, 8)
     error = LAW.predict_one(TRUTH, {"loss": loss}) + 0.004 * np.random.default_rng(1).standard_normal(8)
-    found = fit(Table.of({"loss": loss, "error": error}), LAW)
+    found = fit(Table.from_columns({"loss": loss, "error": error}), LAW)
     assert found.status != "converged"
     assert found.not_identified

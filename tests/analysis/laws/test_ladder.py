@@ -3,15 +3,14 @@
 import numpy as np
 import pytest
 
-from windtunnel.analysis.fitting.fit import fit
-from windtunnel.analysis.fitting.two_step import fit_chain
-from windtunnel.analysis.laws import law
+from windtunnel.analysis.fitting.fit import fit, fit_two_step
+from windtunnel.analysis.laws.catalog import get_law
 from windtunnel.analysis.laws.ladder import ACCURACY_STEP
 from windtunnel.analysis.prediction.prediction_interval import predict_interval
 from windtunnel.analysis.tables.table import Table
 from windtunnel.train.errors import InputError
 
-LAW = law("ladder")
+LAW = get_law("ladder")
 LOSS_TRUTH = {"E": 0.4, "A": 300.0, "B": 400.0, "alpha": 0.36, "beta": 0.38}
 ACCURACY_TRUTH = {"a": 0.6, "b": 0.25, "k": 5.0, "L_0": 1.1}
 SIZES = np.repeat(np.geomspace(1e6, 1e9, 6), 3)
@@ -21,14 +20,16 @@ TARGET = {"N": np.array([8e9]), "D": np.array([8e11])}
 
 def table(noise: float = 0.0, seed: int = 0) -> Table:
     generator = np.random.default_rng(seed)
-    loss = law("chinchilla").predict_one(LOSS_TRUTH, COLUMNS)
+    loss = get_law("chinchilla").predict_one(LOSS_TRUTH, COLUMNS)
     accuracy = ACCURACY_STEP.predict_one(ACCURACY_TRUTH, {"loss": loss})
     loss = loss * np.exp(noise * generator.standard_normal(len(loss)))
-    return Table.of({**COLUMNS, "loss": loss, "accuracy": accuracy + noise * generator.standard_normal(len(loss))})
+    return Table.from_columns(
+        {**COLUMNS, "loss": loss, "accuracy": accuracy + noise * generator.standard_normal(len(loss))}
+    )
 
 
 def test_recovers_both_steps() -> None:
-    found = fit_chain(table(), LAW)
+    found = fit_two_step(table(), LAW)
     assert found.status == "converged"
     assert found.law.names == ("E", "A", "B", "alpha", "beta", "a", "b", "k", "L_0")
     for name, value in {**LOSS_TRUTH, **ACCURACY_TRUTH}.items():
@@ -39,12 +40,12 @@ def test_recovers_both_steps() -> None:
 
 def test_an_interval_holds_both_steps() -> None:
     truth = LAW.predict_one({**LOSS_TRUTH, **ACCURACY_TRUTH}, TARGET)[0]
-    found = fit_chain(table(0.01, seed=2), LAW, profile=False)
-    value, low, high = (float(part[0]) for part in found.interval(TARGET))
+    found = fit_two_step(table(0.01, seed=2), LAW, profile=False)
+    value, low, high = (float(part[0]) for part in predict_interval(found, TARGET))
     assert low < truth < high
     assert low < value < high
     assert value == pytest.approx(float(found.predict(TARGET)[0]))
-    _, narrow_low, narrow_high = found.interval(TARGET, 0.5)
+    _, narrow_low, narrow_high = predict_interval(found, TARGET, 0.5)
     assert narrow_high[0] - narrow_low[0] < high - low
     _, value_low, value_high = predict_interval(found, TARGET, new_run=False)
     assert low < value_low[0] < value < value_high[0] < high
@@ -56,7 +57,7 @@ def test_an_interval_holds_both_steps() -> None:
 
 def test_a_step_that_is_refused_refuses_the_whole() -> None:
     one_size = table().take(np.isclose(SIZES, SIZES[0]))
-    found = fit_chain(one_size, LAW)
+    found = fit_two_step(one_size, LAW)
     assert found.status == "too_few_points"
     assert found.parameters == {}
     with pytest.raises(InputError, match="chinchilla"):
@@ -65,4 +66,4 @@ def test_a_step_that_is_refused_refuses_the_whole() -> None:
 
 def test_accuracy_in_per_cent_is_refused() -> None:
     with pytest.raises(InputError, match=r"row 1, accuracy 25.* share between 0 and 1"):
-        fit(Table.of({"loss": np.linspace(1, 3, 8), "accuracy": np.linspace(25, 80, 8)}), ACCURACY_STEP)
+        fit(Table.from_columns({"loss": np.linspace(1, 3, 8), "accuracy": np.linspace(25, 80, 8)}), ACCURACY_STEP)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from windtunnel.analysis.fitting.fit import fit
-from windtunnel.analysis.laws import law
+from windtunnel.analysis.laws.catalog import get_law
 from windtunnel.analysis.laws.law import Array, Columns
-from windtunnel.analysis.laws.mixture import for_table
+from windtunnel.analysis.laws.mixture import resolve_columns
 from windtunnel.analysis.solver.coordinates import Coordinates
 from windtunnel.analysis.tables.table import Table
 from windtunnel.train.errors import InputError
@@ -21,10 +21,12 @@ def proportions(num_domains: int, num_points: int, seed: int = 0) -> dict[str, A
 def test_recovers_any_number_of_domains(num_domains: int) -> None:
     columns: Columns = proportions(max(num_domains, 2), 90)
     columns = dict(list(columns.items())[:num_domains])
-    found = for_table(law("mixture"), columns)
+    found = resolve_columns(get_law("mixture"), columns)
     slopes = np.random.default_rng(1).normal(0, 1.5, found.num_parameters - 2)
     truth = dict(zip(found.names, [2.1, 0.8, *slopes], strict=True))
-    fitted = fit(Table.of({**columns, "loss": found.predict_one(truth, columns)}), law("mixture"), profile=False)
+    fitted = fit(
+        Table.from_columns({**columns, "loss": found.predict_one(truth, columns)}), get_law("mixture"), profile=False
+    )
     assert fitted.status == "converged", fitted.reason
     assert fitted.law.columns == tuple(columns)
     for name, value in truth.items():
@@ -32,7 +34,7 @@ def test_recovers_any_number_of_domains(num_domains: int) -> None:
 
 
 def test_k_is_what_equal_proportions_add() -> None:
-    found = law("mixture:web+code+books")
+    found = get_law("mixture:web+code+books")
     truth = dict(zip(found.names, (2.0, 0.7, 1.3, -0.4), strict=True))
     equal = {name: np.array([1 / 3]) for name in found.columns}
     np.testing.assert_allclose(found.predict_one(truth, equal), [2.7])
@@ -44,7 +46,7 @@ def test_k_is_what_equal_proportions_add() -> None:
 
 def test_the_jacobian_is_the_derivative() -> None:
     columns = proportions(4, 12)
-    found = for_table(law("mixture"), columns)
+    found = resolve_columns(get_law("mixture"), columns)
     coordinates = Coordinates.of(found, columns, np.full(12, 3.0))
     internal_RK = coordinates.to_internal(np.array([[2.0, 0.7, 1.3, -0.4, 0.2]]))
     _, jacobian_RKP = coordinates.predict_with_jacobian(internal_RK, columns)
@@ -55,25 +57,28 @@ def test_the_jacobian_is_the_derivative() -> None:
 
 
 def test_its_name_makes_it_again() -> None:
-    found = for_table(law("mixture"), {"weight_code": 0, "loss": 0, "weight_web": 0})
+    found = resolve_columns(get_law("mixture"), {"weight_code": 0, "loss": 0, "weight_web": 0})
     assert found.name == "mixture:weight_code+weight_web"
-    assert law(found.name).names == found.names
+    assert get_law(found.name).names == found.names
 
 
 def test_patterns_that_match_nothing_and_ordinary_laws() -> None:
     with pytest.raises(InputError, match=r"no column matches share_\*; the table has N, loss"):
-        for_table(law("mixture:share_*"), ["N", "loss"])
-    assert for_table(law("chinchilla"), ["N", "D", "loss"]) is law("chinchilla")
+        resolve_columns(get_law("mixture:share_*"), ["N", "loss"])
+    assert resolve_columns(get_law("chinchilla"), ["N", "D", "loss"]) is get_law("chinchilla")
 
 
 def test_proportions_that_do_not_sum_to_one_are_refused() -> None:
     columns = proportions(3, 20)
     columns["weight_1"][4] += 0.3
     with pytest.raises(InputError, match=r"row 5: proportions .* sum to 1\.3"):
-        fit(Table.of({**columns, "loss": np.linspace(3, 4, 20)}), law("mixture"))
+        fit(Table.from_columns({**columns, "loss": np.linspace(3, 4, 20)}), get_law("mixture"))
 
 
 def test_weight_decay_is_no_proportion() -> None:
-    assert for_table(law("mixture"), ["weight_decay", "weight_a", "weight_b"]).columns == ("weight_a", "weight_b")
+    assert resolve_columns(get_law("mixture"), ["weight_decay", "weight_a", "weight_b"]).columns == (
+        "weight_a",
+        "weight_b",
+    )
     with pytest.raises(InputError, match=r"no column matches weight_\*"):
-        for_table(law("mixture"), ["N", "weight_decay"])
+        resolve_columns(get_law("mixture"), ["N", "weight_decay"])

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from windtunnel.analysis.fitting.fit import fit
-from windtunnel.analysis.laws import law
+from windtunnel.analysis.laws.catalog import get_law
 from windtunnel.analysis.laws.routed import effective_experts
 from windtunnel.analysis.tables.table import Table
 
-LAW = law("routed")
+LAW = get_law("routed")
 TRUTH = {"a": -0.082, "b": -0.091, "c": 0.009, "d": 1.104, "E_start": 1.85, "E_max": 314.0}
 SIZES, EXPERTS = (
     grid.ravel()
@@ -26,7 +26,7 @@ def test_experts_saturate() -> None:
 
 
 def test_recovers_the_surface() -> None:
-    found = fit(Table.of({**COLUMNS, "loss": LAW.predict_one(TRUTH, COLUMNS)}), LAW, profile=False)
+    found = fit(Table.from_columns({**COLUMNS, "loss": LAW.predict_one(TRUTH, COLUMNS)}), LAW, profile=False)
     assert found.status == "converged", found.reason
     for name, value in TRUTH.items():
         assert found.parameters[name] == pytest.approx(value, rel=1e-6), name
@@ -34,7 +34,7 @@ def test_recovers_the_surface() -> None:
 
 def test_noise_leaves_the_dense_slope_known() -> None:
     loss = LAW.predict_one(TRUTH, COLUMNS) * np.exp(0.003 * np.random.default_rng(0).standard_normal(len(SIZES)))
-    found = fit(Table.of({**COLUMNS, "loss": loss}), LAW, profile=False)
+    found = fit(Table.from_columns({**COLUMNS, "loss": loss}), LAW, profile=False)
     dense = {"N": np.array([1e7, 1e9]), "experts": np.ones(2)}
     slope = np.diff(np.log10(found.predict(dense)))[0] / 2
     truth = np.diff(np.log10(LAW.predict_one(TRUTH, dense)))[0] / 2

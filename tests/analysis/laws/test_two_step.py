@@ -5,9 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from windtunnel.analysis.fitting.fit import fit
-from windtunnel.analysis.fitting.two_step import fit_chain
-from windtunnel.analysis.laws import law
+from windtunnel.analysis.fitting.fit import fit, fit_two_step
+from windtunnel.analysis.laws.catalog import get_law
 from windtunnel.analysis.laws.ladder import ACCURACY_STEP
 from windtunnel.analysis.laws.two_step import compose
 from windtunnel.analysis.tables.table import Table
@@ -16,40 +15,40 @@ from windtunnel.train.errors import InputError
 SIZES = np.repeat(np.geomspace(1e7, 1e9, 4), 3)
 RATIO = np.tile([20.0, 80.0, 320.0], 4)
 COLUMNS = {"C": 6 * SIZES**2 * RATIO, "M": RATIO}
-LOSS = law("overtraining").predict_one({"E": 1.8, "a": 212.0, "b": 367.0, "eta": 0.136}, COLUMNS)
-ERROR = law("error-loss").predict_one({"epsilon": 0.857, "k": 2.2, "gamma": 0.71}, {"loss": LOSS})
+LOSS = get_law("overtraining").predict_one({"E": 1.8, "a": 212.0, "b": 367.0, "eta": 0.136}, COLUMNS)
+ERROR = get_law("error-loss").predict_one({"epsilon": 0.857, "k": 2.2, "gamma": 0.71}, {"loss": LOSS})
 
 
 def test_the_second_law_at_the_first_ones_loss() -> None:
-    whole = compose(law("overtraining"), law("error-loss"))
+    whole = compose(get_law("overtraining"), get_law("error-loss"))
     assert whole.name == "overtraining/error-loss"
     assert (whole.columns, whole.target) == (("C", "M"), "error")
-    found = fit_chain(Table.of({**COLUMNS, "loss": LOSS, "error": ERROR}), whole)
+    found = fit_two_step(Table.from_columns({**COLUMNS, "loss": LOSS, "error": ERROR}), whole)
     assert found.status == "converged"
     np.testing.assert_allclose(found.predict(COLUMNS), ERROR, rtol=1e-8)
-    assert [step["law"] for step in found.document()["steps"]] == ["overtraining", "error-loss"]
-    assert found.document()["parameters"].keys() == {"E", "a", "b", "eta", "epsilon", "k", "gamma"}
+    assert [step["law"] for step in found.to_dict()["steps"]] == ["overtraining", "error-loss"]
+    assert found.to_dict()["parameters"].keys() == {"E", "a", "b", "eta", "epsilon", "k", "gamma"}
 
 
 def test_parameters_of_one_name_carry_their_laws() -> None:
-    whole = compose(law("overtraining"), ACCURACY_STEP)
+    whole = compose(get_law("overtraining"), ACCURACY_STEP)
     assert whole.names == ("E", "overtraining.a", "overtraining.b", "eta", "logistic.a", "logistic.b", "k", "L_0")
 
 
 def test_laws_that_do_not_chain_are_refused() -> None:
     with pytest.raises(InputError, match="chinchilla reads N, D and overtraining predicts loss"):
-        compose(law("overtraining"), law("chinchilla"))
+        compose(get_law("overtraining"), get_law("chinchilla"))
 
 
 def test_a_first_step_may_leave_rows_out() -> None:
-    table = Table.of({**COLUMNS, "loss": np.where(RATIO > 300, LOSS * 1.2, LOSS), "error": ERROR})
-    whole = compose(replace(law("overtraining"), objective="mse"), law("error-loss"))
-    found = fit_chain(table, whole, first_table=table.select("M < 300"), profile=False)
+    table = Table.from_columns({**COLUMNS, "loss": np.where(RATIO > 300, LOSS * 1.2, LOSS), "error": ERROR})
+    whole = compose(replace(get_law("overtraining"), objective="mse"), get_law("error-loss"))
+    found = fit_two_step(table, whole, first_table=table.select("M < 300"), profile=False)
     assert found.parameters["eta"] == pytest.approx(0.136, rel=1e-7)
     assert found.steps[1].num_points == len(LOSS)
 
 
 def test_one_objective_for_two_steps_is_refused() -> None:
-    table = Table.of({"N": np.ones(3), "D": np.ones(3)})
+    table = Table.from_columns({"N": np.ones(3), "D": np.ones(3)})
     with pytest.raises(InputError, match="each with its own objective"):
-        fit(table, law("ladder"), "log-lad")
+        fit(table, get_law("ladder"), "log-lad")

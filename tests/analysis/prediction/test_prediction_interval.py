@@ -5,7 +5,7 @@ import pytest
 
 from windtunnel.analysis.fitting.fit import fit
 from windtunnel.analysis.fitting.result import Fit
-from windtunnel.analysis.laws import law
+from windtunnel.analysis.laws.catalog import get_law
 from windtunnel.analysis.laws.law import Array
 from windtunnel.analysis.prediction.prediction_interval import predict_interval
 from windtunnel.analysis.tables.table import Table
@@ -17,9 +17,9 @@ WITHOUT_FLOOR = {"N_c": 8.8e13, "D_c": 5.4e13, "alpha_N": 0.076, "alpha_D": 0.09
 
 def without_floor(seed: int, noise: float = 0.03) -> Fit:
     """The additive law fitted to losses of one that has no constant."""
-    loss = law("kaplan").predict_one(WITHOUT_FLOOR, COLUMNS)
+    loss = get_law("kaplan").predict_one(WITHOUT_FLOOR, COLUMNS)
     loss = loss * np.exp(noise * np.random.default_rng(seed).standard_normal(len(loss)))
-    return fit(Table.of({**COLUMNS, "loss": loss}), law("chinchilla"), profile=False)
+    return fit(Table.from_columns({**COLUMNS, "loss": loss}), get_law("chinchilla"), profile=False)
 
 
 def test_inside_the_data_a_fit_at_a_bound_has_bounded_intervals() -> None:

@@ -8,25 +8,14 @@ from typing import Any
 
 import pytest
 
-from tests.support.known_truth import (
-    AT,
-    SIZES,
-    TOKENS,
-    command,
-    losses,
-    outcome,
-    run_at_target,
-    sealed_file,
-    table,
-    write_csv,
-)
 from tests.support.run_records import write
+from tests.support.sealed_predictions import command, outcome, run_at_target, sealed_file, write_csv
+from tests.support.true_laws import AT, SIZES, TOKENS, losses, table
 from windtunnel.analysis.fitting.fit import fit
 from windtunnel.analysis.fitting.result import Fit
-from windtunnel.analysis.laws import law
+from windtunnel.analysis.laws.catalog import get_law
 from windtunnel.analysis.prediction.predict import predict
-from windtunnel.analysis.prediction.score import Score, score
-from windtunnel.analysis.prediction.score import outcome as outcome_of
+from windtunnel.analysis.prediction.score import Score, score, score_run
 from windtunnel.analysis.prediction.seal import read_sealed, seal
 from windtunnel.analysis.tables.table import Table
 from windtunnel.sweeps.cli import fit as fit_command
@@ -37,14 +26,14 @@ from windtunnel.train.errors import InputError
 
 @pytest.fixture(scope="module")
 def fitted() -> Fit:
-    return fit(table(), law("chinchilla"), profile=False)
+    return fit(table(), get_law("chinchilla"), profile=False)
 
 
 def test_a_score_in_per_cent_widths_and_seed_noise(tmp_path: Path) -> None:
-    fitted = fit(table(seeds=3), law("chinchilla"), profile=False)
+    fitted = fit(table(seeds=3), get_law("chinchilla"), profile=False)
     assert fitted.seed_noise == pytest.approx(0.003, rel=0.2)
     path = sealed_file(fitted, tmp_path)
-    found = predict(fitted, AT, rivals=False)
+    found = predict(fitted, AT)
     low, high = found.interval_90
     source = write_csv(tmp_path / "target.csv", [outcome(found.loss / 1.01), outcome(found.loss / 0.99)])
     result = score(path, source)
@@ -52,20 +41,20 @@ def test_a_score_in_per_cent_widths_and_seed_noise(tmp_path: Path) -> None:
     assert result.runs[0].interval_widths == pytest.approx((found.loss - found.loss / 1.01) / (high - low))
     assert result.runs[0].seed_noise == pytest.approx(math.log(1.01) / (fitted.seed_noise or 0))
     assert result.mean.loss == pytest.approx(found.loss * (1 / 1.01 + 1 / 0.99) / 2)
-    assert result.document()["error_percent"] == pytest.approx(-0.01, abs=1e-3)
+    assert result.to_dict()["error_percent"] == pytest.approx(-0.01, abs=1e-3)
 
 
 def test_a_threshold_from_the_seeds_is_recorded_in_the_fit(tmp_path: Path) -> None:
-    found = fit(table(seeds=3), law("chinchilla"), "log-huber:seed-noise", profile=False)
+    found = fit(table(seeds=3), get_law("chinchilla"), "log-huber:seed-noise", profile=False)
     assert found.seed_noise is not None
     kind, _, delta = found.objective.partition("=")
     assert kind == "log-huber:seed-noise"
     assert float(delta) == pytest.approx(1.345 * found.seed_noise, rel=1e-3)
     found.to_json(tmp_path / "fit.json")
     again = Fit.from_json(tmp_path / "fit.json")
-    assert predict(again, AT, rivals=False).interval_90 == predict(found, AT, rivals=False).interval_90
+    assert predict(again, AT).interval_90 == predict(found, AT).interval_90
     with pytest.raises(InputError, match="no repeated seeds"):
-        fit(table(), law("chinchilla"), "log-huber:seed-noise")
+        fit(table(), get_law("chinchilla"), "log-huber:seed-noise")
 
 
 def test_inside_is_decided_by_the_sealed_interval(fitted: Fit, tmp_path: Path) -> None:
@@ -77,10 +66,10 @@ def test_inside_is_decided_by_the_sealed_interval(fitted: Fit, tmp_path: Path) -
 
 
 def test_an_open_interval_has_no_width_and_is_written_as_null(fitted: Fit) -> None:
-    made = replace(predict(fitted, AT, rivals=False), interval_90=(1.0, math.inf))
-    told = outcome_of(made, "seed 0", 2.0, None)
+    made = replace(predict(fitted, AT), interval_90=(1.0, math.inf))
+    told = score_run(made, "seed 0", 2.0, None)
     assert (told.interval_widths, told.inside_90) == (None, True)
-    document = Score(made, "runs", told, (told,), ()).document()
+    document = Score(made, "runs", told, (told,), ()).to_dict()
     assert document["interval_90"] == [1.0, None]
     json.dumps(document, allow_nan=False)
 
@@ -107,11 +96,11 @@ def test_runs_at_the_target_that_are_not_scored_are_named(fitted: Fit, tmp_path:
     found = score(path, source)
     assert [each.run for each in found.runs] == ["row 1"]
     assert "row 2 is at the target and not in this score: not finished: diverged" in found.notes
-    assert "row 3 is at the target and not in this score: not finished: running" in found.document()["notes"]
+    assert "row 3 is at the target and not in this score: not finished: running" in found.to_dict()["notes"]
     assert not any("row 4" in note for note in found.notes)
     two = write_csv(tmp_path / "two.csv", [outcome(1.9), outcome(1.95)])
     assert any(
-        "row 2 is at the target and not in this score: left out by --where" in note
+        "row 2 is at the target and not in this score: left out by the condition on rows" in note
         for note in score(path, two, where="loss < 1.92").notes
     )
 
@@ -121,7 +110,7 @@ def test_runs_at_the_target_that_are_not_scored_are_named(fitted: Fit, tmp_path:
     [
         ((*outcome(1.9), "running"), None, "not finished: running; finish it first"),
         ((AT["N"], AT["D"], "", "diverged"), None, "not finished: diverged; it has no loss to compare"),
-        ((*outcome(1.9), ""), "loss > 2", "left out by --where; widen the condition"),
+        ((*outcome(1.9), ""), "loss > 2", "left out by the condition on rows; widen the condition"),
     ],
 )
 def test_the_mend_of_what_cannot_be_scored_fits_its_reason(
@@ -135,7 +124,7 @@ def test_the_mend_of_what_cannot_be_scored_fits_its_reason(
 
 def test_a_run_folder_is_scored_if_it_was_begun_after_the_seal(fitted: Fit, tmp_path: Path) -> None:
     run, at = run_at_target(128, 100_000)
-    path = seal(predict(fitted, at, rivals=False), fitted, tmp_path / "sealed", results=[])
+    path = seal(predict(fitted, at), fitted, tmp_path / "sealed", results=[])
     write(tmp_path / "late", {**run, "created": "2999-01-01T00:00:00Z"})
     assert score(path, str(tmp_path / "late")).mean.loss == 3.0
     write(tmp_path / "early", {**run, "created": "2020-01-01T00:00:00Z"})
@@ -152,7 +141,7 @@ def test_a_source_without_times_says_that_they_are_not_checked(fitted: Fit, tmp_
     found = score(path, write_csv(tmp_path / "target.csv", [outcome(1.9)]))
     assert any("after the seal is not checked" in note for note in found.notes)
     run, at = run_at_target(128, 100_000)
-    path = seal(predict(fitted, at, rivals=False), fitted, tmp_path / "again", results=[])
+    path = seal(predict(fitted, at), fitted, tmp_path / "again", results=[])
     write(tmp_path / "late", {**run, "created": "2999-01-01T00:00:00Z"})
     assert not any("not checked" in note for note in score(path, str(tmp_path / "late")).notes)
 
@@ -161,8 +150,8 @@ def test_a_run_that_was_fitted_is_no_held_out_run(tmp_path: Path) -> None:
     run, at = run_at_target(128, 100_000)
     columns = {"N": SIZES, "D": TOKENS, "loss": losses(SIZES, TOKENS, 0.003)}
     names = [run["run_id"], *(f"other-{number}" for number in range(len(SIZES) - 1))]
-    known = fit(Table.of(columns, run=names), law("chinchilla"), profile=False)
-    path = seal(predict(known, at, rivals=False), known, tmp_path / "sealed", results=[])
+    known = fit(Table.from_columns(columns, run=names), get_law("chinchilla"), profile=False)
+    path = seal(predict(known, at), known, tmp_path / "sealed", results=[])
     write(tmp_path / "runs", {**run, "created": "2999-01-01T00:00:00Z"})
     with pytest.raises(InputError, match="was in the table that was fitted"):
         score(path, str(tmp_path / "runs"))
@@ -177,9 +166,9 @@ def test_the_source_of_a_fit_is_read_as_the_fit_read_it(tmp_path: Path) -> None:
     source, output = write_csv(tmp_path / "runs.csv", rows, "params,millions,val"), str(tmp_path / "fit.json")
     naming = ("--columns", "N=params,D=millions*1e6,loss=val")
     assert command(fit_command, source, "--law", "chinchilla", *naming, "--output", output) == 0
-    sealing = ("--seal", "--no-rivals", "--output", str(tmp_path))
+    sealing = ("--seal", "--no-baselines", "--output", str(tmp_path))
     fitted = Fit.from_json(Path(output))
-    path = seal(predict(fitted, AT, rivals=False), fitted, tmp_path / "sealed", results=[source])
+    path = seal(predict(fitted, AT), fitted, tmp_path / "sealed", results=[source])
     write_csv(tmp_path / "runs.csv", [*rows, (AT["N"], AT["D"] / 1e6, 2.0)], "params,millions,val")
     with pytest.raises(InputError, match=r"row 26 .* already has results"):
         command(predict_command, output, "--at", "N=1.2e7,D=2e8", *sealing)

@@ -10,33 +10,23 @@ from typing import Any
 
 import pytest
 
-from tests.support.known_truth import (
-    AT,
-    SIZES,
-    TOKENS,
-    command,
-    losses,
-    outcome,
-    run_at_target,
-    sealed_file,
-    table,
-    write_csv,
-)
 from tests.support.run_records import record, write
+from tests.support.sealed_predictions import command, outcome, run_at_target, sealed_file, write_csv
+from tests.support.true_laws import AT, SIZES, TOKENS, losses, table
 from windtunnel.analysis.fitting.fit import fit
 from windtunnel.analysis.fitting.result import Fit
-from windtunnel.analysis.laws import law
-from windtunnel.analysis.prediction.existing_results import runs_at
+from windtunnel.analysis.laws.catalog import get_law
+from windtunnel.analysis.prediction.existing_results import find_runs_at
 from windtunnel.analysis.prediction.predict import predict
 from windtunnel.analysis.prediction.seal import read_sealed, seal
-from windtunnel.analysis.tables.table import load_table
+from windtunnel.analysis.tables.load import load_table
 from windtunnel.sweeps.cli import predict as predict_command
 from windtunnel.train.errors import InputError
 
 
 @pytest.fixture(scope="module")
 def fitted() -> Fit:
-    return fit(table(), law("chinchilla"), profile=False)
+    return fit(table(), get_law("chinchilla"), profile=False)
 
 
 def test_a_sealed_file_is_named_by_its_content_and_cannot_be_written(fitted: Fit, tmp_path: Path) -> None:
@@ -50,7 +40,7 @@ def test_a_sealed_file_is_named_by_its_content_and_cannot_be_written(fitted: Fit
     assert content["commit"] == "abc"
     assert content["time"].endswith("Z")
     assert content["fit"]["table_digest"] == table().digest
-    assert read_sealed(path).loss == predict(fitted, AT, rivals=False).loss
+    assert read_sealed(path).loss == predict(fitted, AT).loss
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
 
 
@@ -90,12 +80,12 @@ def reseal(content: dict[str, Any], folder: Path) -> Path:
     return path
 
 
-def test_a_key_that_stands_twice_is_refused(fitted: Fit, tmp_path: Path) -> None:
+def test_a_duplicate_key_is_refused(fitted: Fit, tmp_path: Path) -> None:
     path = sealed_file(fitted, tmp_path)
     text = path.read_text()
     path.chmod(0o644)
     path.write_text(text.replace("{\n", '{\n "loss": 1.5,\n', 1))
-    with pytest.raises(InputError, match="the key loss stands twice"):
+    with pytest.raises(InputError, match="duplicate key 'loss'"):
         read_sealed(path)
 
 
@@ -103,9 +93,9 @@ def test_a_target_that_is_sealed_again_says_so_under_the_seal(fitted: Fit, tmp_p
     first = sealed_file(fitted, tmp_path)
     assert not any("sealed before" in note for note in read_sealed(first).notes)
     at = {"C": 6 * AT["N"] * AT["D"], "N": AT["N"] * 1.001}
-    again = seal(predict(fitted, at, rivals=False), fitted, tmp_path, results=[])
+    again = seal(predict(fitted, at), fitted, tmp_path, results=[])
     assert any(f"sealed before at this target by this law: {first.name}" in note for note in read_sealed(again).notes)
-    other = seal(predict(fitted, {**AT, "N": 1.3e7}, rivals=False), fitted, tmp_path, results=[])
+    other = seal(predict(fitted, {**AT, "N": 1.3e7}), fitted, tmp_path, results=[])
     assert not any("sealed before" in note for note in read_sealed(other).notes)
 
 
@@ -116,7 +106,7 @@ def test_a_forged_hash_does_not_fit_the_name_or_the_law(fitted: Fit, tmp_path: P
     with pytest.raises(InputError, match=r"gives .* where 1.5 is sealed: it was not made by this law"):
         read_sealed(forged)
     renamed = forged.rename(tmp_path / path.name.replace("chinchilla", "copy"))
-    with pytest.raises(InputError, match="its name does not say"):
+    with pytest.raises(InputError, match="its name lacks the seal"):
         read_sealed(renamed)
 
 
@@ -130,11 +120,11 @@ def test_what_is_no_sealed_prediction(fitted: Fit, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_sealed(tmp_path / "none.json")
     path = tmp_path / "file.json"
-    for text, fault in (("{", "not JSON"), ("[]", "not a prediction"), ("{}", "not a prediction")):
+    for text, problem in (("{", "not JSON"), ("[]", "not a prediction"), ("{}", "not a prediction")):
         path.write_text(text)
-        with pytest.raises(InputError, match=fault):
+        with pytest.raises(InputError, match=problem):
             read_sealed(path)
-    path.write_text(json.dumps(predict(fitted, AT, rivals=False).document()))
+    path.write_text(json.dumps(predict(fitted, AT).to_dict()))
     with pytest.raises(InputError, match="never sealed"):
         read_sealed(path)
 
@@ -142,19 +132,19 @@ def test_what_is_no_sealed_prediction(fitted: Fit, tmp_path: Path) -> None:
 def test_what_was_fitted_cannot_be_predicted(fitted: Fit, tmp_path: Path) -> None:
     at = {"N": float(SIZES[3]) * 1.004, "D": float(TOKENS[3])}  # people round
     with pytest.raises(InputError, match="among the points that were fitted"):
-        seal(predict(fitted, at, rivals=False), fitted, tmp_path, results=[])
+        seal(predict(fitted, at), fitted, tmp_path, results=[])
     assert not any(tmp_path.iterdir())
 
 
 def test_rows_of_the_source_that_were_left_out_count_as_known(tmp_path: Path) -> None:
     rows = [(n, d, y, "") for n, d, y in zip(SIZES, TOKENS, losses(SIZES, TOKENS, 0.003), strict=True)]
     source = write_csv(tmp_path / "runs.csv", [*rows, (*outcome(1.6), "diverged")], "N,D,loss,status")
-    known = fit(load_table(source), law("chinchilla"), profile=False)
+    known = fit(load_table(source), get_law("chinchilla"), profile=False)
     assert known.num_points == 25
     known.to_json(tmp_path / "fit.json")
     with pytest.raises(InputError, match=r"row 26 .* already has results"):
         command(predict_command, str(tmp_path / "fit.json"), "--at", "N=1.2e7,D=2e8", "--seal")
-    assert command(predict_command, str(tmp_path / "fit.json"), "--at", "N=2e7,D=2e8", "--seal", "--no-rivals") == 0
+    assert command(predict_command, str(tmp_path / "fit.json"), "--at", "N=2e7,D=2e8", "--seal", "--no-baselines") == 0
 
 
 @pytest.mark.parametrize(("status", "begun"), [("diverged", True), ("finished", True), ("planned", False), ("", False)])
@@ -162,7 +152,7 @@ def test_a_target_without_a_loss_has_begun_if_it_says_so(fitted: Fit, tmp_path: 
     results = write_csv(
         tmp_path / "target.csv", [(AT["N"], AT["D"], "", status), (1e6, 1e7, 2.5, "")], "N,D,loss,status"
     )
-    prediction = predict(fitted, AT, rivals=False)
+    prediction = predict(fitted, AT)
     if begun:
         with pytest.raises(InputError, match=r"row 1 .* already has results"):
             seal(prediction, fitted, tmp_path, results=[results])
@@ -172,10 +162,10 @@ def test_a_target_without_a_loss_has_begun_if_it_says_so(fitted: Fit, tmp_path: 
 
 def test_a_source_that_is_gone_must_be_named(fitted: Fit, tmp_path: Path) -> None:
     source = write_csv(tmp_path / "runs.csv", [*zip(SIZES, TOKENS, losses(SIZES, TOKENS, 0.003), strict=True)])
-    fit(load_table(source), law("chinchilla"), profile=False).to_json(tmp_path / "fit.json")
+    fit(load_table(source), get_law("chinchilla"), profile=False).to_json(tmp_path / "fit.json")
     moved = Path(source).rename(tmp_path / "moved.csv")
-    words = (str(tmp_path / "fit.json"), "--at", "N=1.2e7,D=2e8", "--seal", "--no-rivals")
-    with pytest.raises(InputError, match="is not here to look through"):
+    words = (str(tmp_path / "fit.json"), "--at", "N=1.2e7,D=2e8", "--seal", "--no-baselines")
+    with pytest.raises(InputError, match="the source of the fit is not here"):
         command(predict_command, *words)
     assert command(predict_command, *words, "--results", str(moved)) == 0
 
@@ -189,7 +179,7 @@ def test_run_folders_are_looked_through_in_every_convention(
     counts = run["counts"]["parameters"]
     size = counts["non_embedding"] + 256 * 128 if convention == "with_head" else counts[convention]
     at = {"N": float(f"{size:.3g}"), "D": 1.024e8}
-    found = predict(fitted, at, rivals=False)
+    found = predict(fitted, at)
     runs = tmp_path / "runs"
     write(runs, record(width=128, steps=50_000))
     seal(found, fitted, tmp_path, results=[str(runs)])
@@ -201,20 +191,20 @@ def test_run_folders_are_looked_through_in_every_convention(
 def test_a_run_folder_is_looked_through_by_every_column_of_the_target(tmp_path: Path) -> None:
     run, at = run_at_target(128, 100_000, rate=0.012)
     write(tmp_path, run)
-    assert runs_at(str(tmp_path), at)
-    assert runs_at(str(tmp_path), {**at, "rate": 0.012, "final_fraction": 0.0})
-    assert not runs_at(str(tmp_path), {**at, "rate": 0.006})
+    assert find_runs_at(str(tmp_path), at)
+    assert find_runs_at(str(tmp_path), {**at, "rate": 0.012, "final_fraction": 0.0})
+    assert not find_runs_at(str(tmp_path), {**at, "rate": 0.006})
 
 
 def test_a_planned_run_without_metrics_is_no_result(fitted: Fit, tmp_path: Path) -> None:
     run = record(width=128, steps=100_000, status="planned")
     write(tmp_path / "runs", run)
     at = {"N": float(run["counts"]["parameters"]["total"]), "D": 1.024e8}
-    assert seal(predict(fitted, at, rivals=False), fitted, tmp_path, results=[str(tmp_path / "runs")]).exists()
+    assert seal(predict(fitted, at), fitted, tmp_path, results=[str(tmp_path / "runs")]).exists()
 
 
 def test_fits_that_are_no_optimum_and_open_intervals_are_not_sealed(fitted: Fit, tmp_path: Path) -> None:
-    found = predict(fitted, AT, rivals=False)
+    found = predict(fitted, AT)
     with pytest.raises(InputError, match="the fit is not_converged"):
         seal(found, replace(fitted, status="not_converged", reason="starts disagree"), tmp_path, results=[])
     with pytest.raises(InputError, match="do not bound the loss"):
