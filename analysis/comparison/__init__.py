@@ -1,0 +1,1 @@
+"""Comparisons: laws ranked by backtests, two arms contrasted, exponents under every convention."""

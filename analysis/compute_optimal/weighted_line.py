@@ -1,8 +1,8 @@
-"""A straight line through points that noise has moved: what it is worth at any place, and how surely.
+"""A straight line through noisy points, with its uncertainty at any place.
 
-The points are weighted by the inverse of their noise and of the scatter that noise leaves unexplained (the
-between-study variance of Paule & Mandel 1982), and both are in every interval. Noise comes as replicates of the points,
-so that points which share a run, or a curve, are off together.
+The points are weighted by the inverse of the variance of their noise and of the scatter that noise does not explain
+(the between-study variance of Paule & Mandel 1982); both enter every interval. The noise is given as replicates of the
+points, so that points that share a run, or a curve, are correlated.
 
 Legend: W points, R replicates.
 """
@@ -13,90 +13,96 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from windtunnel.analysis.fitting.result import INTERVAL_LEVEL
+
 Array = NDArray[np.float64]
-LEVEL = 0.95
 
 
 @dataclass(frozen=True)
-class NoisyLine:
-    """y = level + slope * (x - centre). lever_W @ y is the slope, share_W @ y the level."""
+class WeightedLine:
+    """y = level + slope * (x - center). slope_weights_W @ y is the slope, level_weights_W @ y the level."""
 
     slope: float
     level: float
-    centre: float
-    lever_W: Array
-    share_W: Array
+    center: float
+    slope_weights_W: Array
+    level_weights_W: Array
     residual_W: Array
     noise_RW: Array
-    """What noise does to each point."""
+    """Noise of each point, in every replicate."""
     scatter: float
     """Standard deviation of the points about the line that their noise does not explain."""
 
     noise_degrees: float | None = None
-    """Degrees of freedom that the size of the noise is known with. None: of everything no more are trusted than the
-    line has points to spare, which is on the safe side.
+    """Degrees of freedom of the estimate of the noise. None: no more than those of the line are assumed for any
+    variance, which is conservative.
     """
 
     def half_width(self, noise: float, scatter: float) -> float:
-        """Of the interval of a quantity with these variances."""
-        return quantile(self.degrees(noise, scatter)) * math.sqrt(noise + scatter)
+        """Half the width of the interval of a quantity with these variances."""
+        return student_quantile(self.degrees(noise, scatter)) * math.sqrt(noise + scatter)
 
     def degrees(self, noise: float, scatter: float) -> float:
-        """What the sum of these variances is known with, by Satterthwaite's rule."""
-        spare = len(self.lever_W) - 2
+        """Degrees of freedom of the sum of these variances, by Satterthwaite's rule."""
+        line_degrees = len(self.slope_weights_W) - 2
         if self.noise_degrees is None or noise + scatter == 0.0:
-            return spare
-        return (noise + scatter) ** 2 / (noise**2 / self.noise_degrees + scatter**2 / spare)
+            return line_degrees
+        return (noise + scatter) ** 2 / (noise**2 / self.noise_degrees + scatter**2 / line_degrees)
 
     def at(self, x: float) -> float:
-        return self.level + self.slope * (x - self.centre)
+        """The value of the line at x."""
+        return self.level + self.slope * (x - self.center)
 
     def slope_noise(self) -> Array:
-        """What noise does to the slope: (R,)."""
-        return np.asarray(self.noise_RW @ self.lever_W)
+        """Noise of the slope: (R,)."""
+        return np.asarray(self.noise_RW @ self.slope_weights_W)
 
     def noise_at(self, x: float) -> Array:
-        """What noise does to the value at x: (R,)."""
-        return np.asarray(self.noise_RW @ self._pull(x))
+        """Noise of the value at x: (R,)."""
+        return np.asarray(self.noise_RW @ self._weights_at(x))
 
     def slope_scatter(self) -> float:
-        """Variance of the slope that is owed to the scatter."""
-        return self.scatter**2 * float(self.lever_W @ self.lever_W)
+        """Variance of the slope due to the scatter."""
+        return self.scatter**2 * float(self.slope_weights_W @ self.slope_weights_W)
 
     def scatter_at(self, x: float) -> float:
-        """Variance of the value at x that is owed to the scatter."""
-        return self.scatter**2 * float(self._pull(x) @ self._pull(x))
+        """Variance of the value at x due to the scatter."""
+        return self.scatter**2 * float(self._weights_at(x) @ self._weights_at(x))
 
     def slope_interval(self) -> tuple[float, float]:
+        """The 95 % interval of the slope."""
         half = self.half_width(float(np.var(self.slope_noise())), self.slope_scatter())
         return self.slope - half, self.slope + half
 
-    def _pull(self, x: float) -> Array:
-        return np.asarray(self.share_W + (x - self.centre) * self.lever_W)
+    def _weights_at(self, x: float) -> Array:
+        return np.asarray(self.level_weights_W + (x - self.center) * self.slope_weights_W)
 
 
-def quantile(degrees: float, level: float = LEVEL) -> float:
-    """Of Student's t: how many standard deviations the central interval reaches to either side."""
-    from scipy.special import stdtrit
+def student_quantile(degrees: float, level: float = INTERVAL_LEVEL) -> float:
+    """Half-width, in standard deviations, of the central interval of Student's t."""
+    from scipy.special import stdtrit  # slow to import
 
     return float(stdtrit(degrees, (1 + level) / 2))
 
 
-def weighted_line(x_W: Array, y_W: Array, weights_W: Array) -> NoisyLine:
-    """The least-squares line under weights that are inverse variances; without noise and scatter."""
-    share_W = weights_W / weights_W.sum()
-    centre = float(share_W @ x_W)
-    lever_W = weights_W * (x_W - centre)
-    lever_W = lever_W / float(lever_W @ (x_W - centre))
-    slope, level = float(lever_W @ y_W), float(share_W @ y_W)
-    residual_W = y_W - level - slope * (x_W - centre)
-    return NoisyLine(slope, level, centre, lever_W, share_W, residual_W, np.zeros((1, len(x_W))), 0.0)
+def weighted_line(x_W: Array, y_W: Array, weights_W: Array) -> WeightedLine:
+    """The least-squares line under weights that are inverse variances; its noise and scatter are zero."""
+    level_weights_W = weights_W / weights_W.sum()
+    center = float(level_weights_W @ x_W)
+    slope_weights_W = weights_W * (x_W - center)
+    slope_weights_W = slope_weights_W / float(slope_weights_W @ (x_W - center))
+    slope, level = float(slope_weights_W @ y_W), float(level_weights_W @ y_W)
+    residual_W = y_W - level - slope * (x_W - center)
+    no_noise_1W = np.zeros((1, len(x_W)))
+    return WeightedLine(slope, level, center, slope_weights_W, level_weights_W, residual_W, no_noise_1W, 0.0)
 
 
-def noisy_line(x_W: Array, y_W: Array, replicate_RW: Array, noise_degrees: float | None = None) -> NoisyLine:
-    """The line through points whose replicates under noise are given; NaN where a replicate has lost a point, which
-    then stands at the mean of its others. The scatter is what the residuals have beyond what the replicates' own have:
-    points off together, or against each other as neighbouring crossings are, are taken as such.
+def noisy_line(x_W: Array, y_W: Array, replicate_RW: Array, noise_degrees: float | None = None) -> WeightedLine:
+    """The line through points given with replicates under noise.
+
+    A replicate that has lost a point is NaN there, and counts as the mean of the point's other replicates. The scatter
+    is the excess of the residuals over the residuals of the replicates: correlated points, and anticorrelated ones such
+    as neighboring crossings, are taken into account.
     """
     noise_RW = replicate_RW - np.nanmean(replicate_RW, axis=0)
     variance_W = np.nanvar(replicate_RW, axis=0)
@@ -107,8 +113,10 @@ def noisy_line(x_W: Array, y_W: Array, replicate_RW: Array, noise_degrees: float
     def excess(scatter: float) -> float:
         weights_W = 1 / (variance_W + scatter)
         line = weighted_line(x_W, y_W, weights_W)
-        left_WW = np.eye(len(x_W)) - line.share_W - np.outer(x_W - line.centre, line.lever_W)
-        expected_WW = left_WW @ (covariance_WW + scatter * np.eye(len(x_W))) @ left_WW.T
+        residual_WW = (
+            np.eye(len(x_W)) - line.level_weights_W - np.outer(x_W - line.center, line.slope_weights_W)
+        )  # maps the points to their residuals
+        expected_WW = residual_WW @ (covariance_WW + scatter * np.eye(len(x_W))) @ residual_WW.T
         return float(weights_W @ (line.residual_W**2 - np.diagonal(expected_WW)))
 
     low, high = 0.0, float(np.var(y_W)) + 1e-20

@@ -1,9 +1,9 @@
-"""How often the 90 % intervals of a contrast hold the truth, over 500 noisy studies of two arms: the difference of
-their losses, the compute multiplier and the loss of one arm, at the largest budget, 8x and 30x beyond it.
+"""Coverage of the 90 % intervals of a contrast, over 500 noisy studies of two arms: the difference of their losses, the
+compute multiplier and the loss of one arm, at the largest budget, and 8 and 30 times beyond it.
 
-The peer, on the same draws, is what an exact interval of the difference has where the law is linear: it shows the luck
-of the draws, which moves 500 studies by more than a per cent. Four budgets with one seed are fewer points than a law of
-three parameters is fitted to, and refused.
+The peer, on the same draws, is the exact interval of the difference for the linearized law: it shows the deviation of
+500 studies by chance, which is more than one per cent. Four budgets with one seed are too few points for a law of three
+parameters, and refused.
 """
 
 import argparse
@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from windtunnel.analysis.comparison.contrast import replicate
-from windtunnel.analysis.comparison.crossover import interval
-from windtunnel.analysis.comparison.paired_noise import arm_noise, draw_noise, paired_units
+from windtunnel.analysis.comparison.contrast import refit_to_noise
+from windtunnel.analysis.comparison.crossover import central_interval
+from windtunnel.analysis.comparison.paired_noise import draw_noise, estimate_noise, pair_runs
 from windtunnel.analysis.fitting.noise import ResidualNoise, residual_noise
-from windtunnel.analysis.laws import law
+from windtunnel.analysis.laws.catalog import get_law
 from windtunnel.analysis.laws.law import Array
 from windtunnel.analysis.solver.objective import parse_objective
 from windtunnel.analysis.solver.problem import Problem
@@ -34,12 +34,12 @@ NOISES = (0.002, 0.005, 0.01)
 FACTORS = (1.0, 8.0, 30.0)
 STARTS = 3
 REPLICATES = 400
-LAW = law("power:C")
+LAW = get_law("power:C")
 
 
 @dataclass(frozen=True)
 class Covered:
-    """Whether each study's interval holds the truth."""
+    """Whether the interval of each study contains the truth."""
 
     difference: list[bool]
     multiplier: list[bool]
@@ -48,27 +48,28 @@ class Covered:
 
 
 def truth(arm: int, C: Any) -> Any:
-    floor, amplitude, exponent = TRUTHS[arm]
-    return floor + amplitude * C**-exponent
+    E, amplitude, exponent = TRUTHS[arm]
+    return E + amplitude * C**-exponent
 
 
 def log_multiplier(C: float) -> float:
-    floor, amplitude, exponent = TRUTHS[1]
-    return math.log((amplitude / (truth(0, C) - floor)) ** (1 / exponent) / C)
+    E, amplitude, exponent = TRUTHS[1]
+    return math.log((amplitude / (truth(0, C) - E)) ** (1 / exponent) / C)
 
 
 def studies(budgets: int, seeds: int, noise: float, num_studies: int) -> tuple[Table, Array]:
-    """The design, and the noise of both arms in every study: (studies, arms, P)."""
+    """The design as a table, and the noise of both arms in every study: (studies, arms, P)."""
     C = np.repeat(np.geomspace(1e13, 1e13 * 10**DECADES, budgets), seeds)
     generator = np.random.default_rng((budgets, seeds, round(1e6 * noise)))
     common, *own = generator.standard_normal((3, num_studies, len(C)))
     drawn = [noise * (math.sqrt(SHARED) * common + math.sqrt(1 - SHARED) * each) for each in own]
-    return Table.of({"C": C, "loss": C, "seed": np.tile(np.arange(float(seeds)), budgets)}), np.stack(drawn, axis=1)
+    table = Table.from_columns({"C": C, "loss": C, "seed": np.tile(np.arange(float(seeds)), budgets)})
+    return table, np.stack(drawn, axis=1)
 
 
 def fit_arm(C: Array, target_RP: Array) -> tuple[Problem, ResidualNoise]:
     """Every study of one arm, fitted as one batch."""
-    problem = Problem.of(LAW, {"C": C}, target_RP, np.ones(len(C)), parse_objective(LAW.objective))
+    problem = Problem.from_points(LAW, {"C": C}, target_RP, np.ones(len(C)), parse_objective(LAW.objective))
     start_RSK = np.stack([choose_starts(replace(problem, target=target_P), STARTS) for target_P in target_RP])
     solved = [problem.solve(start_RSK[:, start], problem.deltas()) for start in range(STARTS)]
     best_R = np.argmin(np.stack([each.value_R for each in solved]), axis=0)
@@ -76,7 +77,7 @@ def fit_arm(C: Array, target_RP: Array) -> tuple[Problem, ResidualNoise]:
     return problem, residual_noise(problem, internal_RK)
 
 
-def one(noise: ResidualNoise, study: int) -> ResidualNoise:
+def select_study(noise: ResidualNoise, study: int) -> ResidualNoise:
     values = {each.name: getattr(noise, each.name) for each in fields(noise)}
     return replace(
         noise,
@@ -87,44 +88,44 @@ def one(noise: ResidualNoise, study: int) -> ResidualNoise:
 def coverage(
     budgets: int, seeds: int, noise: float, num_studies: int, replicates: int = REPLICATES
 ) -> dict[float, Covered]:
-    """By how far the target is beyond the data."""
+    """By the distance of the target beyond the data."""
     from scipy.special import stdtrit
 
     table, drawn = studies(budgets, seeds, noise, num_studies)
     C = table.columns["C"]
-    *units, pairs = paired_units(table, table)
+    *units, pairs = pair_runs(table, table)
     fits = [fit_arm(C, truth(arm, C) * np.exp(drawn[:, arm])) for arm in (0, 1)]
     quantile = float(stdtrit(len(C) - LAW.num_parameters, 0.95))
     found = {factor: Covered([], [], [], []) for factor in FACTORS}
     for study in range(num_studies):
-        matched = [one(every, study) for _, every in fits]
-        noises = [arm_noise(each, np.ones(len(C)), table.run) for each in matched]
+        matched = [select_study(noise, study) for _, noise in fits]
+        noises = [estimate_noise(each, np.ones(len(C)), table.run) for each in matched]
         noise_RP = draw_noise(noises, pairs, (units[0], units[1]), replicates, study)
         refits = []
         for (problem, _), each, added_RP in zip(fits, matched, noise_RP, strict=True):
             own = replace(problem, target=problem.target[study])
-            refits.append(replicate(own, each, added_RP)[1])
+            refits.append(refit_to_noise(own, each, added_RP)[1])
         for factor, covered in found.items():
             at = factor * float(C.max())
             log_C = math.log(at)
             loss_R = [rows[:, 0] + rows[:, 1] * np.exp(-rows[:, 2] * log_C) for rows in refits]
-            floor_R, amplitude_R, exponent_R = refits[1].T
+            E_R, amplitude_R, exponent_R = refits[1].T
             with np.errstate(divide="ignore", invalid="ignore"):
-                multiplier_R = np.log(amplitude_R / np.maximum(loss_R[0] - floor_R, 0.0)) / exponent_R - log_C
-            covered.difference.append(_holds(loss_R[0] - loss_R[1], float(truth(0, at) - truth(1, at))))
-            covered.multiplier.append(_holds(multiplier_R, log_multiplier(at)))
-            covered.loss.append(_holds(loss_R[0], float(truth(0, at))))
-            covered.linear.append(holds_linear(C, at, drawn[study], quantile))
+                multiplier_R = np.log(amplitude_R / np.maximum(loss_R[0] - E_R, 0.0)) / exponent_R - log_C
+            covered.difference.append(_covers(loss_R[0] - loss_R[1], float(truth(0, at) - truth(1, at))))
+            covered.multiplier.append(_covers(multiplier_R, log_multiplier(at)))
+            covered.loss.append(_covers(loss_R[0], float(truth(0, at))))
+            covered.linear.append(covers_linear(C, at, drawn[study], quantile))
     return found
 
 
-def _holds(values_R: Array, value: float) -> bool:
-    low, high = interval(values_R)
+def _covers(values_R: Array, value: float) -> bool:
+    low, high = central_interval(values_R)
     return low <= value <= high
 
 
-def holds_linear(C: Array, at: float, noise_2P: Array, quantile: float) -> bool:
-    """Whether the textbook interval of the difference holds it, were the law its own first-order expansion."""
+def covers_linear(C: Array, at: float, noise_2P: Array, quantile: float) -> bool:
+    """Whether the textbook interval of the difference contains it, for the first-order expansion of the law."""
     errors, residuals, influences = [], [], []
     for (_, amplitude, exponent), noise_P in zip(TRUTHS, noise_2P, strict=True):
 

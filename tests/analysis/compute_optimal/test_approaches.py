@@ -1,4 +1,4 @@
-"""The three approaches side by side: agreement on a truth, disagreement on a bent one, refusals, and the command."""
+"""The three approaches compared: agreement on a true law, disagreement on another, refusals, and the command."""
 
 import argparse
 import json
@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from tests.support.paths import PUBLIC_DATA
-from tests.support.size_grids import TRUTHS, best_size, exponent, isoflop_grid, ladder
+from tests.support.true_laws import TRUTHS, best_size, exponent, isoflop_grid, ladder
 from windtunnel.analysis.compute_optimal.approaches import compare_approaches
 from windtunnel.analysis.compute_optimal.isoflop import fit_isoflop
 from windtunnel.analysis.compute_optimal.isoflop_interpolated import fit_interpolated_isoflop
-from windtunnel.analysis.tables.table import Table, load_table
+from windtunnel.analysis.tables.load import load_table
+from windtunnel.analysis.tables.table import Table
 from windtunnel.sweeps.cli.approaches import add_arguments, run
 from windtunnel.train.errors import InputError
 
@@ -20,11 +21,11 @@ TRUTH = TRUTHS[1]
 
 
 def dense(noise: float, seed: int = 0) -> Table:
-    """A grid in which every approach has its points, none of equal compute."""
+    """A grid that every approach can use, with no two runs of equal compute."""
     return ladder(TRUTH, sizes=16, ratio=1.4, horizons=7, reach=10.0, noise=noise, seed=seed)
 
 
-def test_exact_losses_give_one_answer_by_all_three() -> None:
+def test_all_three_agree_on_exact_losses() -> None:
     found = compare_approaches(dense(0.0), [1e18])
     assert [each.status for each in found.approaches] == ["converged"] * 3
     assert found.verdict == "agree"
@@ -42,9 +43,9 @@ def test_exact_losses_give_one_answer_by_all_three() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("grid", ["dense", "isoflop"])
-def test_noise_alone_is_hardly_ever_called_disagreement(grid: str) -> None:
-    """12 studies of a true additive law: a difference is called in one at most, and each approach's 95 % interval of
-    the exponent holds the truth in 10 or more.
+def test_noise_alone_is_seldom_a_disagreement(grid: str) -> None:
+    """12 studies of a true additive law: at most one disagrees, and each approach's 95 % interval of the exponent
+    contains the truth in 10 or more.
     """
     make = {"dense": dense, "isoflop": lambda noise, seed: isoflop_grid(TRUTH, noise=noise, seed=seed)}[grid]
     studies = [compare_approaches(make(0.004, seed), seed=seed) for seed in range(12)]
@@ -56,21 +57,21 @@ def test_noise_alone_is_hardly_ever_called_disagreement(grid: str) -> None:
         assert sum(low <= exponent(TRUTH) <= high for low, high in ends) >= 10
 
 
-def bent() -> Table:
+def wasted_warmup() -> Table:
     """Small models waste half their tokens on a warm-up of fixed length, so that no additive law is true."""
     table = isoflop_grid(TRUTH, noise=0.001)
     *_, B, _, beta = TRUTH
     size, tokens = table.columns["N"], table.columns["D"]
     useful = tokens / (1 + (3e8 / size) ** 0.9)
     loss = table.columns["loss"] + B / useful**beta - B / tokens**beta
-    return Table.of({**table.columns, "loss": loss})
+    return Table.from_columns({**table.columns, "loss": loss})
 
 
-def test_a_law_that_is_not_true_of_the_runs_shows() -> None:
-    """The first two, which assume no law, agree with each other; the third has another exponent, and says why."""
-    found = compare_approaches(bent())
-    apart = {(each.one, each.other): each.disagree for each in found.differences if each.quantity == "a"}
-    assert apart == {
+def test_wrong_law_disagrees_with_the_other_approaches() -> None:
+    """The first two approaches assume no law and agree; the third gives another exponent, with a note."""
+    found = compare_approaches(wasted_warmup())
+    disagree = {(each.one, each.other): each.disagree for each in found.differences if each.quantity == "a"}
+    assert disagree == {
         ("envelope", "isoflop"): False,
         ("envelope", "parametric"): True,
         ("isoflop", "parametric"): True,
@@ -80,8 +81,8 @@ def test_a_law_that_is_not_true_of_the_runs_shows() -> None:
     assert any("times the noise: it does not describe these runs" in note for note in found.approaches[2].notes)
 
 
-def test_approaches_are_off_together() -> None:
-    """The paired difference of two approaches is known better than independent intervals would say."""
+def test_errors_of_approaches_are_correlated() -> None:
+    """The paired difference of two approaches is more precise than independent intervals suggest."""
     found = compare_approaches(dense(0.004))
     envelope, isoflop, _ = found.approaches
     assert envelope.exponent_N is not None
@@ -91,7 +92,7 @@ def test_approaches_are_off_together() -> None:
     assert np.var(one - other) < np.var(one) + np.var(other)
 
 
-def test_interpolated_budgets_find_the_exponent_where_none_line_up() -> None:
+def test_interpolated_budgets_give_the_exponent_where_none_line_up() -> None:
     table = dense(0.002)
     assert fit_isoflop(table, replicates=50).status != "converged"
     found = fit_interpolated_isoflop(table, replicates=200)
@@ -99,12 +100,12 @@ def test_interpolated_budgets_find_the_exponent_where_none_line_up() -> None:
     assert found.size.interval[0] <= exponent(TRUTH) <= found.size.interval[1]
     assert found.size.exponent == pytest.approx(exponent(TRUTH), abs=0.01)
     lowest, highest = table.columns["C"].min(), table.columns["C"].max()
-    assert all(lowest < each.C < highest for each in found.minima)
+    assert all(lowest < minimum.C < highest for minimum in found.minima)
     by_all = compare_approaches(table)
     assert any("interpolated to common budgets" in note for note in by_all.approaches[1].notes)
 
 
-def test_budgets_that_line_up_are_taken_as_they_are() -> None:
+def test_budgets_that_line_up_are_not_interpolated() -> None:
     table = isoflop_grid(TRUTH, noise=0.002)
     alone, isoflop = fit_isoflop(table).size, compare_approaches(table).approaches[1]
     assert alone is not None
@@ -113,7 +114,7 @@ def test_budgets_that_line_up_are_taken_as_they_are() -> None:
     assert isoflop.notes == ()
 
 
-def test_refused_approaches_are_shown_with_why() -> None:
+def test_refused_approaches_have_a_reason() -> None:
     found = compare_approaches(ladder(TRUTH, noise=0.001))  # two or three sizes at any one budget
     assert [each.refused for each in found.approaches] == [False, True, False]
     assert "0 budgets with a minimum" in found.approaches[1].reason
@@ -124,34 +125,34 @@ def test_refused_approaches_are_shown_with_why() -> None:
     assert [each.status for each in found.approaches] == ["one_size", "too_few_points", "too_few_points"]
     assert (found.verdict, found.differences) == ("too_few_approaches", ())
     table = ladder(TRUTH)
-    flat = compare_approaches(Table.of({**table.columns, "loss": np.full(len(table), 3.0)}))
+    flat = compare_approaches(Table.from_columns({**table.columns, "loss": np.full(len(table), 3.0)}))
     assert [each.refused for each in flat.approaches] == [True] * 3
     assert flat.approaches[2].status == "not_identified"
     assert flat.sentence == "no comparison: none of the three has an answer"
 
 
-def test_compute_that_is_not_six_n_d_is_taken_as_given() -> None:
+def test_compute_column_is_used_as_it_is() -> None:
     table = dense(0.0)
-    kappa = 0.8  # C = c N^.8 D
+    kappa = 0.8  # C = c N^0.8 D
     flops = table.columns["C"] * (table.columns["N"] / 1e6) ** (kappa - 1)
-    found = compare_approaches(Table.of({**table.columns, "C": flops}))
+    found = compare_approaches(Table.from_columns({**table.columns, "C": flops}))
     *_, alpha, beta = TRUTH
     for each in found.approaches:
         assert each.exponent_N is not None
         assert each.exponent_D is not None
         assert each.exponent_N.value == pytest.approx(beta / (alpha + kappa * beta), abs=0.006)
         assert each.exponent_D.value == pytest.approx(alpha / (alpha + kappa * beta), abs=0.006)
-    assert any("C is as the table gives it" in note for note in found.notes)
+    assert any("C is the table's own column" in note for note in found.notes)
 
 
-def test_mid_run_evaluations_are_told() -> None:
+def test_mid_run_evaluations_are_noted() -> None:
     table = ladder(TRUTH, noise=0.001)
     progress = np.where(np.arange(len(table)) % 6 == 5, 1.0, 0.5)
-    found = compare_approaches(Table.of({**table.columns, "progress": progress}))
+    found = compare_approaches(Table.from_columns({**table.columns, "progress": progress}))
     assert any("mid-run evaluations were used" in note for note in found.notes)
 
 
-def test_the_command_prints_a_table_and_a_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_approaches_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     columns = isoflop_grid(TRUTH, noise=0.002).columns
     path = tmp_path / "points.csv"
     rows = zip(*(columns[name].tolist() for name in ("N", "C", "loss")), strict=True)
@@ -179,9 +180,9 @@ def test_the_command_prints_a_table_and_a_document(tmp_path: Path, capsys: pytes
     assert "none of the three has an answer" in capsys.readouterr().out
     with pytest.raises(InputError, match="a budget of -1 FLOPs"):
         command("--flops", "-1")
-    with pytest.raises(InputError, match=r"times beyond the data in C, more than 30: .* say --far"):
+    with pytest.raises(InputError, match=r"times beyond the data in C, more than 30: .* pass allow_extrapolation=True"):
         command("--flops", "1e20", "--flops", "1e30")
-    assert command("--flops", "1e30", "--far") == 0
+    assert command("--flops", "1e30", "--allow-extrapolation") == 0
     assert "at C = 1e+30 FLOPs" in (shown := capsys.readouterr().out)
     assert "note: the target is 1e+10 times beyond the data in C, more than the 30 a prediction is trusted to" in shown
     path.write_text(path.read_text() + "1e8,1e19,\n")
@@ -192,8 +193,8 @@ def test_the_command_prints_a_table_and_a_document(tmp_path: Path, capsys: pytes
 @pytest.mark.skipif(
     not (PUBLIC_DATA / "porian_isoflop").is_dir(), reason="the public tables are not beside the project"
 )
-def test_published_budgets_by_the_first_two_approaches() -> None:
-    """Two ways through the same raw points end at the published exponent of the tuned set-up, .4969."""
+def test_published_exponent_by_the_first_two_approaches() -> None:
+    """Both approaches give the published exponent of the tuned setup, 0.4969."""
     points = load_table(
         PUBLIC_DATA / "porian_isoflop" / "isoflop_points_flat.csv",
         columns="C=flops,N=n,D=tokens",

@@ -1,42 +1,42 @@
-"""Approach 1: crossings of known curves, the truth within its interval, and what is refused."""
+"""Approach 1: crossings of known curves, coverage of the intervals, and refusals."""
 
 import numpy as np
 import pytest
 
-from tests.support.size_grids import TRUTHS, Truth, best_size, exponent, isoflop_grid, ladder
+from tests.support.true_laws import TRUTHS, Truth, best_size, exponent, isoflop_grid, ladder
 from windtunnel.analysis.compute_optimal.envelope import fit_envelope
-from windtunnel.analysis.compute_optimal.size_curve import curves_of
+from windtunnel.analysis.compute_optimal.size_curve import size_curves
 from windtunnel.analysis.tables.table import Table
 from windtunnel.train.errors import InputError
 
 
 @pytest.mark.parametrize("truth", TRUTHS)
 @pytest.mark.parametrize(("ratio", "sizes", "reach"), [(2.0, 7, 6.0), (1.4, 12, 6.0), (4.0, 5, 30.0)])
-def test_crossings_of_exact_curves_give_the_exponent(truth: Truth, ratio: float, sizes: int, reach: float) -> None:
+def test_exact_crossings_give_the_exponent(truth: Truth, ratio: float, sizes: int, reach: float) -> None:
     found = fit_envelope(ladder(truth, ratio=ratio, sizes=sizes, reach=reach, horizons=7), replicates=50)
     assert found.status == "converged"
     assert found.line is not None
     assert 1 / found.line.slope == pytest.approx(exponent(truth), abs=0.004)
-    for each in (each for each in found.crossings if each.refusal is None):
-        assert pytest.approx(float(best_size(truth, each.C)), rel=0.06) == each.N
-        assert pytest.approx(6 * each.N * each.D, rel=0.01) == each.C
-        assert each.smaller < each.N < each.larger
+    for crossing in (crossing for crossing in found.crossings if crossing.refusal is None):
+        assert pytest.approx(float(best_size(truth, crossing.C)), rel=0.06) == crossing.N
+        assert pytest.approx(6 * crossing.N * crossing.D, rel=0.01) == crossing.C
+        assert crossing.smaller < crossing.N < crossing.larger
 
 
-def test_neighbours_are_at_least_twice_apart_and_no_edge_of_the_grid_is_a_point() -> None:
+def test_neighbors_differ_by_a_factor_of_two_and_no_edge_of_the_grid_is_a_point() -> None:
     table = ladder(TRUTHS[1], ratio=1.4, sizes=12)
     found = fit_envelope(table, replicates=50)
-    assert all(each.larger / each.smaller >= 1.9 for each in found.crossings)
+    assert all(crossing.larger / crossing.smaller >= 1.9 for crossing in found.crossings)
     sizes = np.unique(table.columns["N"])
-    assert sizes[0] < min(each.N for each in found.crossings)
-    assert max(each.N for each in found.crossings) < sizes[-1]
+    assert sizes[0] < min(crossing.N for crossing in found.crossings)
+    assert max(crossing.N for crossing in found.crossings) < sizes[-1]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("truth", TRUTHS[1:])
-def test_intervals_cover_the_truth_over_noisy_studies(truth: Truth) -> None:
-    """100 studies at .3 %: 95 % intervals hold the truth in 90 or more (fewer come once in fifty), and the mean
-    exponent is off by less than a third of an estimate's own spread.
+def test_intervals_cover_the_true_exponent(truth: Truth) -> None:
+    """100 studies with 0.3 % noise: 95 % intervals contain the truth in 90 or more (fewer occur once in fifty times),
+    and the bias of the exponent is less than a third of its standard deviation.
     """
     fits = [fit_envelope(ladder(truth, noise=0.003, seed=seed), replicates=200, seed=seed).line for seed in range(100)]
     lines = [line for line in fits if line is not None]
@@ -45,26 +45,27 @@ def test_intervals_cover_the_truth_over_noisy_studies(truth: Truth) -> None:
     assert sum(1 / high <= exponent(truth) <= 1 / low for low, high in ends) >= 0.9 * len(lines)
     found = np.array([1 / line.slope for line in lines])
     assert abs(found.mean() - exponent(truth)) < found.std() / 3
-    assert np.median([1 / low - 1 / high for low, high in ends]) < 8 * found.std()  # an interval that says something
+    assert np.median([1 / low - 1 / high for low, high in ends]) < 8 * found.std()  # the intervals are informative
 
 
 @pytest.mark.slow
-def test_crossings_that_noise_throws_over_an_edge_do_not_tilt_the_line() -> None:
-    """On isoFLOP budgets the ladder's ends cross at the ends of the compute. Keeping whatever is found there gives a
-    mean exponent .018 above the truth and intervals that hold it in 86 %; 50 studies know the mean to .003.
+def test_crossings_lost_over_an_edge_do_not_bias_the_line() -> None:
+    """On isoFLOP budgets the smallest and largest sizes cross at the ends of the compute. Keeping all those crossings
+    gives a mean exponent 0.018 above the truth and intervals that contain it in 86 %; the standard error of the mean of
+    50 studies is 0.003.
     """
     truth = TRUTHS[1]
     lines = [
         fit_envelope(isoflop_grid(truth, noise=0.004, seed=seed), replicates=100, seed=seed).line for seed in range(50)
     ]
-    kept = [line for line in lines if line is not None]
-    assert len(kept) >= 48
-    assert abs(np.mean([1 / line.slope for line in kept]) - exponent(truth)) < 0.013
-    ends = [line.slope_interval() for line in kept]
-    assert sum(1 / high <= exponent(truth) <= 1 / low for low, high in ends) >= 0.9 * len(kept)
+    usable = [line for line in lines if line is not None]
+    assert len(usable) >= 48
+    assert abs(np.mean([1 / line.slope for line in usable]) - exponent(truth)) < 0.013
+    ends = [line.slope_interval() for line in usable]
+    assert sum(1 / high <= exponent(truth) <= 1 / low for low, high in ends) >= 0.9 * len(usable)
 
 
-def test_seeds_are_averaged_and_measure_the_noise() -> None:
+def test_seeds_are_averaged_and_give_the_noise() -> None:
     table, generator = ladder(TRUTHS[1]), np.random.default_rng(0)
     twice = {name: np.tile(values, 2) for name, values in table.columns.items()}
     twice["loss"] = twice["loss"] * np.exp(0.002 * generator.standard_normal(len(twice["loss"])))
@@ -79,33 +80,33 @@ def test_seeds_are_averaged_and_measure_the_noise() -> None:
     assert 1 / high <= exponent(TRUTHS[1]) <= 1 / low
 
 
-def test_runs_of_one_size_that_share_noise_make_wider_intervals() -> None:
-    """A trunk's branches are off together: that moves a crossing more than independent horizons do."""
+def test_shared_noise_widens_intervals() -> None:
+    """The branches of a trunk share their noise, which moves a crossing more than independent noise does."""
     table = ladder(TRUTHS[1], noise=0.002)
     run = np.array([f"{size:.6g}" for size in table.columns["N"]])
     shared = fit_envelope(Table(table.columns, {}, run, table.cell, table.label, "memory"), replicates=500)
-    apart = fit_envelope(table, replicates=500)
-    assert np.median([each.log_sd for each in shared.crossings]) > 1.2 * np.median(
-        [each.log_sd for each in apart.crossings]
+    independent = fit_envelope(table, replicates=500)
+    assert np.median([crossing.log_sd for crossing in shared.crossings]) > 1.2 * np.median(
+        [crossing.log_sd for crossing in independent.crossings]
     )
 
 
-def test_the_order_of_rows_and_rounded_sizes_change_nothing() -> None:
+def test_row_order_and_rounded_sizes_do_not_matter() -> None:
     table = ladder(TRUTHS[1], noise=0.001)
     order = np.random.default_rng(1).permutation(len(table))
     rounded = {**table.columns, "N": table.columns["N"] * (1 + 0.002 * np.sin(np.arange(len(table))))}
     base, shuffled, jittered = (
-        fit_envelope(each, replicates=100) for each in (table, table.take(order), Table.of(rounded))
+        fit_envelope(each, replicates=100) for each in (table, table.take(order), Table.from_columns(rounded))
     )
     assert base.line is not None
     assert shuffled.line is not None
     assert jittered.line is not None
     assert shuffled.line.slope == pytest.approx(base.line.slope, rel=0.01)
-    assert len(curves_of(Table.of(rounded))[0]) == 7
+    assert len(size_curves(Table.from_columns(rounded))[0]) == 7
     assert jittered.line.slope == pytest.approx(base.line.slope, rel=0.01)
 
 
-def test_refusals_say_what_is_missing() -> None:
+def test_refusals_name_what_is_missing() -> None:
     table = ladder(TRUTHS[1])
     size = table.columns["N"]
     rows = np.arange(len(table))
@@ -117,37 +118,37 @@ def test_refusals_say_what_is_missing() -> None:
 
     assert status(size == size[0]) == ("one_size", "every run has N = 3e+05; crossings need several sizes")
     assert status(rows % 6 == 3)[0] == "one_horizon"
-    assert status(rows % 6 < 2)[0] == "one_horizon"  # two horizons are no curve
+    assert status(rows % 6 < 2)[0] == "one_horizon"  # two horizons do not make a curve
     assert status(size <= 3e5 * 4)[0] == "too_few_crossings"
     assert status(np.isin(size, [3e5, 3e5 * 64]))[0] == "no_overlap"
-    # Horizons far above each size's best: the larger size is ahead everywhere.
+    # Horizons far above each size's optimum: the larger size is better everywhere.
     long = ladder(TRUTHS[1], reach=4.0)
     beyond = {**long.columns, "D": long.columns["D"] * 50, "C": long.columns["C"] * 50}
     E, A, B, alpha, beta = TRUTHS[1]
     beyond["loss"] = E + A / beyond["N"] ** alpha + B / beyond["D"] ** beta
-    found = fit_envelope(Table.of(beyond), replicates=50)
+    found = fit_envelope(Table.from_columns(beyond), replicates=50)
     assert found.status == "too_few_crossings"
-    assert {each.refusal for each in found.crossings} == {"edge"}
+    assert {crossing.refusal for crossing in found.crossings} == {"edge"}
 
 
-def test_curves_that_cross_the_wrong_way_are_refused() -> None:
-    """The larger size is ahead at little compute and behind at much."""
+def test_reversed_crossings_are_refused() -> None:
+    """The larger size is better at small compute and worse at large compute."""
     table = ladder(TRUTHS[1])
     upside_down = {**table.columns, "loss": 100 / table.columns["loss"]}
-    turned = fit_envelope(Table.of(upside_down), replicates=50)
-    assert {each.refusal for each in turned.crossings} == {"reversed"}
-    assert turned.status == "too_few_crossings"
+    found = fit_envelope(Table.from_columns(upside_down), replicates=50)
+    assert {crossing.refusal for crossing in found.crossings} == {"reversed"}
+    assert found.status == "too_few_crossings"
 
 
-def test_noise_that_hides_a_crossing_refuses_it() -> None:
+def test_crossing_hidden_by_noise_is_refused() -> None:
     found = fit_envelope(ladder(TRUTHS[2], noise=0.05, reach=3.0), replicates=200)
     assert found.line is None
-    assert {"noise", "edge", "reversed", None} >= {each.refusal for each in found.crossings}
+    assert {"noise", "edge", "reversed", None} >= {crossing.refusal for crossing in found.crossings}
 
 
-def test_a_missing_loss_is_one_line() -> None:
+def test_missing_loss_is_an_error() -> None:
     table = ladder(TRUTHS[1])
     loss = table.columns["loss"].copy()
     loss[3] = np.nan
     with pytest.raises(InputError, match="row 4, column loss is missing or not a number"):
-        fit_envelope(Table.of({**table.columns, "loss": loss}))
+        fit_envelope(Table.from_columns({**table.columns, "loss": loss}))

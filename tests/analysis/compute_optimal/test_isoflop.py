@@ -1,4 +1,4 @@
-"""isoFLOP: minima of known curves, what is refused, intervals that cover, and published exponents."""
+"""isoFLOP fits: minima of known curves, refusals, coverage of the intervals, and published exponents."""
 
 import argparse
 import json
@@ -6,65 +6,55 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from tests.support.paths import PUBLIC_DATA
-from windtunnel.analysis.compute_optimal.isoflop import fit_isoflop, fit_pairs, split_budgets
+from tests.support.true_laws import TRUTHS, Truth, best_size, exponent, loss_of
+from windtunnel.analysis.compute_optimal.isoflop import fit_isoflop, fit_pairs, group_nearby
 from windtunnel.analysis.compute_optimal.isoflop_curve import Form
-from windtunnel.analysis.tables.table import Table, load_table
+from windtunnel.analysis.tables.load import load_table
+from windtunnel.analysis.tables.table import Table
 from windtunnel.sweeps.cli.isoflop import add_arguments, run
 from windtunnel.train.errors import InputError
 
 BUDGETS = np.geomspace(1e17, 1e20, 7)
-# E, A, B, alpha, beta: symmetric, mildly and strongly asymmetric valleys.
-TRUTHS = [(1.8, 480.0, 2100.0, 0.35, 0.35), (1.69, 406.0, 410.0, 0.34, 0.28), (1.7, 4000.0, 300.0, 0.5, 0.25)]
-Truth = tuple[float, float, float, float, float]
-
-
-def optimum(truth: Truth, flops: NDArray[np.float64]) -> NDArray[np.float64]:
-    _, A, B, alpha, beta = truth
-    return (alpha * A / (beta * B)) ** (1 / (alpha + beta)) * (flops / 6) ** (beta / (alpha + beta))
 
 
 def grid(truth: Truth, ratio: float, noise: float = 0.0, seed: int = 0, sizes: int = 11) -> Table:
     """Sizes about each budget's optimum, off it by a different fraction of their ratio at every budget."""
-    E, A, B, alpha, beta = truth
     steps = np.arange(sizes) - (sizes - 1) / 2
     shift = np.linspace(-0.4, 0.4, len(BUDGETS))
-    size = (optimum(truth, BUDGETS)[:, None] * ratio ** (steps + shift[:, None])).ravel()
+    size = (best_size(truth, BUDGETS)[:, None] * ratio ** (steps + shift[:, None])).ravel()
     flops = np.repeat(BUDGETS, sizes)
     tokens = flops / (6 * size)
-    loss = E + A / size**alpha + B / tokens**beta
-    loss = loss * np.exp(noise * np.random.default_rng(seed).standard_normal(len(loss)))
-    return Table.of({"N": size, "D": tokens, "C": flops, "loss": loss})
+    loss = loss_of(truth, size, tokens, noise, seed)
+    return Table.from_columns({"N": size, "D": tokens, "C": flops, "loss": loss})
 
 
 @pytest.mark.parametrize("truth", TRUTHS)
 @pytest.mark.parametrize(("ratio", "bias"), [(1.25, 0.002), (1.5, 0.005), (2.0, 0.025)])
-def test_cubic_minima_are_hardly_biased(truth: Truth, ratio: float, bias: float) -> None:
+def test_bias_of_cubic_minima_is_small(truth: Truth, ratio: float, bias: float) -> None:
     found = fit_isoflop(grid(truth, ratio), replicates=50)
-    sizes = np.array([each.N for each in found.minima])
+    sizes = np.array([minimum.N for minimum in found.minima])
     assert found.status == "converged"
-    assert np.abs(np.log(sizes / optimum(truth, BUDGETS))).max() < bias
+    assert np.abs(np.log(sizes / best_size(truth, BUDGETS))).max() < bias
     assert found.size is not None
     assert found.tokens is not None
-    exponent = truth[4] / (truth[3] + truth[4])
-    assert found.size.exponent == pytest.approx(exponent, abs=0.004)
-    assert found.tokens.exponent == pytest.approx(1 - exponent, abs=0.004)
-    assert found.size.at(1e18) == pytest.approx(optimum(truth, np.array(1e18)), rel=0.02)
+    assert found.size.exponent == pytest.approx(exponent(truth), abs=0.004)
+    assert found.tokens.exponent == pytest.approx(1 - exponent(truth), abs=0.004)
+    assert found.size.at(1e18) == pytest.approx(best_size(truth, np.array(1e18)), rel=0.02)
 
 
-def test_a_parabola_of_the_same_window_would_be_biased() -> None:
-    """That the cubic is needed: for exponents .5 and .25 and a tenfold half-window a parabola is off by 18 %."""
+def test_parabola_of_the_same_window_is_biased() -> None:
+    """The cubic is needed: for exponents 0.5 and 0.25 and a tenfold half-window a parabola is off by 18 %."""
     truth = TRUTHS[2]
     E, A, B, alpha, beta = truth
-    best = float(optimum(truth, np.array(1e19)))
+    best = float(best_size(truth, np.array(1e19)))
     log_N = np.linspace(-np.log(10), np.log(10), 41)
     size = best * np.exp(log_N)
     log_loss = np.log(E + A / size**alpha + B / (1e19 / 6 / size) ** beta)
     second, first, _ = np.polyfit(log_N, log_loss, 2)
     assert np.exp(-first / (2 * second)) - 1 > 0.1
-    table = Table.of({"N": size, "D": 1e19 / 6 / size, "C": np.full(41, 1e19), "loss": np.exp(log_loss)})
+    table = Table.from_columns({"N": size, "D": 1e19 / 6 / size, "C": np.full(41, 1e19), "loss": np.exp(log_loss)})
     assert pytest.approx(best, rel=0.01) == fit_isoflop(table, replicates=10).minima[0].N
 
 
@@ -76,53 +66,53 @@ def test_spline_and_cubic_agree_on_a_fine_grid(form: Form) -> None:
 
 
 @pytest.mark.parametrize("form", ["cubic", "spline"])
-def test_minima_at_an_edge_are_refused_and_the_others_kept(form: Form) -> None:
+def test_only_minima_at_an_edge_are_refused(form: Form) -> None:
     table = grid(TRUTHS[1], 1.5)
-    best = optimum(TRUTHS[1], table.columns["C"])
-    # The cheapest budget keeps its sizes below the optimum, the next those above it.
+    best = best_size(TRUTHS[1], table.columns["C"])
+    # The cheapest budget keeps the sizes below its optimum, the next budget those above.
     keep = np.where(table.columns["C"] < 2e17, table.columns["N"] < best, True)
     keep &= np.where(np.isclose(table.columns["C"], BUDGETS[1]), table.columns["N"] > best, True)
     found = fit_isoflop(table.take(keep), form=form, replicates=20)
-    assert [each.refusal for each in found.minima] == ["edge", "edge", None, None, None, None, None]
+    assert [minimum.refusal for minimum in found.minima] == ["edge", "edge", None, None, None, None, None]
     assert np.isnan(found.minima[0].N)
     assert found.status == "converged"
 
 
 def test_maxima_are_refused() -> None:
     table = grid(TRUTHS[1], 1.5)
-    upside_down = Table.of({**table.columns, "loss": 10 - table.columns["loss"]})
+    upside_down = Table.from_columns({**table.columns, "loss": 10 - table.columns["loss"]})
     found = fit_isoflop(upside_down, replicates=20)
-    assert {each.refusal for each in found.minima} == {"maximum"}
+    assert {minimum.refusal for minimum in found.minima} == {"maximum"}
     assert (found.status, found.size) == ("too_few_points", None)
     assert "0 budgets with a minimum" in found.reason
 
 
 def test_few_sizes_and_one_budget_are_refused() -> None:
     table = grid(TRUTHS[1], 1.5, sizes=4)
-    assert {each.refusal for each in fit_isoflop(table, replicates=20).minima} == {"few_sizes"}
+    assert {minimum.refusal for minimum in fit_isoflop(table, replicates=20).minima} == {"few_sizes"}
     one = grid(TRUTHS[1], 1.5).select("C < 1.5e17")
     assert fit_isoflop(one, replicates=20).status == "one_budget"
 
 
-def test_a_minimum_that_noise_hides_is_refused() -> None:
+def test_minimum_hidden_by_noise_is_refused() -> None:
     flat = grid(TRUTHS[1], 1.02, sizes=5)
-    assert {each.refusal for each in fit_isoflop(flat, noise=0.02, replicates=500).minima} <= {"noise", "edge"}
-    assert {each.refusal for each in fit_isoflop(flat, noise=1e-6, replicates=500).minima} == {None}
+    assert {minimum.refusal for minimum in fit_isoflop(flat, noise=0.02, replicates=500).minima} <= {"noise", "edge"}
+    assert {minimum.refusal for minimum in fit_isoflop(flat, noise=1e-6, replicates=500).minima} == {None}
 
 
 @pytest.mark.parametrize("noise", [0.001, 0.005])
-def test_intervals_cover_the_truth(noise: float) -> None:
-    """95 % intervals of the exponent over 200 noisy studies: the count is within what chance allows of 190, above."""
-    exponent = 0.28 / 0.62
+def test_intervals_cover_the_true_exponent(noise: float) -> None:
+    """95 % intervals of the exponent over 200 noisy studies: at least as many contain the truth as chance allows."""
+    truth = exponent(TRUTHS[1])
     tables = (grid(TRUTHS[1], 1.5, noise, seed) for seed in range(200))
     fits = [fit_isoflop(table, replicates=200, seed=number).size for number, table in enumerate(tables)]
-    covered = sum(fit is not None and fit.interval[0] <= exponent <= fit.interval[1] for fit in fits)
+    covered = sum(fit is not None and fit.interval[0] <= truth <= fit.interval[1] for fit in fits)
     assert 182 <= covered <= 200
     widths = [fit.interval[1] - fit.interval[0] for fit in fits if fit is not None]
-    assert np.median(widths) < 60 * noise  # an interval that says something
+    assert np.median(widths) < 60 * noise  # the intervals are informative
 
 
-def test_noise_comes_from_seeds_where_there_are_any() -> None:
+def test_noise_comes_from_seeds_where_the_table_has_them() -> None:
     table = grid(TRUTHS[1], 1.5)
     generator = np.random.default_rng(0)
     twice = {name: np.tile(values, 2) for name, values in table.columns.items()}
@@ -137,24 +127,24 @@ def test_noise_comes_from_seeds_where_there_are_any() -> None:
         fit_isoflop(table, noise=-1.0)
 
 
-def test_runs_of_one_trunk_are_off_together() -> None:
-    """One size over all budgets shares its noise: what it does to the exponent differs from independent noise."""
+def test_runs_of_one_trunk_share_noise() -> None:
+    """A factor common to all losses moves no minimum; independent noise does."""
     table = grid(TRUTHS[1], 1.5, 0.003)
     together = Table(table.columns, {}, np.full(len(table), "one"), table.cell, table.label, "memory")
     found = fit_isoflop(together, noise=0.01, replicates=200)
-    apart = fit_isoflop(table, noise=0.01, replicates=200)
-    assert max(each.log_sd for each in found.minima) < 1e-9  # a common factor moves no minimum
-    assert min(each.log_sd for each in apart.minima) > 1e-3
+    independent = fit_isoflop(table, noise=0.01, replicates=200)
+    assert max(minimum.log_sd for minimum in found.minima) < 1e-9
+    assert min(minimum.log_sd for minimum in independent.minima) > 1e-3
 
 
-def test_budgets_are_split_where_compute_differs() -> None:
+def test_budgets_are_grouped_by_compute() -> None:
     flops = np.array([1e18, 2e18, 1.01e18, 2.04e18, 4e18, 0.99e18])
-    assert [rows.tolist() for rows in split_budgets(np.log(flops))] == [[5, 0, 2], [1, 3], [4]]
-    # Budgets that run into each other are not one.
-    assert len(split_budgets(np.log(1e18 * 1.03 ** np.arange(20)))) == 10
+    assert [rows.tolist() for rows in group_nearby(np.log(flops))] == [[5, 0, 2], [1, 3], [4]]
+    # A chain of close budgets is not one group.
+    assert len(group_nearby(np.log(1e18 * 1.03 ** np.arange(20)))) == 10
 
 
-def test_pairs_are_weighted_by_their_spread() -> None:
+def test_pairs_are_weighted_by_their_standard_deviation() -> None:
     flops, sizes = np.geomspace(1e17, 1e20, 6), 0.1 * np.geomspace(1e17, 1e20, 6) ** 0.5
     found = fit_pairs(flops, sizes)
     assert found.exponent == pytest.approx(0.5, abs=1e-12)
@@ -163,13 +153,13 @@ def test_pairs_are_weighted_by_their_spread() -> None:
     spread = np.array([0.1, 0.1, 0.1, 0.1, 0.1, 1e6])
     assert fit_pairs(flops, bent).exponent > 0.53
     assert fit_pairs(flops, bent, spread).exponent == pytest.approx(0.5, abs=1e-6)
-    with pytest.raises(InputError, match="2 of them"):
+    with pytest.raises(InputError, match="2 optimal pairs"):
         fit_pairs(flops[:2], sizes[:2])
     with pytest.raises(InputError, match="row 6: optimal size is nan"):
         fit_pairs(flops, np.append(sizes[:5], np.nan))
 
 
-def test_the_command_shows_budgets_exponents_and_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_isoflop_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     columns = grid(TRUTHS[1], 1.5, 0.002).columns
     rows = zip(*(columns[name] for name in ("N", "D", "C", "loss")), strict=True)
     path = tmp_path / "points.csv"
@@ -194,7 +184,7 @@ def test_the_command_shows_budgets_exponents_and_refusals(tmp_path: Path, capsys
     shown = capsys.readouterr().out
     assert "1e+17" in shown
     assert "refused (one_budget)" not in shown
-    with pytest.raises(InputError, match="row 1 and row 2 have one C: --pairs takes one optimum a budget"):
+    with pytest.raises(InputError, match="row 1 and row 2 have the same C, and --pairs takes one best size"):
         command("--pairs")
 
 
@@ -227,7 +217,7 @@ def test_published_exponents(setup: str) -> None:
     not (PUBLIC_DATA / "porian_isoflop").is_dir(), reason="the public tables are not beside the project"
 )
 @pytest.mark.parametrize("form", ["cubic", "spline"])
-def test_the_tuned_raw_points_give_an_exponent_within_the_published_interval(form: Form) -> None:
+def test_tuned_points_give_an_exponent_within_the_published_interval(form: Form) -> None:
     points = load_table(
         PUBLIC_DATA / "porian_isoflop" / "isoflop_points_flat.csv",
         columns="C=flops,N=n,D=tokens",

@@ -1,4 +1,4 @@
-"""The best size for a budget: against closed forms, with intervals that cover, and refused where there is none."""
+"""The optimum of a budget: closed forms, coverage of the intervals, and refusals."""
 
 import argparse
 import json
@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support.true_laws import ADDITIVE, grid, with_noise
 from windtunnel.analysis.compute_optimal.frontier import frontier
-from windtunnel.analysis.compute_optimal.optimum import log_budget_for, optimum
+from windtunnel.analysis.compute_optimal.optimum import log_budget_for_loss, optimum
 from windtunnel.analysis.fitting.fit import fit, fit_batch
 from windtunnel.analysis.fitting.result import Fit
-from windtunnel.analysis.laws import law
+from windtunnel.analysis.laws.catalog import get_law
 from windtunnel.analysis.prediction.delta_method import quantity_interval
 from windtunnel.analysis.tables.table import Table
 from windtunnel.sweeps.cli import optimum as optimum_command
 from windtunnel.train.errors import InputError
 
-TRUTH = {"E": 1.2, "A": 60.0, "B": 300.0, "alpha": 0.32, "beta": 0.40}
-SIZES, TOKENS = (each.ravel() for each in np.meshgrid(np.geomspace(3e5, 5e6, 5), np.geomspace(3e6, 5e8, 4)))
+SIZES, TOKENS = grid(np.geomspace(3e5, 5e6, 5), np.geomspace(3e6, 5e8, 4))
 COLUMNS = {"N": SIZES, "D": TOKENS}
 FLOPS = 8 * 6 * 5e6 * 5e8
 
@@ -33,32 +33,31 @@ def closed_form(truth: dict[str, float], flops: float) -> tuple[float, float]:
     return scale * (flops / 6) ** (truth["beta"] / total), truth["beta"] / total
 
 
-def fitted(noise: float = 0.0, seed: int = 0, truth: dict[str, float] = TRUTH) -> Fit:
-    loss = law("chinchilla").predict_one(truth, COLUMNS)
-    loss = loss * np.exp(noise * np.random.default_rng(seed).standard_normal(len(loss)))
-    return fit(Table.of({**COLUMNS, "loss": loss}), law("chinchilla"), profile=False)
+def fitted(noise: float = 0.0, seed: int = 0, truth: dict[str, float] = ADDITIVE) -> Fit:
+    loss = with_noise(get_law("chinchilla").predict_one(truth, COLUMNS), noise, seed)
+    return fit(Table.from_columns({**COLUMNS, "loss": loss}), get_law("chinchilla"), profile=False)
 
 
 @pytest.mark.parametrize("flops", [1e13, FLOPS, 5e16])
 @pytest.mark.parametrize("exponents", [(0.32, 0.40), (0.5, 0.25), (0.35, 0.35)])
-def test_the_closed_form_of_the_additive_law(flops: float, exponents: tuple[float, float]) -> None:
-    truth = {**TRUTH, "alpha": exponents[0], "beta": exponents[1]}
+def test_additive_law_agrees_with_its_closed_form(flops: float, exponents: tuple[float, float]) -> None:
+    truth = {**ADDITIVE, "alpha": exponents[0], "beta": exponents[1]}
     size, exponent = closed_form(truth, flops)
     found = optimum(fitted(truth=truth), flops)
     assert pytest.approx(size, rel=1e-6) == found.N
     assert pytest.approx(flops / 6 / size, rel=1e-6) == found.D
     assert found.tokens_per_parameter == pytest.approx(flops / 6 / size**2, rel=1e-6)
     assert found.exponent == pytest.approx(exponent, rel=1e-6)
-    best = law("chinchilla").predict_one(truth, {"N": np.array([size]), "D": np.array([flops / 6 / size])})
+    best = get_law("chinchilla").predict_one(truth, {"N": np.array([size]), "D": np.array([flops / 6 / size])})
     assert found.loss == pytest.approx(float(best[0]), rel=1e-9)
     assert found.extrapolation["C"] == pytest.approx(flops / (6 * 5e6 * 5e8))
 
 
-def test_the_overtraining_law_has_its_closed_form_too() -> None:
+def test_overtraining_law_agrees_with_its_closed_form() -> None:
     truth = {"E": 1.8, "a": 80.0, "b": 260.0, "eta": 0.14}
     columns = {"C": 6 * SIZES * TOKENS, "M": TOKENS / SIZES}
-    loss = law("overtraining").predict_one(truth, columns)
-    found = optimum(fit(Table.of({**columns, "loss": loss}), law("overtraining"), profile=False), FLOPS)
+    loss = get_law("overtraining").predict_one(truth, columns)
+    found = optimum(fit(Table.from_columns({**columns, "loss": loss}), get_law("overtraining"), profile=False), FLOPS)
     # a M^eta + b M^-eta is least at M = (b/a)^(1/(2 eta)), whatever the budget.
     best = (truth["b"] / truth["a"]) ** (1 / (2 * truth["eta"]))
     assert found.tokens_per_parameter == pytest.approx(best, rel=1e-6)
@@ -66,35 +65,35 @@ def test_the_overtraining_law_has_its_closed_form_too() -> None:
     assert found.exponent == pytest.approx(0.5, rel=1e-6)
 
 
-def test_the_penalty_of_being_off() -> None:
+def test_penalty_of_another_size() -> None:
     found = optimum(fitted(), FLOPS, factors=(0.25, 3.0))
-    size, _ = closed_form(TRUTH, FLOPS)
-    for each, factor in zip(found.penalties, (0.25, 3.0), strict=True):
+    size, _ = closed_form(ADDITIVE, FLOPS)
+    for penalty, factor in zip(found.penalties, (0.25, 3.0), strict=True):
         off = {"N": np.array([factor * size]), "D": np.array([FLOPS / 6 / size / factor])}
-        loss = float(law("chinchilla").predict_one(TRUTH, off)[0])
-        assert each.loss == pytest.approx(loss, rel=1e-8)
-        assert each.penalty == pytest.approx(loss - found.loss, rel=1e-5)
-        assert each.penalty_percent == pytest.approx(100 * (loss / found.loss - 1), rel=1e-5)
+        loss = float(get_law("chinchilla").predict_one(ADDITIVE, off)[0])
+        assert penalty.loss == pytest.approx(loss, rel=1e-8)
+        assert penalty.penalty == pytest.approx(loss - found.loss, rel=1e-5)
+        assert penalty.penalty_percent == pytest.approx(100 * (loss / found.loss - 1), rel=1e-5)
         # L - E falls as C^-gamma along the optimum, gamma = alpha beta / (alpha + beta).
         gamma = 0.32 * 0.40 / 0.72
-        share = ((loss - TRUTH["E"]) / (found.loss - TRUTH["E"])) ** (-1 / gamma)
-        assert each.compute_lost == pytest.approx(1 - share, rel=1e-5)
+        share = ((loss - ADDITIVE["E"]) / (found.loss - ADDITIVE["E"])) ** (-1 / gamma)
+        assert penalty.compute_lost == pytest.approx(1 - share, rel=1e-5)
 
 
-def test_being_off_costs_the_same_share_on_either_side_of_equal_exponents() -> None:
-    found = optimum(fitted(truth={**TRUTH, "alpha": 0.35, "beta": 0.35}), FLOPS, factors=(0.2, 5.0))
+def test_penalty_is_symmetric_for_equal_exponents() -> None:
+    found = optimum(fitted(truth={**ADDITIVE, "alpha": 0.35, "beta": 0.35}), FLOPS, factors=(0.2, 5.0))
     assert found.penalties[0].penalty == pytest.approx(found.penalties[1].penalty, rel=1e-5)
 
 
-def test_the_budget_that_buys_a_loss() -> None:
-    rows = np.array([[TRUTH[name] for name in law("chinchilla").names]])
+def test_budget_for_a_loss() -> None:
+    rows = np.array([[ADDITIVE[name] for name in get_law("chinchilla").names]])
     for flops in (1e14, 1e17):
-        loss = frontier(law("chinchilla"), rows, math.log(flops)).loss
-        assert log_budget_for(law("chinchilla"), rows, loss, math.log(1e15))[0] == pytest.approx(
+        loss = frontier(get_law("chinchilla"), rows, math.log(flops)).loss
+        assert log_budget_for_loss(get_law("chinchilla"), rows, loss, math.log(1e15))[0] == pytest.approx(
             math.log(flops), abs=1e-6
         )
-    assert log_budget_for(law("chinchilla"), rows, 1.1, math.log(1e15))[0] == math.inf
-    assert log_budget_for(law("chinchilla"), rows, 1e6, math.log(1e15))[0] == -math.inf
+    assert log_budget_for_loss(get_law("chinchilla"), rows, 1.1, math.log(1e15))[0] == math.inf
+    assert log_budget_for_loss(get_law("chinchilla"), rows, 1e6, math.log(1e15))[0] == -math.inf
 
 
 @pytest.mark.slow
@@ -102,12 +101,12 @@ def test_the_budget_that_buys_a_loss() -> None:
 def test_intervals_cover_the_optimum_and_its_exponent(noise: float) -> None:
     studies = 300
     generator = np.random.default_rng(int(1e4 * noise))
-    additive, example = law("chinchilla"), fitted(noise)
-    exact = additive.predict_one(TRUTH, COLUMNS)
+    additive, example = get_law("chinchilla"), fitted(noise)
+    exact = additive.predict_one(ADDITIVE, COLUMNS)
     target_RP = exact * np.exp(noise * generator.standard_normal((studies, len(exact))))
-    start_RK = np.tile([TRUTH[name] for name in additive.names], (studies, 1))
+    start_RK = np.tile([ADDITIVE[name] for name in additive.names], (studies, 1))
     natural_RK, _ = fit_batch(additive, COLUMNS, target_RP, np.ones(len(exact)), example.objective, start_RK)
-    size, exponent = closed_form(TRUTH, FLOPS)
+    size, exponent = closed_form(ADDITIVE, FLOPS)
 
     def log_size(rows_RK: Any) -> Any:
         return frontier(additive, rows_RK, math.log(FLOPS)).log_N
@@ -122,62 +121,62 @@ def test_intervals_cover_the_optimum_and_its_exponent(noise: float) -> None:
         for place, (quantity, truth) in enumerate(((log_size, math.log(size)), (slope, exponent))):
             low, high = quantity_interval(study, quantity)
             covered[place] += low <= truth <= high
-    # 300 studies: 1.7 % is one standard deviation.
+    # 300 studies: the standard deviation is 1.7 %.
     assert np.all((covered / studies > 0.84) & (covered / studies < 0.95)), covered / studies
 
 
-def test_intervals_are_about_the_optimum_and_consistent() -> None:
+def test_intervals_contain_the_optimum_and_are_consistent() -> None:
     found = optimum(fitted(0.003), FLOPS)
-    size, exponent = closed_form(TRUTH, FLOPS)
+    size, exponent = closed_form(ADDITIVE, FLOPS)
     assert found.N_interval_90[0] < found.N < found.N_interval_90[1]
     assert found.N_interval_90[0] < size < found.N_interval_90[1]
     assert found.exponent_interval_90[0] < exponent < found.exponent_interval_90[1]
     assert found.D_interval_90 == pytest.approx([FLOPS / 6 / end for end in reversed(found.N_interval_90)])
     assert found.loss_interval_90[0] < found.loss < found.loss_interval_90[1]
-    for each in found.penalties:
-        assert 0 < each.penalty_interval_90[0] <= each.penalty <= each.penalty_interval_90[1]
-        assert 0 < each.compute_lost < 1
+    for penalty in found.penalties:
+        assert 0 < penalty.penalty_interval_90[0] <= penalty.penalty <= penalty.penalty_interval_90[1]
+        assert 0 < penalty.compute_lost < 1
 
 
-def test_what_has_no_optimum_is_refused() -> None:
+def test_missing_optimum_is_an_error() -> None:
     with pytest.raises(InputError, match="more than 30"):
         optimum(fitted(0.003), 1e19)
-    assert optimum(fitted(0.003), 1e19, far=True).notes
+    assert optimum(fitted(0.003), 1e19, allow_extrapolation=True).notes
     with pytest.raises(InputError, match=r"a budget of 1e\+300 FLOPs; give a number above 0 and below 1e\+100"):
-        optimum(fitted(0.003), 1e300, far=True)
+        optimum(fitted(0.003), 1e300, allow_extrapolation=True)
     with pytest.raises(InputError, match="a budget of -1"):
         optimum(fitted(0.003), -1.0)
-    with pytest.raises(InputError, match=r"--at U: law chinchilla reads only N, D; leave U out"):
-        optimum(fitted(0.003), FLOPS, fixed={"U": 1e9})
-    table = Table.of({"C": 6 * SIZES * TOKENS, "loss": law("chinchilla").predict_one(TRUTH, COLUMNS)})
+    with pytest.raises(InputError, match=r"at=\.\.\.: law chinchilla reads only N, D; leave U out"):
+        optimum(fitted(0.003), FLOPS, at={"U": 1e9})
+    table = Table.from_columns({"C": 6 * SIZES * TOKENS, "loss": get_law("chinchilla").predict_one(ADDITIVE, COLUMNS)})
     with pytest.raises(InputError, match="no size to choose"):
-        optimum(fit(table, law("power:C"), profile=False), FLOPS)
-    # Where a size costs nothing the best model is as large as the budget can hold.
-    free = fitted(0.003)
+        optimum(fit(table, get_law("power:C"), profile=False), FLOPS)
+    # Where tokens have no effect, the optimal model is as large as the budget allows.
+    size_alone = fitted(0.003)
     with pytest.raises(InputError, match="has no optimum"):
-        optimum(replace(free, parameters={**free.parameters, "B": 1e-12}), FLOPS)
+        optimum(replace(size_alone, parameters={**size_alone.parameters, "B": 1e-12}), FLOPS)
 
 
-def test_further_columns_of_a_law_are_asked_for() -> None:
-    constrained = law("data-constrained")
+def test_missing_column_of_a_law_is_an_error() -> None:
+    constrained = get_law("data-constrained")
     rows = np.ones((1, constrained.num_parameters))
-    with pytest.raises(InputError, match="--at U=NUMBER"):
+    with pytest.raises(InputError, match=r"also reads U: give its value with at=\.\.\."):
         frontier(constrained, rows, math.log(1e18))
 
 
-def test_unique_tokens_are_never_more_than_tokens() -> None:
-    """With more unique tokens than the budget can read nothing is repeated, and the optimum is the additive law's."""
-    constrained = law("data-constrained")
-    values = {**TRUTH, "R_D*": 15.0, "R_N*": 1e6}
+def test_unused_unique_tokens_do_not_matter() -> None:
+    """With more unique tokens than the budget can use, none are repeated, and the optimum is the additive law's."""
+    constrained = get_law("data-constrained")
+    values = {**ADDITIVE, "R_D*": 15.0, "R_N*": 1e6}
     rows = np.array([[values[name] for name in constrained.names]])
     found = frontier(constrained, rows, math.log(FLOPS), {"U": 1e30})
-    assert math.exp(found.log_N[0]) == pytest.approx(closed_form(TRUTH, FLOPS)[0], rel=1e-3)
+    assert math.exp(found.log_N[0]) == pytest.approx(closed_form(ADDITIVE, FLOPS)[0], rel=1e-3)
     scarce = frontier(constrained, rows, math.log(FLOPS), {"U": 1e7})
     assert scarce.loss[0] > found.loss[0] + 0.02
 
 
-def test_a_parameter_that_ended_at_a_bound_leaves_the_other_intervals_finite() -> None:
-    found = fitted(0.002, truth={**TRUTH, "E": 1e-9, "alpha": 0.1, "beta": 0.12})
+def test_parameter_at_a_bound_leaves_the_intervals_finite() -> None:
+    found = fitted(0.002, truth={**ADDITIVE, "E": 1e-9, "alpha": 0.1, "beta": 0.12})
     assert found.status == "edge"
     best = optimum(found, FLOPS)
     assert any("the fit is edge" in note for note in best.notes)
@@ -190,16 +189,16 @@ def run_command(*words: str) -> int:
     return optimum_command.run(parser.parse_args(list(words)))
 
 
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_optimum_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "fit.json"
     fitted(0.003).to_json(path)
     assert run_command(str(path), "--flops", "1e17") == 0
     shown = capsys.readouterr().out
     assert "tokens per parameter" in shown
-    assert "compute lost" in shown
+    assert "compute wasted" in shown
     assert run_command(str(path), "--flops", "1e17", "--json", "-") == 0
     document = json.loads(capsys.readouterr().out)
     assert document["N"] * document["D"] * 6 == pytest.approx(1e17)
-    assert [each["factor"] for each in document["penalties"]] == [0.1, 0.25, 0.5, 2.0, 4.0, 10.0]
-    with pytest.raises(InputError, match="N, D and M are sought"):
+    assert [penalty["factor"] for penalty in document["penalties"]] == [0.1, 0.25, 0.5, 2.0, 4.0, 10.0]
+    with pytest.raises(InputError, match="N, D and M are what is optimized"):
         run_command(str(path), "--flops", "1e17", "--at", "N=1e6")
