@@ -142,7 +142,7 @@ def read_json(path: Path, made_by: str) -> dict[str, Any]:
     """
     hint = f"name a file written by {made_by}"
     try:
-        content = json.loads(Path(path).read_bytes(), object_pairs_hook=_unique_keys)
+        content = json.loads(Path(path).read_bytes(), object_pairs_hook=_unique_keys, parse_constant=_reject_constant)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; {hint}") from None
     except OSError as error:
@@ -171,6 +171,10 @@ def not_a(kind: str, path: Path, made_by: str, reason: str = "") -> InputError:
 
 class _DuplicateKeyError(ValueError):
     pass
+
+
+def _reject_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def parse_count(text: str | int | float) -> int:
 def format_count(count: float) -> str:
     """A count to three digits: 665_360 is "665k" and 1_050_000 is "1.05M"."""
     for suffix, scale in reversed(_SUFFIXES.items()):
-        if 0.9995 * scale <= count < 999.5 * scale:
+        if 0.9995 * scale <= abs(count) < 999.5 * scale:
             return f"{count / scale:.3g}{suffix if suffix == 'k' else suffix.upper()}"
     return f"{count:.3g}"
 

@@ -45,6 +45,7 @@ ANALYSIS_MAY_IMPORT = (
     "windtunnel.train.schedules",
     "windtunnel.models.accounting",
     "windtunnel.models.configuration",
+    "windtunnel.models.family",
 )
 # Modules that a table, a plot or `--help` needs: they load without torch.
 LIGHT_MODULES = (

@@ -1,4 +1,4 @@
-"""`python -m train [overrides]`: the same as `windtunnel train`."""
+"""`python -m windtunnel.train [overrides]`: the same as `windtunnel train`."""
 
 import sys
 

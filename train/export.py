@@ -1,4 +1,4 @@
-"""`windtunnel export`: a run's checkpoint as a model folder that Hugging Face `transformers` loads, with equal logits.
+"""A run's checkpoint as a model folder that Hugging Face `transformers` loads, with equal logits.
 
 The network is that of `LlamaForCausalLM`, or with norms of queries and keys of `Qwen3ForCausalLM`. Neither knows
 residual or logit multipliers, so these go into the weights behind which they stand. Nothing here needs `transformers`.
@@ -6,12 +6,10 @@ residual or logit multipliers, so these go into the weights behind which they st
 Shape suffixes: D width, F feed-forward width, K head size, V vocabulary; 2F and 3D are matrices side by side.
 """
 
-import argparse
 import json
 import os
 import shutil
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,68 +26,32 @@ from windtunnel.train.data.specification import BYTE_VOCABULARY
 from windtunnel.train.data.vocabulary import BYTE_SEPARATOR, MERGED_SEPARATOR, SEPARATOR_TEXT
 from windtunnel.train.errors import InputError
 from windtunnel.train.fleet import PARAMETERS
-from windtunnel.train.records import Json, find_run, read_metrics, read_record, write_atomically
+from windtunnel.train.records import Json, read_metrics, read_record, write_atomically
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-EXAMPLES = """\
-examples:
-  windtunnel export 197k-speeches-wsd-4m-s0-0123456789 --format hf
-  windtunnel export runs/197k-speeches-wsd-4m-s0-0123456789 --step 2000 --output models/trunk
 
-then, in Python:
-  AutoModelForCausalLM.from_pretrained(FOLDER), AutoTokenizer.from_pretrained(FOLDER)
-"""
+def export_hf(
+    run_folder: Path, output: Path | None = None, step: int | None = None, log: Callable[[str], None] = lambda _: None
+) -> Path:
+    """Write the checkpoint of `step` to the new folder `output`, whole or not at all, and return it.
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `windtunnel export`."""
-    parser.epilog = EXAMPLES
-    parser.add_argument("run", metavar="RUN", help="a run id below the runs directory, or the path of a run folder")
-    parser.add_argument("--format", choices=("hf",), default="hf", help="hf: Hugging Face transformers (default)")
-    parser.add_argument(
-        "--output", type=Path, metavar="FOLDER", help="where to write; must not exist (default: RUN/hf-step-<step>)"
-    )
-    parser.add_argument(
-        "--step", type=int, metavar="N", help="export the checkpoint of this step (default: the newest)"
-    )
-    parser.add_argument(
-        "--runs-directory", type=Path, default=Path("runs"), metavar="FOLDER", help="where runs lie (default: runs)"
-    )
-
-
-def run(options: argparse.Namespace) -> int:
-    """Export what the arguments ask for and print where it is; 0 when it is there. Raises InputError."""
-    folder = find_run(options.run, options.runs_directory)
-    record = read_record(folder)
-    config = recorded_config(record)
-    chosen = _choose_checkpoint(folder, record, options.step)
-    output = export_hf(folder, options.output or folder / f"hf-step-{chosen.step}", chosen.step)
-    if record["status"] != "finished" or chosen.step != config.schedule.total_steps:
-        print(
-            f"the run is {record['status']}: this is step {chosen.step:,} of {config.schedule.total_steps:,}",
-            file=sys.stderr,
-        )
-    if _is_synthetic(config):
-        print(f"{config.data.spec} has no text: the model is exported without a tokenizer", file=sys.stderr)
-    print(output)
-    return 0
-
-
-def export_hf(run_folder: Path, output: Path, step: int | None) -> Path:
-    """Write the checkpoint of `step` (None: the newest) to the new folder `output`, whole or not at all; returns it.
+    output: default: `hf-step-STEP` in the run's folder. step: default: the newest checkpoint. log: called with notes on
+    the model.
 
     Raises InputError where there is no such run or checkpoint, the model has no counterpart in transformers, the
     tokenizer is gone, or `output` exists.
     """
     record = read_record(run_folder)
     config = recorded_config(record)
-    _refuse_existing(output)
-    architecture = _architecture(config.model)
     chosen = _choose_checkpoint(run_folder, record, step)
-    tokenizer_files = {} if _is_synthetic(config) else _tokenizer_files(run_folder, config)
-    separator = None if _is_synthetic(config) else _separator(config)
+    output = output or run_folder / f"hf-step-{chosen.step}"
+    _check_new(output)
+    architecture = _architecture(config.model)
+    is_synthetic = config.data.spec.startswith("synthetic:")  # never joined with text
+    tokenizer_files = {} if is_synthetic else _tokenizer_files(run_folder, config)
+    separator = None if is_synthetic else _separator(config)
     parameters = {
         name.removeprefix(PARAMETERS): tensor for name, tensor in chosen.load().items() if name.startswith(PARAMETERS)
     }
@@ -110,20 +72,24 @@ def export_hf(run_folder: Path, output: Path, step: int | None) -> Path:
         unfinished.rename(output)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+    if record["status"] != "finished" or chosen.step != config.schedule.total_steps:
+        log(f"the run is {record['status']}: this is step {chosen.step:,} of {config.schedule.total_steps:,}")
+    if is_synthetic:
+        log(f"{config.data.spec} has no text: the model is exported without a tokenizer")
     return output
 
 
-def _refuse_existing(output: Path) -> None:
+def _check_new(output: Path) -> None:
     try:
         exists = output.exists()
     except OSError as error:
         raise _unwritable(output, error) from None
     if exists:
-        raise InputError(f"{output}: exists already; delete it or name another folder with --output")
+        raise InputError(f"{output}: exists already; delete it, or name another folder with output=...")
 
 
 def _unwritable(output: Path, error: OSError) -> InputError:
-    return InputError(f"{output}: cannot be made ({error.strerror}); name another folder with --output")
+    return InputError(f"{output}: cannot be made ({error.strerror}); name another folder with output=...")
 
 
 def _choose_checkpoint(folder: Path, record: Json, step: int | None) -> Checkpoint:
@@ -138,8 +104,7 @@ def _choose_checkpoint(folder: Path, record: Json, step: int | None) -> Checkpoi
         if candidate.step == step:
             return candidate
     raise InputError(
-        f"--step {step}: {folder} has no checkpoint at that step (there are: {', '.join(str(c.step) for c in found)}); "
-        "choose one of these"
+        f"{folder}: no checkpoint at step {step}; choose step=... from {', '.join(str(c.step) for c in found)}"
     )
 
 
@@ -232,10 +197,6 @@ def byte_tokenizer() -> "Tokenizer":
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([SEPARATOR_TEXT])
     return tokenizer
-
-
-def _is_synthetic(config: RunConfig) -> bool:
-    return config.data.spec.startswith("synthetic:")  # never joined with text
 
 
 def _separator(config: RunConfig) -> int:

@@ -1,4 +1,4 @@
-"""`python -m windtunnel`: the command."""
+"""`python -m windtunnel`: the command line."""
 
 import sys
 

@@ -1,37 +1,37 @@
-"""`windtunnel approaches`: Chinchilla's three approaches to the best size and tokens, and whether they disagree."""
+"""`windtunnel approaches`: compare the three Chinchilla approaches to the best model size and token count."""
 
 import argparse
 import math
 from typing import Any
 
-from windtunnel.analysis.compute_optimal.approach import Approach, Estimate
+from windtunnel.analysis.compute_optimal.approach import Approach, NoisyEstimate
 from windtunnel.analysis.compute_optimal.approaches import Approaches, Difference, compare_approaches
-from windtunnel.analysis.compute_optimal.weighted_line import LEVEL
+from windtunnel.analysis.fitting.result import INTERVAL_LEVEL
+from windtunnel.analysis.report.number_format import format_interval
+from windtunnel.analysis.report.text import format_notes, format_table, table_notes
+from windtunnel.models.family import format_count
 from windtunnel.sweeps.cli.arguments import (
+    add_extrapolation_argument,
+    add_json_argument,
+    add_seed_argument,
     add_table_arguments,
-    json_output,
-    refuse_one_file,
-    seed_number,
-    table_of_arguments,
-    told_of,
-    write_document,
+    table_from_arguments,
 )
+from windtunnel.sweeps.cli.output import print_result
 from windtunnel.train.errors import InputError
 
-EXAMPLE = """examples:
+EPILOG = """examples:
   windtunnel approaches runs
   windtunnel approaches points.csv --columns N=params,D=tokens,C=flops,loss=val_loss --flops 1e20 --flops 1e22
   windtunnel approaches runs --where "data == '0123456789abcdef'" --json -"""
 TITLES = {
-    "envelope": "1 envelope of the sizes' curves",
+    "envelope": "1 envelope of the loss curves",
     "isoflop": "2 isoFLOP minima",
     "parametric": "3 law E + A/N^alpha + B/D^beta",
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLE
     add_table_arguments(parser)
     parser.add_argument(
         "--flops",
@@ -39,26 +39,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="C",
         action="append",
         default=[],
-        help="a budget, counted as the table counts C; repeatable; default the table's largest and 10 times it",
+        help="a compute budget, in the C of the table; repeatable; default: the largest of the table and 10 times it",
     )
-    parser.add_argument(
-        "--far", action="store_true", help="allow a budget more than 30 times beyond the data, or below it"
-    )
-    parser.add_argument("--seed", type=seed_number, default=0, help="of the draws of noise; default 0")
-    parser.add_argument(
-        "--json", type=json_output, metavar="PATH", help="the result for programs; - is standard output"
-    )
+    add_extrapolation_argument(parser, "budget")
+    add_seed_argument(parser, "noise draws")
+    add_json_argument(parser, "the approaches")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Compares and prints. Raises InputError for bad input, and where all three are refused."""
-    refuse_one_file(source=arguments.source, json=arguments.json)
-    table = table_of_arguments(arguments)
-    found = compare_approaches(table, arguments.flops, far=arguments.far, seed=arguments.seed)
-    if not write_document(document(found), arguments.json):
-        print("\n".join([describe(found), *told_of(table)]))
-    if all(each.refused for each in found.approaches):
-        raise InputError("; ".join(f"{each.name} refused ({each.status}): {each.reason}" for each in found.approaches))
+    """Raises InputError for bad input, and where all three approaches are refused."""
+    table = table_from_arguments(arguments)
+    result = compare_approaches(
+        table, arguments.flops, allow_extrapolation=arguments.allow_extrapolation, seed=arguments.seed
+    )
+    print_result(arguments, document(result), [*format_approaches(result), *table_notes(table)])
+    if all(approach.refused for approach in result.approaches):
+        refusals = (f"{approach.name} refused ({approach.status}): {approach.reason}" for approach in result.approaches)
+        raise InputError("; ".join(refusals))
     return 0
 
 
@@ -66,7 +63,7 @@ def document(found: Approaches) -> dict[str, Any]:
     return {
         "verdict": found.verdict,
         "sentence": found.sentence,
-        "interval_level": LEVEL,
+        "interval_level": INTERVAL_LEVEL,
         "budgets": [*found.budgets],
         "approaches": [_approach(each) for each in found.approaches],
         "differences": [_difference(each) for each in found.differences],
@@ -96,7 +93,7 @@ def _approach(found: Approach) -> dict[str, Any]:
     }
 
 
-def _estimate(found: Estimate, *, of_log: bool = False) -> dict[str, Any]:
+def _estimate(found: NoisyEstimate, *, of_log: bool = False) -> dict[str, Any]:
     low, high = (_exponential(end) for end in found.interval) if of_log else found.interval
     value = _exponential(found.value) if of_log else found.value
     return {"value": value, "interval": [end if math.isfinite(end) else None for end in (low, high)]}
@@ -114,63 +111,61 @@ def _difference(found: Difference) -> dict[str, Any]:
     }
 
 
-def describe(found: Approaches) -> str:
-    """The approaches and their differences for people."""
-    lines = [f"{'approach':<32}{'a (N ~ C^a)':<26}{'b (D ~ C^b)':<26}from"]
-    for each in found.approaches:
-        if each.exponent_N is None or each.exponent_D is None:
-            lines.append(f"{TITLES[each.name]:<32}refused ({each.status}): {each.reason}")
-            continue
-        lines.append(
-            f"{TITLES[each.name]:<32}{_number(each.exponent_N):<26}{_number(each.exponent_D):<26}{each.points}"
-        )
-    answered = any(not each.refused for each in found.approaches)
-    for place, C in enumerate(found.budgets if answered else ()):
-        lines += ["", f"{f'at C = {C:.4g} FLOPs':<32}{'N, parameters':<32}{'D, tokens':<32}{'loss':>8}"]
-        for each in found.approaches:
-            if not each.refused:
-                best = each.optima[place]
-                loss = f"{best.loss:.4f}" if math.isfinite(best.loss) else "-"
-                lines.append(f"{TITLES[each.name]:<32}{_size(best.log_N):<32}{_size(best.log_D):<32}{loss:>8}")
-    if found.differences:
-        heads = "".join(f"{f'N at {C:.3g}':<30}" for C in found.budgets).rstrip()
-        lines += ["", f"{'difference':<32}{'a':<30}{heads}"]
-        pairs = dict.fromkeys((each.one, each.other) for each in found.differences)
-        lines += [_pair(found, one, other) for one, other in pairs]
-        lines.append("* beyond what the runs' shared noise and each approach's own scatter explain")
-    lines += ["", found.sentence]
-    if answered:
-        lines.append("intervals are 95 %; those of differences are for all pairs together")
-    for each in found.approaches:
-        lines += [f"note: {each.name}: {note}" for note in each.notes]
-    return "\n".join([*lines, *(f"note: {note}" for note in found.notes)])
-
-
-def _pair(found: Approaches, one: str, other: str) -> str:
-    line = f"{f'{one} - {other}':<32}"
-    for each in found.differences:
-        if (each.one, each.other) != (one, other) or each.quantity == "b":
-            continue
-        mark = " *" if each.disagree else ""
-        low, high = each.interval
-        if each.quantity == "a":
-            line += f"{f'{each.value:+.4f} [{low:+.4f}, {high:+.4f}]{mark}':<30}"
+def format_approaches(result: Approaches) -> list[str]:
+    """The exponents of each approach, the best size at each budget, and the differences between approaches."""
+    rows = [["approach", "a (N ~ C^a)", "b (D ~ C^b)", "from"]]
+    for approach in result.approaches:
+        if approach.exponent_N is None or approach.exponent_D is None:
+            rows.append([TITLES[approach.name], "-", "-", f"refused ({approach.status}): {approach.reason}"])
         else:
-            ratio, low, high = (_exponential(end) for end in (each.value, low, high))
-            line += f"{f'{ratio:.3g}x [{low:.3g}, {high:.3g}]{mark}':<30}"
-    return line.rstrip()
+            exponents = map(_format_exponent, (approach.exponent_N, approach.exponent_D))
+            rows.append([TITLES[approach.name], *exponents, approach.points])
+    lines = format_table(rows, "<<<<")
+    fitted = [approach for approach in result.approaches if not approach.refused]
+    for place, C in enumerate(result.budgets if fitted else ()):
+        rows = [[f"at C = {C:.4g} FLOPs", "N, parameters", "D, tokens", "loss"]]
+        for approach in fitted:
+            best = approach.optima[place]
+            loss = f"{best.loss:.4f}" if math.isfinite(best.loss) else "-"
+            rows.append([TITLES[approach.name], _format_size(best.log_N), _format_size(best.log_D), loss])
+        lines += ["", *format_table(rows, "<<<>")]
+    if result.differences:
+        rows = [["difference", "a", *(f"N at C = {C:.3g}" for C in result.budgets)]]
+        pairs = dict.fromkeys((difference.one, difference.other) for difference in result.differences)
+        rows += [_difference_row(result, one, other) for one, other in pairs]
+        lines += ["", *format_table(rows, "<" * len(rows[0]))]
+        lines.append("* more than the shared noise of the runs and the scatter of each approach explain")
+    lines += ["", result.sentence]
+    if fitted:
+        lines.append("intervals are 95 %; those of the differences hold for all pairs together")
+    for approach in result.approaches:
+        lines += [f"note: {approach.name}: {note}" for note in approach.notes]
+    return [*lines, *format_notes(result.notes)]
 
 
-def _number(found: Estimate) -> str:
-    low, high = found.interval
-    return f"{found.value:.4f} [{low:.4f}, {high:.4f}]"
+def _difference_row(result: Approaches, one: str, other: str) -> list[str]:
+    row = [f"{one} - {other}"]
+    for difference in result.differences:
+        if (difference.one, difference.other) != (one, other) or difference.quantity == "b":
+            continue
+        mark = " *" if difference.disagree else ""
+        if difference.quantity == "a":
+            row.append(f"{difference.value:+.4f} {format_interval(*difference.interval, '+.4f')}{mark}")
+        else:
+            low, high = map(_exponential, difference.interval)
+            row.append(f"{_exponential(difference.value):.3g} x {format_interval(low, high, '.3g')}{mark}")
+    return row
 
 
-def _size(found: Estimate) -> str:
-    low, high = (_exponential(end) for end in found.interval)
-    return f"{_exponential(found.value):.4g} [{low:.3g}, {'unbounded' if math.isinf(high) else f'{high:.3g}'}]"
+def _format_exponent(estimate: NoisyEstimate) -> str:
+    return f"{estimate.value:.4f} {format_interval(*estimate.interval, '.4f')}"
+
+
+def _format_size(log_size: NoisyEstimate) -> str:
+    low, high = map(_exponential, log_size.interval)
+    return f"{format_count(_exponential(log_size.value))} {format_interval(low, high, format_count)}"
 
 
 def _exponential(value: float) -> float:
-    """Infinite where it would overflow."""
+    """exp, infinite where it would overflow."""
     return math.exp(value) if value < 700.0 else math.inf

@@ -1,103 +1,97 @@
-"""`windtunnel audit`: the same losses under every count of parameters and FLOPs, exponents side by side."""
+"""`windtunnel conventions`: compare exponents under every count of parameters and FLOPs."""
 
 import argparse
 import math
 from typing import Any
 
-from windtunnel.analysis.comparison.convention_audit import Audited, audit, spread
-from windtunnel.analysis.compute_optimal.weighted_line import LEVEL
-from windtunnel.analysis.laws import law as law_named
+from windtunnel.analysis.comparison.convention_audit import ConventionExponents, audit_conventions, exponent_ranges
+from windtunnel.analysis.fitting.result import INTERVAL_LEVEL
+from windtunnel.analysis.laws.catalog import get_law
+from windtunnel.analysis.report.number_format import format_interval
+from windtunnel.analysis.report.text import format_table, table_notes
 from windtunnel.sweeps.cli.arguments import (
+    add_json_argument,
     add_replicate_arguments,
     add_table_arguments,
-    json_output,
-    refuse_one_file,
-    table_of_arguments,
-    told_of,
-    write_document,
+    table_from_arguments,
 )
+from windtunnel.sweeps.cli.output import print_lines, write_document
 from windtunnel.train.errors import InputError
 
-EXAMPLE = """examples:
-  windtunnel audit runs
-  windtunnel audit points.csv --columns N=total,N_non_embedding=body,D=tokens,C_exact=flops,loss=val_loss
-  windtunnel audit runs --law overtraining --json -
+EPILOG = """examples:
+  windtunnel conventions runs
+  windtunnel conventions points.csv --columns N=total,N_non_embedding=body,D=tokens,C_exact=flops,loss=val_loss
+  windtunnel conventions runs --law overtraining --json -
 
-A column N or N_... is a count of parameters, C or C_... of FLOPs; 6 N D of each N is added where it is missing."""
+A column N or N_... is a count of parameters, C or C_... a count of FLOPs. 6 N D of each N is added where it is
+missing."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLE
     add_table_arguments(parser)
-    parser.add_argument("--law", default="chinchilla", metavar="NAME", help="default chinchilla")
-    parser.add_argument("--objective", metavar="O", help="as `windtunnel fit` takes it")
-    add_replicate_arguments(parser, 400, "replicates over runs")
-    parser.add_argument(
-        "--json", type=json_output, metavar="PATH", help="the result for programs; - is standard output"
-    )
+    parser.add_argument("--law", default="chinchilla", metavar="NAME", help="default %(default)s")
+    parser.add_argument("--objective", metavar="O", help="as of `windtunnel fit`; default: the law's own")
+    add_replicate_arguments(parser, 400, "bootstrap replicates over runs")
+    add_json_argument(parser, "the exponents")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Refits and prints. Raises InputError for bad input, and where no convention could be fitted."""
-    refuse_one_file(source=arguments.source, json=arguments.json)
-    law = law_named(arguments.law)
-    table = table_of_arguments(arguments)
-    found = audit(table, law, arguments.objective, replicates=arguments.bootstrap, seed=arguments.seed)
-    fitted = any(each.exponents for each in found)
-    if not write_document(document(arguments.law, found), arguments.json) and fitted:
-        print("\n".join([describe(found), *told_of(table)]))
-    if not fitted:
-        reasons = dict.fromkeys(f"refused ({each.status}): {each.reason}" for each in found)
+    """Raises InputError for bad input, and where no convention could be fitted."""
+    law = get_law(arguments.law)
+    table = table_from_arguments(arguments)
+    results = audit_conventions(table, law, arguments.objective, replicates=arguments.bootstrap, seed=arguments.seed)
+    is_fitted = any(result.exponents for result in results)
+    if not write_document(_document(arguments.law, results), arguments.json) and is_fitted:
+        print_lines(arguments, [*format_conventions(results), *table_notes(table)])
+    if not is_fitted:
+        reasons = dict.fromkeys(f"refused ({result.status}): {result.reason}" for result in results)
         raise InputError(f"no convention could be fitted: {'; '.join(reasons)}")
     return 0
 
 
-def document(law: str, found: list[Audited]) -> dict[str, Any]:
+def _document(law: str, results: list[ConventionExponents]) -> dict[str, Any]:
     return {
         "law": law,
-        "interval_level": LEVEL,
+        "interval_level": INTERVAL_LEVEL,
         "conventions": [
             {
-                "source": each.source,
-                "N": each.N,
-                "C": each.C,
-                "status": each.status,
-                "reason": each.reason,
+                "source": result.source,
+                "N": result.N,
+                "C": result.C,
+                "status": result.status,
+                "reason": result.reason,
                 "exponents": {
                     name: {"value": estimate.value, "interval": [_number(end) for end in estimate.interval]}
-                    for name, estimate in each.exponents.items()
+                    for name, estimate in result.exponents.items()
                 },
-                "objective_value": _number(each.value),
-                "num_points": each.num_points,
+                "objective_value": _number(result.value),
+                "num_points": result.num_points,
             }
-            for each in found
+            for result in results
         ],
-        "spread": {name: list(ends) for name, ends in spread(found).items()},
+        "spread": {name: list(ends) for name, ends in exponent_ranges(results).items()},
     }
 
 
-def describe(found: list[Audited]) -> str:
-    """A row for each convention, a column for each exponent, and how far apart they are."""
-    names = list(dict.fromkeys(name for each in found for name in each.exponents))
-    cells = [["from", "N", "C", *(f"{name} ({100 * LEVEL:.0f} %)" for name in names), "status"]]
-    for each in found:
-        shown = []
-        for name in names:
-            estimate = each.exponents.get(name)
-            low, high = estimate.interval if estimate else (math.nan, math.nan)
-            shown.append(f"{estimate.value:.4f} [{low:.3f}, {high:.3f}]" if estimate else "-")
-        status = each.status if not each.reason else f"{each.status}: {each.reason}"
-        cells.append([each.source, each.N, each.C or "-", *shown, status])
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
-    if len({(each.N, each.C) for each in found}) == 1:
-        lines.append(f"only one convention in the table, N = {found[0].N}: name others with --columns N_other=COLUMN")
-        return "\n".join(lines)
-    for source in dict.fromkeys(each.source for each in found):  # what differs between the two is no convention
-        for name, (low, high) in spread([each for each in found if each.source == source]).items():
-            lines.append(f"{name} moves from {low:.4f} to {high:.4f} with the convention, by {source}")
-    return "\n".join(lines)
+def format_conventions(results: list[ConventionExponents]) -> list[str]:
+    """A row for each convention and a column for each exponent, then the range of each exponent."""
+    names = list(dict.fromkeys(name for result in results for name in result.exponents))
+    rows = [["from", "N", "C", *(f"{name} ({100 * INTERVAL_LEVEL:.0f} %)" for name in names), "status"]]
+    for result in results:
+        estimates = [result.exponents.get(name) for name in names]
+        cells = ["-" if e is None else f"{e.value:.4f} {format_interval(*e.interval, '.3f')}" for e in estimates]
+        status = f"{result.status}: {result.reason}" if result.reason else result.status
+        rows.append([result.source, result.N, result.C or "-", *cells, status])
+    lines = format_table(rows, "<" * len(rows[0]))
+    if len({(result.N, result.C) for result in results}) == 1:
+        lines.append(
+            f"the table has only one convention, N = {results[0].N}: name others with --columns N_other=COLUMN"
+        )
+        return lines
+    for source in dict.fromkeys(result.source for result in results):
+        for name, (low, high) in exponent_ranges([result for result in results if result.source == source]).items():
+            lines.append(f"{name} is between {low:.4f} and {high:.4f}, depending on the convention ({source})")
+    return lines
 
 
 def _number(value: float) -> float | None:

@@ -1,99 +1,87 @@
-"""`windtunnel curves fit`: a law of schedules fitted to whole curves, and how far it is from others."""
+"""`windtunnel curves fit`: fit a law of learning-rate schedules to whole loss curves."""
 
 import argparse
-from collections.abc import Sequence
 
-from windtunnel.analysis.curves.cross_validation import CurveScore, InnerScore, score
-from windtunnel.analysis.curves.ensemble import AUTO, fit_named, validated
-from windtunnel.analysis.curves.fit import CurveFit
-from windtunnel.analysis.curves.laws import NAMES, curve_law
-from windtunnel.analysis.curves.predict import foreign_notes
-from windtunnel.analysis.curves.result import fit_document, fitted_curves
-from windtunnel.sweeps.cli.arguments import (
-    add_curve_arguments,
-    add_replicate_arguments,
-    curves_of_arguments,
-    json_output,
-    output_file,
-    refuse_one_file,
-    write_document,
-)
+from windtunnel.analysis.curves.cross_validation import CrossValidationScore, CurveScore
+from windtunnel.analysis.curves.ensemble import AUTO
+from windtunnel.analysis.curves.fit_curves import NUM_REPLICATES, CurveFitResult, fit_curves
+from windtunnel.analysis.curves.laws import NAMES
+from windtunnel.analysis.report.number_format import format_percent
+from windtunnel.analysis.report.text import format_notes, format_table
+from windtunnel.sweeps.cli.arguments import add_json_argument, add_replicate_arguments
+from windtunnel.sweeps.cli.curve_arguments import add_curve_arguments
+from windtunnel.sweeps.cli.output import print_result
+from windtunnel.sweeps.cli.paths import output_file
 from windtunnel.train.errors import InputError
 
-EXAMPLE = """examples:
+EPILOG = """examples:
   windtunnel curves fit --law annealing --train cosine.csv constant.csv two-stage.csv --test wsd.csv
   windtunnel curves fit --law auto --train runs/25k-*-cosine-* runs/25k-*-constant-* --output law.json --bootstrap 200
 
-A file has the columns step, lr and loss, in any logging interval; the loss of a row is that before its rate is applied.
---law auto combines the laws, each weighted by how well it predicts every training curve from the others; test curves
-decide nothing."""
-REPLICATES = 200
+A file has the columns step, lr and loss at any logging interval; the loss of a row is the one before its update.
+--law auto combines the laws, weighted by how well each predicts every training curve from the others; test curves do
+not enter the fit."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLE
     parser.add_argument("--law", required=True, metavar="NAME", help=f"{', '.join(NAMES)}, or {AUTO}")
     add_curve_arguments(parser)
-    add_replicate_arguments(parser, REPLICATES, "replicates over curves, for the intervals of --output")
+    add_replicate_arguments(parser, NUM_REPLICATES, "bootstrap replicates over curves, for the intervals of --output")
     parser.add_argument(
-        "--output", type=output_file, metavar="FIT.json", help="the fit, for `windtunnel curves predict`"
+        "--output", type=output_file, metavar="FIT.json", help="write the fit, for `windtunnel curves predict`"
     )
-    parser.add_argument(
-        "--json", type=json_output, metavar="PATH", help="the result for programs; - is standard output"
-    )
+    add_json_argument(parser, "the fit")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Fits, tests and prints. Raises InputError for bad input, and for curves that cannot identify the law."""
-    refuse_one_file(output=arguments.output, json=arguments.json)
-    if arguments.law != AUTO:
-        curve_law(arguments.law)  # a mistake in its name before curves are read
-    train, test = curves_of_arguments(arguments)
-    found, inner = fit_named(arguments.law, train, arguments.objective)
-    tests = [score(found, curve) for curve in test] if found.parameters else []
-    notes = [note for curve in (*train, *test) for note in curve.notes] + foreign_notes(found, train, test)
-    if arguments.output is not None and found.parameters:
-        scores = validated(found, train, arguments.objective, inner)
-        fitted_curves(found, train, arguments.bootstrap, arguments.seed, scores).to_json(arguments.output)
-    document = {**fit_document(found, tests, inner), "train": [curve.name for curve in train], "notes": notes}
-    if not write_document(document, arguments.json):
-        print("\n".join([*describe(found, tests, inner), *(f"note: {note}" for note in notes)]))
-    if not found.parameters:
-        raise InputError(f"refused ({found.status}): {found.reason}")
+    """Raises InputError for bad input, and for curves that cannot be fitted."""
+    result = fit_curves(
+        arguments.train,
+        arguments.law,
+        test=arguments.test,
+        columns=arguments.columns,
+        warmup=arguments.warmup,
+        losses=arguments.losses,
+        objective=arguments.objective,
+        num_replicates=arguments.bootstrap,
+        seed=arguments.seed,
+    )
+    if arguments.output is not None and result.parameters:
+        result.to_json(arguments.output)
+    print_result(arguments, result.to_dict(), [*format_curve_fit(result), *format_notes(result.notes)])
+    if not result.parameters:
+        raise InputError(f"refused ({result.status}): {result.fit.reason}")
     return 0
 
 
-def describe(found: CurveFit, tests: Sequence[CurveScore], inner: Sequence[InnerScore]) -> list[str]:
-    """The fit for people. A parameter that is not identified has no number."""
-    lines = [f"{'inner validation':<20} {'mean error':>11} {'worst':>9}"] if inner else []
-    for each in inner:
-        told = f"  {each.reason}" if each.reason else ""
-        lines.append(f"{each.law:<20} {_percent(each.mean_abs_relative_error):>11} {_percent(each.worst):>9}{told}")
+def format_curve_fit(result: CurveFitResult) -> list[str]:
+    """The fit for people. A parameter that is not identified has no value."""
+    fit, tests = result.fit, result.tests
+    rows = [["cross-validation", "mean error", "worst", ""]]
+    rows += [[score.law, *_errors(score), score.reason] for score in result.cross_validation]
+    lines = format_table(rows, "<>><") if result.cross_validation else []
     lines += [
-        *(f"{law.name}: {law.formula}" for law in getattr(found.law, "members", (found.law,))),
-        *([f"combined: {found.law.name}"] if found.members else []),
-        f"status {found.status}{': ' + found.reason if found.reason else ''}",
-        f"{found.num_points} points, {found.objective} = {found.value:.6g}, {found.seconds:.2f} s; "
-        f"{found.starts_agreeing} of {found.starts} starts agree",
+        *(f"{law.name}: {law.formula}" for law in getattr(fit.law, "members", (fit.law,))),
+        *([f"combined: {fit.law.name}"] if fit.members else []),
+        f"status: {fit.status}{': ' + fit.reason if fit.reason else ''}",
+        f"{fit.num_points} points, {fit.objective} = {fit.value:.6g}, {fit.seconds:.2f} s; "
+        f"{fit.certificate.starts_agreeing} of {fit.certificate.starts} starts agree",
     ]
-    meanings = {parameter.name: parameter.meaning for parameter in found.law.parameters}
-    wide = max(10, *map(len, found.parameters)) if found.parameters else 10
-    for name, value in found.parameters.items():
-        shown = "not identified" if name in found.not_identified else f"{value:.6g}"
-        lines.append(f"{name:<{wide}} {shown:>14}  {meanings[name]}")
+    meanings = {parameter.name: parameter.meaning for parameter in fit.law.parameters}
+    if fit.parameters:
+        rows = [["parameter", "value", "meaning"]]
+        for name, value in fit.parameters.items():
+            rows.append([name, "not identified" if name in fit.not_identified else f"{value:.6g}", meanings[name]])
+        lines += format_table(rows, "<><")
     if tests:
-        width = max(len(each.curve) for each in tests)
-        lines.append(f"{'test':<{width}} {'mean error':>11} {'worst':>9} {'final':>9}")
-        lines += [
-            f"{each.curve:<{width}} {_percent(each.mean_abs_relative_error):>11} {_percent(each.worst):>9} "
-            f"{_percent(each.final, sign=True):>9}"
-            for each in tests
-        ]
-        mean = sum(each.mean_abs_relative_error for each in tests) / len(tests)
-        lines.append(f"{'all':<{width}} {_percent(mean):>11} {_percent(max(each.worst for each in tests)):>9}")
+        rows = [["test", "mean error", "worst", "final"]]
+        for score in tests:
+            rows.append([score.curve, *_errors(score), format_percent(score.final, "+.3f")])
+        mean = sum(score.mean_abs_relative_error for score in tests) / len(tests)
+        rows.append(["all", *(format_percent(e, ".3f") for e in (mean, max(score.worst for score in tests))), ""])
+        lines += format_table(rows, "<>>>")
     return lines
 
 
-def _percent(value: float, *, sign: bool = False) -> str:
-    return "-" if value == float("inf") else f"{100 * value:{'+' if sign else ''}.3f} %"
+def _errors(score: CurveScore | CrossValidationScore) -> list[str]:
+    return [format_percent(error, ".3f") for error in (score.mean_abs_relative_error, score.worst)]

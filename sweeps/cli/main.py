@@ -1,163 +1,168 @@
-"""The `windtunnel` command: one door, a verb each. Bad input is one line and exit status 2; a failed run is 1; --debug
-shows tracebacks.
-"""
+"""The `windtunnel` command. Bad input is one line and exit status 2, a failed run 1; `--debug` shows tracebacks."""
 
 import argparse
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
 
-from windtunnel.sweeps.cli.study_arguments import name_studies
+from windtunnel.sweeps.cli.parser import Parser, name_options, print_renamed
+from windtunnel.sweeps.cli.paths import check_distinct_files
 from windtunnel.train.errors import InputError
 
-# Verbs with their own parser. Modules load only when their verb is used, so that `--help` is instant.
-VERBS = {
-    "data prepare": ("windtunnel.sweeps.cli.data_prepare", "text or a synthetic source -> token shards and a manifest"),
-    "study": (
-        "windtunnel.sweeps.cli.study",
-        "the closed loop: train a family, fit, seal, train the targets, score, report",
-    ),
-    "sweep plan": ("windtunnel.sweeps.cli.sweep_plan", "every run of a study, and what all of it costs"),
-    "sweep run": ("windtunnel.sweeps.cli.sweep_run", "train what is missing of a study, with workers on this machine"),
-    "sweep submit": ("windtunnel.sweeps.cli.sweep_submit", "the family of a study as array jobs of SLURM"),
-    "sweep status": ("windtunnel.sweeps.cli.sweep_status", "how far a study is, by its records and SLURM's queue"),
-    "sweep cancel": ("windtunnel.sweeps.cli.sweep_cancel", "take a study out of SLURM's queue"),
-    "table": (
-        "windtunnel.sweeps.cli.table",
-        "the run table of a study, a folder of runs, a CSV or Parquet file, or W&B",
-    ),
-    "laws": ("windtunnel.sweeps.cli.laws", "the catalogue of laws: formula, columns, citation, grid"),
-    "fit": ("windtunnel.sweeps.cli.fit", "fit a law to a table"),
-    "rank": ("windtunnel.sweeps.cli.rank", "laws ranked by held-out error and coverage, over growing compute"),
-    "contrast": ("windtunnel.sweeps.cli.contrast", "two arms: which is better at a scale, and how likely"),
-    "predict": ("windtunnel.sweeps.cli.predict", "what a fit predicts, sealed if asked"),
-    "score": ("windtunnel.sweeps.cli.score", "a sealed prediction against the run it was about"),
-    "audit": ("windtunnel.sweeps.cli.conventions", "exponents under every convention of parameters and FLOPs"),
-    "isoflop": ("windtunnel.sweeps.cli.isoflop", "the best size at each budget, and its exponent"),
-    "approaches": ("windtunnel.sweeps.cli.approaches", "the three Chinchilla approaches side by side"),
-    "optimum": ("windtunnel.sweeps.cli.optimum", "the best size and tokens for a budget"),
-    "report": ("windtunnel.sweeps.cli.report", "one page: the checklist of a fit, and its figures as SVG and PNG"),
-    "curves fit": (
-        "windtunnel.sweeps.cli.curves_fit",
-        "a law of schedules fitted to whole loss curves, and tested on others",
-    ),
-    "curves rank": (
-        "windtunnel.sweeps.cli.curves_rank",
-        "laws of schedules by what they say of curves they have not seen",
-    ),
-    "curves predict": ("windtunnel.sweeps.cli.curves_predict", "the loss under a schedule that was not trained"),
-    "curves score": (
-        "windtunnel.sweeps.cli.curves_score",
-        "a sealed prediction of curves against the runs it was about",
-    ),
-    "curves optimise": ("windtunnel.sweeps.cli.curves_optimize", "the schedule of least predicted loss for a horizon"),
-    "curves live": (
-        "windtunnel.sweeps.cli.curves_monitor",
-        "the final loss of runs in training, and whether one is off its family",
-    ),
-    "export": ("windtunnel.train.export", "a run -> a model folder that transformers loads"),
-    "wandb push": (
-        "windtunnel.sweeps.cli.wandb_push",
-        "rebuild in W&B, from what is recorded, runs or a study as one group",
-    ),
-    "doctor": ("windtunnel.train.doctor", "what this machine is good for"),
+# The verb `sweep plan` is the module `sweep_plan` of this folder, imported when it is used: `--help` starts at once.
+# A module has EPILOG (notes and examples), add_arguments(parser) and run(arguments), which returns the exit status.
+GROUPS = {
+    "train and studies": {
+        "train": "train one run, or several with --multirun (settings are Hydra overrides)",
+        "study": "train a family, fit laws, seal predictions, train the targets, score and report",
+        "sweep plan": "list the runs of a study and their cost, without training",
+        "sweep run": "train the missing runs of a study on this machine",
+        "sweep submit": "submit the missing runs of a study to SLURM",
+        "sweep status": "show the progress of a study, from its records and the SLURM queue",
+        "sweep cancel": "remove a study from the SLURM queue",
+        "doctor": "show what this machine can do",
+    },
+    "analysis": {
+        "table": "show or write the table of runs of a source",
+        "laws": "list the scaling laws, or show one",
+        "fit": "fit a law to a table",
+        "rank": "rank laws by their error on held-out runs",
+        "contrast": "compare two arms at a compute budget",
+        "predict": "predict the loss of a run from a fit, and seal the prediction",
+        "score": "compare a sealed prediction with the trained run",
+        "conventions": "compare exponents under every count of parameters and FLOPs",
+        "approaches": "compare the three Chinchilla approaches",
+        "isoflop": "find the best model size of each compute budget, and its exponent",
+        "optimum": "find the best model size and token count for a compute budget",
+        "report": "write an HTML page with the figures and the checklist of a fit",
+    },
+    "loss curves": {
+        "curves fit": "fit a law of learning-rate schedules to whole loss curves",
+        "curves rank": "rank laws of schedules by cross-validation",
+        "curves predict": "predict the loss curve of a schedule, and seal the prediction",
+        "curves score": "compare a sealed prediction of curves with the trained runs",
+        "curves optimize": "find the schedule of least predicted loss",
+        "curves monitor": "forecast the final loss of runs in training, and detect outliers",
+    },
+    "data and export": {
+        "data prepare": "tokenize text or a synthetic source into a data set",
+        "export": "write a checkpoint as a Hugging Face model folder",
+        "wandb push": "copy runs or a study to Weights & Biases",
+    },
 }
-# What a shell reports of a program that a signal ended: 128 and its number.
-INTERRUPTED, PIPE_CLOSED = 130, 141
-TRAIN_HELP = "one run, or --multirun with any launcher (Hydra overrides)"
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line; the usage is for --help."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {' '.join(message.split())} (see {self.prog} --help)\n")
-
-    def refuse_empty_values(self, words: Sequence[str]) -> None:
-        """`''` for a path would quietly mean the working directory; most often it is a variable that was not set."""
-        for before, word in zip(["", *words], words, strict=False):
-            if not word:
-                self.error(f"an empty value{f' after {before}' if before.startswith('-') else ''}: give one")
-            if word.startswith("--") and word.endswith("="):
-                self.error(f"an empty value after {word.removesuffix('=')}: give one")
+VERBS = {verb: summary for verbs in GROUPS.values() for verb, summary in verbs.items()}
+RENAMED_VERBS = {
+    "audit": "conventions",
+    "curves live": "curves monitor",
+    "curves optimise": "curves optimize",
+}
+INTERRUPTED, PIPE_CLOSED = 130, 141  # 128 + SIGINT, 128 + SIGPIPE
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments[:1] == ["--debug"]:
-        arguments = [*(word for word in arguments[1:] if word != "--debug"), "--debug"]
-    if arguments[:1] == ["train"]:
-        try:
-            from windtunnel.sweeps.pipeline.live_forecast import make_forecast
-            from windtunnel.train.command import main as train
-
-            return train(arguments[1:], make_forecast)
-        except KeyboardInterrupt:
-            return INTERRUPTED
-    if arguments[:1] == ["--version"]:
-        from importlib.metadata import version
-
-        print(f"windtunnel {version('windtunnel')}")
-        return 0
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(_overview())
-        return 0
-    verb = next((verb for verb in VERBS if arguments[: len(verb.split())] == verb.split()), None)
-    family = [each for each in VERBS if each.split()[0] == arguments[0]]
-    if verb is None and family and arguments[1:] in ([], ["-h"], ["--help"]):  # `windtunnel data --help`
-        print("\n".join(f"  windtunnel {each:16}{VERBS[each][1]}" for each in family))
-        return 0
-    if verb is None:
-        asked = " ".join(" ".join(arguments[:2]).split())
-        print(f"windtunnel: {asked}: no such verb (there are: train, {', '.join(VERBS)})", file=sys.stderr)
-        return 2
-    debug = "--debug" in arguments
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["--debug"]:
+        words = [*(word for word in words[1:] if word != "--debug"), "--debug"]
     try:
-        status = _run(verb, arguments[len(verb.split()) :])
+        status = _run(words)
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read the output has seen enough: `windtunnel table runs | head`
+    except BrokenPipeError:  # the reader has closed the pipe: `windtunnel table runs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     except Exception as error:
-        if debug:
+        if "--debug" in words:
             raise
-        bad_input = isinstance(error, InputError)
-        first = (str(error).splitlines() or [""])[0]
-        print(f"windtunnel: {first if bad_input else f'{type(error).__name__}: {first}'}", file=sys.stderr)
-        return 2 if bad_input else 1
+        is_input = isinstance(error, InputError)
+        line = (str(error).splitlines() or [""])[0]
+        print(f"windtunnel: {line if is_input else f'{type(error).__name__}: {line}'}", file=sys.stderr)
+        return 2 if is_input else 1
 
 
-def _run(verb: str, words: Sequence[str]) -> int:
-    module = import_module(VERBS[verb][0])
-    parser = _Parser(
-        prog=f"windtunnel {verb}", description=VERBS[verb][1], formatter_class=argparse.RawDescriptionHelpFormatter
+def _run(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help"):
+        print(_overview())
+        return 0
+    if words[0] == "--version":
+        from importlib.metadata import version  # 50 ms
+
+        print(f"windtunnel {version('windtunnel')}")
+        return 0
+    words = _with_current_verb(words)
+    verb = next((verb for verb in VERBS if words[: len(verb.split())] == verb.split()), None)
+    if verb == "train":
+        return _train(words[1:])
+    if verb is not None:
+        return _run_verb(verb, words[len(verb.split()) :])
+    family = {verb: summary for verb, summary in VERBS.items() if verb.split()[0] == words[0]}
+    if family and words[1:] in ([], ["-h"], ["--help"]):  # `windtunnel curves --help`
+        print("\n".join(_summary_lines(family)))
+        return 0
+    name = " ".join(" ".join(words[:2] if family else words[:1]).split())
+    raise InputError(f"{name}: no such verb (there are: {', '.join(family or VERBS)})")
+
+
+def _with_current_verb(words: list[str]) -> list[str]:
+    for old, new in RENAMED_VERBS.items():
+        length = len(old.split())
+        if words[:length] == old.split():
+            print_renamed(old, new)
+            return [*new.split(), *words[length:]]
+    return words
+
+
+def _train(words: list[str]) -> int:
+    """`windtunnel train` is Hydra's: it parses its own words and reports its own errors."""
+    from windtunnel.sweeps.pipeline.live_forecast import make_forecast  # torch and Hydra load in seconds
+    from windtunnel.train.command import main as train
+
+    return train(words, make_forecast)
+
+
+def _run_verb(verb: str, words: Sequence[str]) -> int:
+    module = import_module(f"windtunnel.sweeps.cli.{verb.replace(' ', '_')}")
+    parser = Parser(
+        prog=f"windtunnel {verb}",
+        description=VERBS[verb],
+        epilog=module.EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
-    parser.add_argument("--debug", action="store_true", help="show a traceback where there is one")
-    parser.refuse_empty_values(words)
-    options = parser.parse_args(words)
-    name_studies(options)
-    status: int = module.run(options)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    arguments = parser.parse_words(words)
+    check_distinct_files(parser, arguments)
+    try:
+        status: int = module.run(arguments)
+    except InputError as error:
+        raise InputError(name_options(str(error), parser)) from error
     return status
 
 
 def _overview() -> str:
-    lines = ["windtunnel: train tiny transformers and leave records that scaling laws can be built on", ""]
-    lines += [
-        f"  windtunnel {verb:16}{text}"
-        for verb, text in {"train": TRAIN_HELP, **{v: t for v, (_, t) in VERBS.items()}}.items()
+    lines = [
+        "usage: windtunnel VERB ...",
+        "",
+        "Train small transformers, fit scaling laws to them, predict larger runs.",
     ]
+    for title, verbs in GROUPS.items():
+        lines += ["", f"{title}:", *_summary_lines(verbs)]
     lines += [
         "",
-        "for example:  windtunnel train size=25k horizon.tokens=2M",
-        "each verb explains itself:  windtunnel VERB --help; windtunnel --version",
+        "examples:",
+        "  windtunnel train size=25k horizon.tokens=2M",
+        "  windtunnel fit runs --law chinchilla --output fit.json",
+        "  windtunnel predict fit.json --at N=1e9,D=2e10",
+        "",
+        "windtunnel VERB --help shows the options and examples of a verb; windtunnel --version the version.",
     ]
     return "\n".join(lines)
+
+
+def _summary_lines(verbs: dict[str, str]) -> list[str]:
+    return [f"  {verb:<16} {summary}" for verb, summary in verbs.items()]
 
 
 if __name__ == "__main__":

@@ -1,71 +1,74 @@
-"""`windtunnel optimum`: the best size and token count for a budget, and what being off them costs."""
+"""`windtunnel optimum`: the best model size and token count for a compute budget."""
 
 import argparse
-import math
 from pathlib import Path
 
-from windtunnel.analysis.compute_optimal.optimum import Interval, Optimum, optimum
+from windtunnel.analysis.compute_optimal.optimum import ComputeOptimum, optimum
 from windtunnel.analysis.fitting.result import Fit
 from windtunnel.analysis.prediction.target import parse_at
-from windtunnel.sweeps.cli.arguments import json_output, refuse_one_file, write_document
+from windtunnel.analysis.report.number_format import format_interval
+from windtunnel.analysis.report.text import format_notes, format_table
+from windtunnel.models.family import format_count
+from windtunnel.sweeps.cli.arguments import add_extrapolation_argument, add_json_argument
+from windtunnel.sweeps.cli.output import print_result
 from windtunnel.train.errors import InputError
 
-EXAMPLE = """examples:
+EPILOG = """examples:
   windtunnel optimum fit.json --flops 1e18
   windtunnel optimum fit.json --flops 1e18 --at U=1e9 --json -"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLE
     parser.add_argument("fit", type=Path, metavar="FIT", help="a file written by `windtunnel fit --output`")
-    parser.add_argument("--flops", type=float, required=True, metavar="C", help="the budget, C = 6 N D")
-    parser.add_argument("--at", metavar="U=1e9", help="values of the law's other columns")
-    parser.add_argument(
-        "--far", action="store_true", help="allow a budget more than 30 times beyond the data, or below it"
-    )
-    parser.add_argument(
-        "--json", type=json_output, metavar="PATH", help="the result for programs; - is standard output"
-    )
+    parser.add_argument("--flops", type=float, required=True, metavar="C", help="the compute budget, C = 6 N D")
+    parser.add_argument("--at", metavar="U=1e9", help="values of the other columns of the law")
+    add_extrapolation_argument(parser, "budget")
+    add_json_argument(parser, "the optimum")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the optimum. Raises InputError for bad input."""
-    refuse_one_file(arguments.fit, json=arguments.json)
     fixed = parse_at(arguments.at) if arguments.at else {}
     if fixed.keys() & {"N", "D", "C", "M"}:
-        raise InputError(f"--at {arguments.at}: N, D and M are sought, and C is --flops; give only other columns")
-    found = optimum(Fit.from_json(arguments.fit), arguments.flops, fixed=fixed, far=arguments.far)
-    if not write_document(found.document(), arguments.json):
-        print(describe(found))
+        raise InputError(f"--at {arguments.at}: N, D and M are what is optimized and C is --flops; give other columns")
+    result = optimum(
+        Fit.from_json(arguments.fit), arguments.flops, at=fixed, allow_extrapolation=arguments.allow_extrapolation
+    )
+    print_result(arguments, result.to_dict(), format_optimum(result))
     return 0
 
 
-def describe(found: Optimum) -> str:
-    """The optimum for people."""
-    exponent = f"[{found.exponent_interval_90[0]:.3f}, {found.exponent_interval_90[1]:.3f}]"
-    reach = "; ".join(f"{ratio:.3g} x {axis}" for axis, ratio in found.extrapolation.items() if ratio is not None)
-    lines = [
-        f"{found.law} at {found.flops:.4g} FLOPs, relative to the largest of the data: {reach}",
-        f"{'':<22}{'best':>12}  90 % interval",
-        f"{'N, parameters':<22}{found.N:>12.4g}  {_interval(found.N_interval_90)}",
-        f"{'D, tokens':<22}{found.D:>12.4g}  {_interval(found.D_interval_90)}",
-        f"{'tokens per parameter':<22}{found.tokens_per_parameter:>12.4g}  "
-        f"{_interval(found.tokens_per_parameter_interval_90)}",
-        f"{'loss of a run':<22}{found.loss:>12.5g}  {_interval(found.loss_interval_90, '.5g')}",
-        f"{'N ~ C^a, a':<22}{found.exponent:>12.3f}  {exponent}",
+def format_optimum(optimum: ComputeOptimum) -> list[str]:
+    ratios = optimum.extrapolation.items()
+    extrapolation = "; ".join(f"{ratio:.3g} x {axis}" for axis, ratio in ratios if ratio is not None)
+    best = [
+        ["", "best", "90 % interval"],
+        ["N, parameters", format_count(optimum.N), format_interval(*optimum.N_interval_90, format_count)],
+        ["D, tokens", format_count(optimum.D), format_interval(*optimum.D_interval_90, format_count)],
+        [
+            "tokens per parameter",
+            f"{optimum.tokens_per_parameter:.4g}",
+            format_interval(*optimum.tokens_per_parameter_interval_90),
+        ],
+        ["loss of a run", f"{optimum.loss:.5g}", format_interval(*optimum.loss_interval_90, ".5g")],
+        ["a in N ~ C^a", f"{optimum.exponent:.3f}", format_interval(*optimum.exponent_interval_90, ".3f")],
+    ]
+    penalties = [["N relative to best", "N", "D", "loss", "penalty", "90 % interval (nats)", "compute wasted"]]
+    for penalty in optimum.penalties:
+        penalties.append(
+            [
+                f"{penalty.factor:.4g} x",
+                format_count(penalty.N),
+                format_count(penalty.D),
+                f"{penalty.loss:.5g}",
+                f"{penalty.penalty_percent:.2f} %",
+                format_interval(*penalty.penalty_interval_90),
+                f"{100 * penalty.compute_lost:.1f} %",
+            ]
+        )
+    return [
+        f"{optimum.law} at {optimum.flops:.4g} FLOPs; relative to the largest of the data: {extrapolation}",
+        *format_table(best, "<><"),
         "",
-        f"{'N is off by':>12}{'N':>12}{'D':>12}{'loss':>10}{'penalty':>10}  {'90 % interval':<20}{'compute lost':>12}",
+        *format_table(penalties, ">>>>><>"),
+        *format_notes(optimum.notes),
     ]
-    lines += [
-        f"{each.factor:>11.4g}x{each.N:>12.4g}{each.D:>12.4g}{each.loss:>10.5g}{each.penalty_percent:>8.2f} %  "
-        f"{_interval(each.penalty_interval_90):<20}{100 * each.compute_lost:>10.1f} %"
-        for each in found.penalties
-    ]
-    lines.append("penalty intervals are in nats per token; compute lost: the budget that the mistake wastes")
-    return "\n".join([*lines, *(f"note: {note}" for note in found.notes)])
-
-
-def _interval(interval: Interval, style: str = ".4g") -> str:
-    low, high = interval
-    return f"[{low:{style}}, {'unbounded' if math.isinf(high) else format(high, style)}]"

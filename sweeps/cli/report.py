@@ -1,161 +1,92 @@
-"""`windtunnel report`: a table, a law, and what was predicted, as one page with its checklist and figures."""
+"""`windtunnel report`: write an HTML page with the figures and the checklist of a fit."""
 
 import argparse
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from windtunnel.analysis.fitting.fit import fit
-from windtunnel.analysis.fitting.result import REFUSED
-from windtunnel.analysis.laws import law as law_named
-from windtunnel.analysis.laws.law import require_columns
-from windtunnel.analysis.laws.mixture import for_table
-from windtunnel.analysis.prediction.predict import Prediction, describe
-from windtunnel.analysis.report.load_scores import read_outcomes
-from windtunnel.analysis.report.report import Report, write_report
-from windtunnel.analysis.report.write import make_folder
-from windtunnel.analysis.tables.table import Table
+from windtunnel.analysis.laws.catalog import get_law
+from windtunnel.analysis.report.build import build_report
+from windtunnel.analysis.report.load_scores import read_predictions_and_scores
+from windtunnel.analysis.report.report import Report
+from windtunnel.analysis.report.text import format_notes
+from windtunnel.analysis.report.write import write_report
 from windtunnel.sweeps.cli.arguments import (
+    add_json_argument,
     add_table_arguments,
-    json_output,
-    output_folder,
-    refuse_one_file,
-    table_of_arguments,
-    write_document,
+    names_from_list,
+    table_from_arguments,
 )
+from windtunnel.sweeps.cli.output import log, print_result
+from windtunnel.sweeps.cli.paths import output_folder
 from windtunnel.train.errors import InputError
-from windtunnel.train.provenance import commit
 
-EXAMPLE = """examples:
-  windtunnel report runs --out report
+EPILOG = """examples:
+  windtunnel report runs --output report
   windtunnel report points.csv --columns N=params,D=tokens,loss=val_loss --laws kaplan,general
   windtunnel report runs --prediction predictions/prediction-chinchilla-0123456789abcdef.json --score score.json
 
-Writes OUT/report.html, which needs nothing else, and OUT/figures/*.svg and *.png. A fit that is refused gives a report
-that says why, and exit status 2."""
+Writes report.html, one self-contained file, and the figures as figures/*.svg and *.png. A refused fit gives a report
+that states the reason, and exit status 2."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLE
     add_table_arguments(parser)
     parser.add_argument(
         "--law", default="chinchilla", metavar="NAME", help="a law of `windtunnel laws`; default %(default)s"
     )
+    parser.add_argument("--objective", metavar="O", help="as of `windtunnel fit`; default: the law's own")
     parser.add_argument(
-        "--objective", metavar="O", help="of the fit, as `windtunnel fit` takes it; default the law's own"
+        "--laws", metavar="A,B,C", help="laws to rank with --law on held-out runs; the baselines are always ranked"
     )
+    for name, verb in (("prediction", "predict"), ("score", "score")):
+        parser.add_argument(
+            f"--{name}",
+            type=Path,
+            action="append",
+            default=[],
+            metavar="FILE",
+            help=f"a file written by `windtunnel {verb} --json`; repeatable",
+        )
     parser.add_argument(
-        "--laws", metavar="A,B,C", help="laws of the back-test beside --law; the plain rivals are always in it"
+        "--output",
+        type=output_folder,
+        default=Path("report"),
+        metavar="DIR",
+        help="folder of the report; default %(default)s",
     )
-    parser.add_argument(
-        "--prediction",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="of `windtunnel predict`; repeatable",
-    )
-    parser.add_argument(
-        "--score",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="of `windtunnel score --json`; repeatable",
-    )
-    parser.add_argument(
-        "--out", type=output_folder, default=Path("report"), metavar="FOLDER", help="default %(default)s"
-    )
-    parser.add_argument(
-        "--json",
-        type=json_output,
-        metavar="PATH",
-        help="the report for programs, checklist included; - is standard output",
-    )
+    add_json_argument(parser, "the report and its checklist")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Computes, writes and says where. Raises InputError for bad input; a refused fit is exit status 2."""
-    refuse_one_file(arguments.source, *arguments.prediction, *arguments.score, json=arguments.json)
-    law = law_named(arguments.law)
-    others = _others(arguments.laws, law.name)
-    predictions, scores = read_outcomes(arguments.prediction, arguments.score)
-    table = table_of_arguments(arguments)
-    law, *rivals = (for_table(each, table.columns) for each in (law, *map(law_named, others)))
-    for each in rivals:
-        require_columns(each, table.columns)
-    _say(f"fitting {law.name} to {len(table)} rows")
-    found = fit(table, law, arguments.objective)
-    make_folder(arguments.out)  # not for a request that is none, and before the work
-    notes = notes_of_other_tables(predictions, table)
-    report = Report(table, (found,), predictions=predictions, scores=scores, notes=notes, commit=commit())
-    report = _with_ranking(report, [law, *rivals], arguments)
-    report = _with_isoflop(report)
-    paths = write_report(report, arguments.out, _say)
-    if not write_document({**report.document(), "files": [str(path) for path in paths]}, arguments.json):
-        print("\n".join(_described(report, paths)))
-    if found.status in REFUSED:
-        print(f"refused ({found.status}): {found.reason}", file=sys.stderr)
-        return 2
+    """Raises InputError for bad input, and after writing the report for a refused fit."""
+    law = get_law(arguments.law)
+    others = [get_law(name) for name in names_from_list("--laws", arguments.laws)]
+    predictions, scores = read_predictions_and_scores(arguments.prediction, arguments.score)
+    report = build_report(
+        table_from_arguments(arguments),
+        law,
+        [other for other in others if other.name != law.name],
+        objective=arguments.objective,
+        predictions=predictions,
+        scores=scores,
+        log=log,
+    )
+    paths = write_report(report, arguments.output, log)
+    document = {**report.to_dict(), "files": [str(path) for path in paths]}
+    print_result(arguments, document, format_report(report, paths))
+    if report.is_refused:
+        raise InputError(f"refused ({report.fit.status}): {report.fit.reason}")
     return 0
 
 
-def _others(text: str | None, own: str) -> list[str]:
-    names = [name.strip() for name in (text or "").split(",") if name.strip()]
-    if len(set(names)) < len(names):
-        raise InputError(f"--laws {text!r}: name each law once, for example --laws kaplan,general")
-    return [name for name in names if law_named(name).name != own]
-
-
-def notes_of_other_tables(predictions: Sequence[Prediction], table: Table) -> tuple[str, ...]:
-    """A note for each prediction whose fit was not of this table: "the data" of its extrapolation are others."""
-    return tuple(
-        f"{describe(each.at)}: predicted by a fit of another table, {each.fit.get('num_points')} points of "
-        f"{each.fit.get('source')}; how far it is beyond the data is by those"
-        for each in predictions
-        if each.fit.get("table_digest") != table.digest
-    )
-
-
-def _with_ranking(report: Report, laws: list[Any], arguments: argparse.Namespace) -> Report:
-    from windtunnel.analysis.comparison.backtest import rank
-
-    _say(f"back-testing {', '.join(law.name for law in laws)} and the plain rivals on growing cuts")
-    return _or_absent(report, "ranking", lambda: {"ranking": rank(report.table, laws, objective=arguments.objective)})
-
-
-def _with_isoflop(report: Report) -> Report:
-    from windtunnel.analysis.compute_optimal.isoflop import fit_isoflop
-
-    needed = [name for name in ("C", "N", "D", "loss") if name not in report.table.columns]
-    if needed:
-        return replace(report, absent={**report.absent, "isoflop": f"the table has no column {', '.join(needed)}"})
-    _say("looking for minima of curves of equal compute")
-    return _or_absent(report, "isoflop", lambda: {"isoflop": fit_isoflop(report.table)})
-
-
-def _or_absent(report: Report, name: str, compute: Callable[[], dict[str, Any]]) -> Report:
-    """With what is computed, or with the reason why it cannot be: a part that the table does not allow is no error."""
-    try:
-        return replace(report, **compute())
-    except InputError as error:
-        return replace(report, absent={**report.absent, name: str(error)})
-
-
-def _described(report: Report, paths: list[Path]) -> list[str]:
-    document = report.document()
-    lines = list(document["headline"])
-    for each in report.items():
-        if each.verdict != "ok":
-            lines.append(f"{each.verdict}: {each.question}: {each.answer}")
-    counted = sum(each.verdict == "ok" for each in report.items())
-    lines.append(f"checklist: {counted} of {len(report.items())} ok")
-    lines += [f"note: {note}" for note in report.notes]
-    return [*lines, *(f"not here: {name}: {reason}" for name, reason in report.absent.items()), f"wrote {paths[0]}"]
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def format_report(report: Report, paths: Sequence[Path]) -> list[str]:
+    """The headline, the answers of the checklist that are not ok, and the path of the page."""
+    passed = sum(item.verdict == "ok" for item in report.checklist)
+    return [
+        *report.headline,
+        *(f"{item.verdict}: {item.question}: {item.answer}" for item in report.checklist if item.verdict != "ok"),
+        f"checklist: {passed} of {len(report.checklist)} ok",
+        *format_notes(report.notes),
+        *(f"not in the report: {name}: {reason}" for name, reason in report.absent.items()),
+        f"wrote {paths[0]}",
+    ]

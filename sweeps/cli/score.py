@@ -1,64 +1,64 @@
-"""`windtunnel score`: how a sealed prediction fared once its target was trained."""
+"""`windtunnel score`: compare a sealed prediction with the trained run."""
 
 import argparse
 from pathlib import Path
 
-from windtunnel.analysis.prediction.predict import describe
-from windtunnel.analysis.prediction.score import Outcome, Score, score
-from windtunnel.sweeps.cli.arguments import json_output, refuse_one_file, write_document
+from windtunnel.analysis.prediction.score import RunScore, Score, score
+from windtunnel.analysis.prediction.target import format_target
+from windtunnel.analysis.report.number_format import format_interval
+from windtunnel.analysis.report.text import format_notes, format_table
+from windtunnel.sweeps.cli.arguments import SOURCE, add_json_argument, add_selection_arguments
+from windtunnel.sweeps.cli.output import print_result
+from windtunnel.sweeps.cli.study_arguments import resolve_source
 
-EXAMPLE = """examples:
+EPILOG = """examples:
   windtunnel score predictions/prediction-chinchilla-0123456789abcdef.json runs
   windtunnel score prediction-chinchilla-0123456789abcdef.json points.csv --columns N=params,D=tokens,loss=val_loss
 
-The error is predicted / measured - 1: above 0 where the prediction was too high. "interval widths" is predicted -
-measured in widths of the 90 % interval, "seed noise" the error in standard deviations between seeds."""
+error            predicted / measured - 1, positive where the prediction was too high
+interval widths  predicted - measured, in widths of the 90 % interval
+seed noise       the error in standard deviations between seeds"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLE
-    parser.add_argument("prediction", type=Path, metavar="PREDICTION", help="a file of `windtunnel predict --seal`")
-    parser.add_argument("source", metavar="SOURCE", help="where the target's runs are")
-    parser.add_argument(
-        "--columns", metavar="N=a,D=b,loss=c", help="columns of the source; default, if it was fitted, as then"
-    )
-    parser.add_argument("--where", metavar="EXPR", help="score only these rows")
-    parser.add_argument("--mixed", action="store_true", help="take together what cannot be compared")
-    parser.add_argument("--json", type=json_output, metavar="PATH", help="the score for programs; - is standard output")
+    parser.add_argument("prediction", type=Path, metavar="PREDICTION", help="written by `windtunnel predict --seal`")
+    parser.add_argument("source", metavar="SOURCE", help=f"the runs of the target: {SOURCE}")
+    add_selection_arguments(parser)
+    add_json_argument(parser, "the score")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the score. Raises InputError for bad input."""
-    refuse_one_file(arguments.prediction, arguments.source, json=arguments.json)
-    found = score(
+    result = score(
         arguments.prediction,
-        arguments.source,
+        resolve_source(arguments.source),
         columns=arguments.columns,
         where=arguments.where,
-        mixed=arguments.mixed,
+        allow_mixed=arguments.allow_mixed,
     )
-    if not write_document(found.document(), arguments.json):
-        print(describe_score(found))
+    print_result(arguments, result.to_dict(), format_score(result))
     return 0
 
 
-def describe_score(found: Score) -> str:
-    """The score for people."""
-    sealed = found.prediction
-    low, high = sealed.interval_90
-    lines = [
-        f"{sealed.law} at {describe(sealed.at)}, sealed {sealed.time} as {(sealed.sealed or '')[:16]}",
-        f"predicted {sealed.loss:.5g}, 90 % interval [{low:.5g}, {high:.5g}]",
-        f"{'run':<44}{'loss':>9}{'error':>10}{'interval widths':>17}{'seed noise':>12}  in interval",
+def format_score(score: Score) -> list[str]:
+    prediction = score.prediction
+    scores = [*score.runs, score.mean] if len(score.runs) > 1 else [*score.runs]
+    rows = [["run", "loss", "error", "interval widths", "seed noise", "in 90 % interval"], *map(_row, scores)]
+    return [
+        f"{prediction.law} at {format_target(prediction.at)}",
+        f"sealed {prediction.time} as {(prediction.sealed or '')[:16]}",
+        f"predicted loss {prediction.loss:.5g}, 90 % interval {format_interval(*prediction.interval_90, '.5g')}",
+        *format_table(rows, "<>>>><"),
+        "error: predicted / measured - 1",
+        *format_notes(score.notes),
     ]
-    each_run = [*found.runs, found.mean] if len(found.runs) > 1 else [*found.runs]
-    sign = "error: predicted / measured - 1"
-    return "\n".join([*lines, *map(_line, each_run), sign, *(f"note: {note}" for note in found.notes)])
 
 
-def _line(each: Outcome) -> str:
-    widths = "-" if each.interval_widths is None else f"{each.interval_widths:+.2f}"
-    noise = "-" if each.seed_noise is None else f"{each.seed_noise:+.2f} sd"
-    verdict = "yes" if each.inside_90 else "no"
-    return f"{each.run:<44}{each.loss:>9.5g}{each.error_percent:>+8.3f} %{widths:>17}{noise:>12}  {verdict}"
+def _row(score: RunScore) -> list[str]:
+    return [
+        score.run,
+        f"{score.loss:.5g}",
+        f"{score.error_percent:+.3f} %",
+        "-" if score.interval_widths is None else f"{score.interval_widths:+.2f}",
+        "-" if score.seed_noise is None else f"{score.seed_noise:+.2f} sd",
+        "yes" if score.inside_90 else "no",
+    ]

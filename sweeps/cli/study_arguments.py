@@ -1,62 +1,57 @@
-"""What every verb on a study takes: the study, and where its runs and data lie."""
+"""Options of the verbs that take a study, and studies as the SOURCE of other verbs."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from windtunnel.sweeps.cli.arguments import refuse_one_file
-from windtunnel.sweeps.study.load import load_study, named_studies
+from windtunnel.analysis.tables.load import Source
+from windtunnel.sweeps.cli.output import log
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # torch and Hydra load in seconds, and `--help` does not need them
     from windtunnel.sweeps.study.plan import Plan
+
+PACKAGED = Path(__file__).resolve().parents[1] / "studies"
 
 
 def add_study_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "study",
-        metavar="STUDY",
-        help=f"a file that ends in .yaml, or one of {', '.join(named_studies()) or 'those that come with windtunnel'}",
-    )
-    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs lie (default: runs)")
-    parser.add_argument("--data", type=Path, default=Path("data"), metavar="DIR", help="prepared data (default: data)")
+    studies = ", ".join(sorted(path.stem for path in PACKAGED.glob("*.yaml")))
+    parser.add_argument("study", metavar="STUDY", help=f"a .yaml file, or one of the included studies: {studies}")
+    add_folder_arguments(parser, "runs", "data")
 
 
-def plan_of_arguments(options: argparse.Namespace, prepare: bool = False) -> "Plan":
-    """The plan of the study that was named; `prepare` makes its data where they are not there. Raises InputError."""
-    from windtunnel.sweeps.study.plan import make_plan  # loads torch, for which --help should not wait
-
-    refuse_one_file(options.study, json=getattr(options, "json", None))
-    return make_plan(load_study(options.study), options.runs, options.data, prepare=prepare, progress=_tell)
-
-
-def _tell(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
+def add_folder_arguments(parser: argparse.ArgumentParser, *names: str) -> None:
+    """`--runs`, `--data` and `--results`: folders whose default is the name of the option."""
+    what = {"runs": "runs", "data": "prepared data sets", "results": "results of studies"}
+    for name in names:
+        parser.add_argument(
+            f"--{name}", type=Path, default=Path(name), metavar="DIR", help=f"folder of {what[name]}; default {name}"
+        )
 
 
-SOURCES = ("source", "first", "second")  # options of the verbs that read tables
-WRITTEN = ("json", "csv", "parquet", "output")  # and of what they write
+def plan_from_arguments(arguments: argparse.Namespace, prepare: bool = False) -> "Plan":
+    """The plan of STUDY. `prepare` makes data sets that are missing. Raises InputError."""
+    return plan_of_study(arguments.study, arguments.runs, arguments.data, prepare)
 
 
-def name_studies(options: argparse.Namespace) -> None:
-    """Put the runs of a study in place of its name. Raises InputError where the study cannot be read."""
-    for name in SOURCES:
-        value = getattr(options, name, None)
-        if isinstance(value, str) and is_study(value):
-            # Studies load Hydra and more, for which no other source should wait.
-            from windtunnel.sweeps.cli.arguments import refuse_one_file
-            from windtunnel.sweeps.pipeline.pipeline import run_set
-            from windtunnel.sweeps.study.load import load_study
-            from windtunnel.sweeps.study.plan import make_plan
+def plan_of_study(study: str, runs: Path, data: Path, prepare: bool = False) -> "Plan":
+    """The plan of a study that is named by a file or by the name of an included study. Raises InputError."""
+    from windtunnel.sweeps.study.load import load_study  # loads pydantic
+    from windtunnel.sweeps.study.plan import make_plan  # loads torch and Hydra
 
-            file = load_study(value)
-            refuse_one_file(file.path, **{each: getattr(options, each, None) for each in WRITTEN})
-            setattr(options, name, run_set(make_plan(file, Path("runs"), Path("data"))))
+    return make_plan(load_study(study), runs, data, prepare=prepare, progress=log)
 
 
-def is_study(value: str) -> bool:
-    """Whether a word names a study: its file, or one that comes with windtunnel. What is a file or folder is none."""
-    if value.endswith((".yaml", ".yml")):
+def resolve_source(source: str) -> Source:
+    """The runs of a study where the word names one; any other SOURCE as it is. Raises InputError."""
+    if not is_study(source):
+        return source
+    from windtunnel.sweeps.pipeline.pipeline import run_set  # loads torch and Hydra
+
+    return run_set(plan_of_study(source, Path("runs"), Path("data")))
+
+
+def is_study(word: str) -> bool:
+    """Whether a word names a study: a .yaml file or an included study. The name of a file or folder is not a study."""
+    if word.endswith((".yaml", ".yml")):
         return True
-    packaged = Path(__file__).parents[1] / "studies" / f"{value}.yaml"
-    return value.replace("-", "").isalnum() and not Path(value).exists() and packaged.exists()
+    return word.replace("-", "").isalnum() and not Path(word).exists() and (PACKAGED / f"{word}.yaml").exists()

@@ -24,9 +24,11 @@ def test_the_answer_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_an_answer_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["doctor", "--json", str(tmp_path / "nowhere" / "x")]) == 2
+    with pytest.raises(SystemExit) as caught:
+        main(["doctor", "--json", str(tmp_path / "nowhere" / "x")])
+    assert caught.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.endswith("nowhere/x cannot be written (No such file or directory): name another path for --json")
+    assert f"--json: {tmp_path}/nowhere/x: there is no folder {tmp_path}/nowhere; make it first" in line
 
 
 @pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), FileNotFoundError(2, "No such file")])

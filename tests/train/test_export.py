@@ -158,7 +158,7 @@ def test_a_trained_run_exports_without_transformers(
     train_runs([config], show_progress=False)
     capsys.readouterr()
     folder = run_folder(config)
-    assert main(["export", folder.name, "--format", "hf", "--runs-directory", str(folder.parent)]) == 0
+    assert main(["export", folder.name, "--format", "hf", "--runs", str(folder.parent)]) == 0
     written = capsys.readouterr()
     output = folder / "hf-step-40"
     assert (written.out, written.err) == (f"{output}\n", "")
@@ -210,8 +210,8 @@ def test_refusals_are_one_line_with_the_mend(
     write_run: WriteRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, _ = write_run()
-    assert "no run record" in complaint(capsys, "no-such-run", "--runs-directory", tmp_path)
-    assert "there are: 40" in complaint(capsys, folder, "--step", 7)
+    assert "no run record" in complaint(capsys, "no-such-run", "--runs", tmp_path)
+    assert "no checkpoint at step 7; choose --step from 40" in complaint(capsys, folder, "--step", 7)
     assert "exists already" in complaint(capsys, folder, "--output", tmp_path)
     gelu, _ = write_run("architecture=gelu")
     assert "architecture=llama" in complaint(capsys, gelu)

@@ -116,7 +116,7 @@ def test_a_prediction_with_its_interval(
     assert len(document["curve"]["loss"]) == len(document["curve"]["step"])
     capsys.readouterr()
     assert curves("predict", str(fit)) == 2
-    assert "say the schedule" in capsys.readouterr().err
+    assert "which schedule?" in capsys.readouterr().err
     higher = tmp_path / "higher.csv"
     higher.write_text("step,lr\n0,0.01\n1000,0.01\n2000,0.001\n")
     assert curves("predict", str(fit), "--schedule", str(higher)) == 2

@@ -1,4 +1,4 @@
-"""`windtunnel curves live`: what people and programs get, of runs whose records are written by hand."""
+"""`windtunnel curves monitor`: what people and programs get, of runs whose records are written by hand."""
 
 import json
 from pathlib import Path
@@ -8,10 +8,10 @@ import pytest
 
 from tests.support.live_curves import TRUTH
 from tests.support.run_records import TOKENS_PER_STEP, record, variant, write
-from windtunnel.analysis.curves.curve import Curve
+from windtunnel.analysis.curves.curve import LossCurve
 from windtunnel.analysis.curves.laws import curve_law
-from windtunnel.analysis.curves.monitoring.partial_curve import RunInTraining
-from windtunnel.analysis.curves.result import FittedCurves
+from windtunnel.analysis.curves.monitoring.partial_curve import PartialCurve
+from windtunnel.analysis.curves.result import FittedCurveLaw
 from windtunnel.sweeps.cli.main import main
 
 STEPS, EVERY, RATE = 1000, 5, 0.006
@@ -22,7 +22,7 @@ KNOWN = {name: np.full(100, value) for name, value in {**TRUTH, "C": 0.3}.items(
 def law(tmp_path: Path) -> str:
     values = {name: float(drawn[0]) for name, drawn in KNOWN.items()}
     path = tmp_path / "law.json"
-    FittedCurves("annealing", values, "converged", KNOWN, 0.003, float(STEPS), (RATE, RATE)).to_json(path)
+    FittedCurveLaw("annealing", values, "converged", KNOWN, 0.003, float(STEPS), (RATE, RATE)).to_json(path)
     return str(path)
 
 
@@ -31,9 +31,9 @@ def made_run(runs: Path, seed: int, until: int = STEPS, *, status: str = "finish
     content = variant(record(steps=STEPS, seed=seed), status=status)
     content["config"]["logging"]["every_steps"] = EVERY
     folder = runs / write(runs, content)
-    generator, made = np.random.default_rng(seed), RunInTraining(folder)
+    generator, made = np.random.default_rng(seed), PartialCurve(folder)
     end_P = np.arange(EVERY, until + 1, EVERY)
-    blank = Curve("", made.rates, np.maximum(end_P - (EVERY + 1) / 2, 1), np.full(len(end_P), np.nan))
+    blank = LossCurve("", made.rates, np.maximum(end_P - (EVERY + 1) / 2, 1), np.full(len(end_P), np.nan))
     truth = {**{name: float(drawn[0]) for name, drawn in KNOWN.items()}, **values}
     loss_P = curve_law("annealing").predict(truth, blank)
     loss_P = loss_P * np.exp(0.003 * generator.standard_normal() + 0.01 * generator.standard_normal(len(end_P)))
@@ -49,8 +49,8 @@ def append(folder: Path, end_P: np.ndarray, loss_P: np.ndarray) -> None:
             file.write(json.dumps(row) + "\n")
 
 
-def live(*words: str) -> int:
-    return main(["curves", "live", *words])
+def monitor(*words: str) -> int:
+    return main(["curves", "monitor", *words])
 
 
 def test_runs_in_training_against_their_family(tmp_path: Path, law: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,7 +60,7 @@ def test_runs_in_training_against_their_family(tmp_path: Path, law: str, capsys:
     good = made_run(runs, 20, 600, status="running")
     bad = made_run(runs, 21, 600, status="running", A=1.0, alpha=0.2)
     write(runs, variant(record(steps=STEPS, shape="cosine")), losses={})
-    assert live(str(runs), "--law", law, "--family", str(runs), "--json", "-") == 0
+    assert monitor(str(runs), "--law", law, "--family", str(runs), "--json", "-") == 0
     document = json.loads(capsys.readouterr().out)
     assert (document["law"], document["law_status"]) == ("annealing", "converged")
     found = {each["run"]: each for each in document["runs"]}
@@ -76,7 +76,7 @@ def test_runs_in_training_against_their_family(tmp_path: Path, law: str, capsys:
     assert first["collapse"]["floor"] == "law"
     assert second["collapse"]["since_step"] < 600
     assert any("left out: a schedule of another shape" in note for note in first["notes"])
-    assert live(good, bad, "--law", law, "--family", str(runs)) == 0
+    assert monitor(good, bad, "--law", law, "--family", str(runs)) == 0
     told = capsys.readouterr().out
     assert "600/1,000  60%" in told
     assert "7 min left" in told
@@ -88,9 +88,9 @@ def test_before_there_are_points_the_law_speaks_alone(
     tmp_path: Path, law: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = made_run(tmp_path / "runs", 0, 100, status="running")
-    assert live(Path(run).name, "--runs", str(tmp_path / "runs"), "--law", law) == 0
+    assert monitor(Path(run).name, "--runs", str(tmp_path / "runs"), "--law", law) == 0
     assert "by the law alone" in capsys.readouterr().out
-    assert live(run, "--law", law, "--family", run, "--json", "-") == 0
+    assert monitor(run, "--law", law, "--family", run, "--json", "-") == 0
     (found,) = json.loads(capsys.readouterr().out)["runs"]
     assert found["final"]["by"] == "law"
     assert found["collapse"]["off"] is None
@@ -109,7 +109,7 @@ def test_watching_ends_with_the_run(
         (run / "run.json").write_text(json.dumps({**content, "status": "preempted"}))
 
     monkeypatch.setattr("windtunnel.sweeps.cli.curves_monitor.time.sleep", go_on)
-    assert live(str(run), "--law", law, "--watch", "2") == 0
+    assert monitor(str(run), "--law", law, "--watch", "2") == 0
     told = capsys.readouterr().out
     assert "500/1,000" in told
     assert "600/1,000" in told
@@ -118,15 +118,15 @@ def test_watching_ends_with_the_run(
 
 def test_a_run_that_is_resumed_writes_its_curve_anew(tmp_path: Path) -> None:
     folder = Path(made_run(tmp_path, 0, 400, status="running"))
-    run = RunInTraining(folder)
-    assert len(run.look()[0]) == 60
+    run = PartialCurve(folder)
+    assert len(run.read()[0]) == 60
     with (folder / "metrics.jsonl").open("ab") as file:
         file.write(b'{"kind":"train","step":405,"lo')  # half written
-    assert (len(run.look()[0]), run.step) == (60, 400)
+    assert (len(run.read()[0]), run.step) == (60, 400)
     kept = (folder / "metrics.jsonl").read_bytes().splitlines(keepends=True)[:50]
     (folder / "rewound").write_bytes(b"".join(kept))
     (folder / "rewound").replace(folder / "metrics.jsonl")
-    assert (len(run.look()[0]), run.step) == (30, 250)
+    assert (len(run.read()[0]), run.step) == (30, 250)
 
 
 def test_bad_requests(tmp_path: Path, law: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,16 +135,16 @@ def test_bad_requests(tmp_path: Path, law: str, capsys: pytest.CaptureFixture[st
     for words, message in (
         ((finished, "--law", str(tmp_path / "torn.json")), "torn.json"),
         (("nothing", "--law", law), "nothing: no run there"),
-        ((str(tmp_path / "runs"), "--law", law), "every run there is finished"),
+        ((str(tmp_path / "runs"), "--law", law), "all runs there are finished"),
         ((finished, "--law", law, "--watch", "5", "--json", "-"), "--watch with --json -"),
         ((finished, "--law", law, "--family", "nobody"), "nobody: no run there"),
     ):
-        assert live(*words) == 2
+        assert monitor(*words) == 2
         told = capsys.readouterr().err
         assert message in told
         assert told.count("\n") == 1
     (Path(finished) / "metrics.jsonl").write_text("no row\n")
-    assert live(finished, "--law", law) == 2
+    assert monitor(finished, "--law", law) == 2
     assert "not rows of a curve" in capsys.readouterr().err
 
 
@@ -156,7 +156,7 @@ def test_another_peak_is_no_final_loss(tmp_path: Path, law: str, capsys: pytest.
     content = json.loads((run / "run.json").read_text())
     content["config"]["optimizer"]["rate"] = 5 * RATE
     (run / "run.json").write_text(json.dumps(content))
-    assert live(str(run), "--law", law, "--family", str(runs)) == 0
+    assert monitor(str(run), "--law", law, "--family", str(runs)) == 0
     told = capsys.readouterr().out
     assert "note: no final loss: its peak rate is 0.03, and 0.006 to 0.006 were fitted" in told
     assert "the family's curve" in told

@@ -1,4 +1,4 @@
-"""`windtunnel curves optimise`: a table of schedules, each by the settings that train it."""
+"""`windtunnel curves optimize`: a table of schedules, each by the settings that train it."""
 
 import json
 from collections.abc import Callable
@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from windtunnel.analysis.curves.optimal_schedule.gain import gain_over
-from windtunnel.analysis.curves.result import FittedCurves
-from windtunnel.sweeps.cli.curves_predict import curve_of_settings
+from windtunnel.analysis.curves.optimal_schedule.gain import schedule_gain
+from windtunnel.analysis.curves.result import FittedCurveLaw
 from windtunnel.sweeps.cli.main import main
+from windtunnel.sweeps.pipeline.run_curve import curve_from_settings
 
 ANNEALING = {"L0": 1.33, "A": 0.96, "C": 0.27, "alpha": 0.37, "memory": 65.0}
 OVER_SIZES = {**ANNEALING, "phi": 0.1, "A_N": 0.05, "C_N": -0.1, "alpha_N": 0.02}
@@ -18,8 +18,8 @@ RUN = ("size=25k", "horizon.tokens=2M", "data=context-tree")
 Make = Callable[..., str]
 
 
-def optimise(*words: str) -> int:
-    return main(["curves", "optimise", *words])
+def optimize(*words: str) -> int:
+    return main(["curves", "optimize", *words])
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def fitted(tmp_path: Path) -> Make:
         generator = np.random.default_rng(0)
         drawn = {name: value * np.exp(0.02 * generator.standard_normal(replicates)) for name, value in values.items()}
         path = tmp_path / f"{law}.json"
-        FittedCurves(law, values, "converged", drawn if replicates else {}, 2e-3, 1500.0, (0.01, 0.012)).to_json(path)
+        FittedCurveLaw(law, values, "converged", drawn if replicates else {}, 2e-3, 1500.0, (0.01, 0.012)).to_json(path)
         return str(path)
 
     return make
@@ -41,25 +41,25 @@ def test_every_row_is_what_its_settings_are_predicted_to_give(
     fitted: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fit, out, best = fitted(), tmp_path / "out.json", tmp_path / "best.csv"
-    assert optimise(fit, *RUN, "--json", str(out), "--csv", str(best)) == 0
+    assert optimize(fit, *RUN, "--json", str(out), "--csv", str(best)) == 0
     printed = capsys.readouterr().out
     document = json.loads(out.read_text())
     reference, *others = document["schedules"]
     assert reference["settings"] == list(RUN)
-    assert reference["schedule"] == "asked for: wsd 20 % 1-sqrt to 0"
+    assert reference["schedule"] == "requested: wsd 20 % 1-sqrt to 0"
     assert reference["gain"] == 0
     names = [each["schedule"] for each in others]
     assert names[:2] == ["cosine to 0", "cosine to 10 %"]
     assert names[2].startswith("best wsd: ")
     assert names[3:] == ["best free without a jump", "best free"]
     assert document["best"] == "best free"
-    read = FittedCurves.from_json(Path(fit))
-    begun = curve_of_settings(reference["settings"])
+    read = FittedCurveLaw.from_json(Path(fit))
+    begun = curve_from_settings(reference["settings"])
     for each in document["schedules"]:
-        curve = curve_of_settings(each["settings"])
-        assert each["loss"] == read.predict(curve)[-1]
+        curve = curve_from_settings(each["settings"])
+        assert each["loss"] == read.predict_losses(curve)[-1]
         assert each["gain"] == pytest.approx(1 - each["loss"] / reference["loss"], abs=1e-12)
-        assert tuple(each["gain_interval_90"]) == gain_over(read, begun, curve).interval_90
+        assert tuple(each["gain_interval_90"]) == schedule_gain(read, begun, curve).interval_90
         assert f"{each['loss']:#.5g}" in printed
     losses = [each["loss"] for each in document["schedules"]]
     assert losses[-1] == min(losses)
@@ -82,11 +82,11 @@ def test_equal_input_gives_equal_results_and_the_schedule_asked_for_is_the_refer
     words = (fitted(), *RUN, "schedule=cosine", "schedule.final_fraction=0.2", "schedule.warmup_tokens=300k")
     texts = []
     for _ in range(2):
-        assert optimise(*words, "--floor", "0.1", "--json", "-") == 0
+        assert optimize(*words, "--min-rate", "0.1", "--json", "-") == 0
         texts.append(capsys.readouterr().out)
     assert texts[0] == texts[1]
     document = json.loads(texts[0])
-    assert document["schedules"][0]["schedule"] == "asked for: cosine to 20 %"
+    assert document["schedules"][0]["schedule"] == "requested: cosine to 20 %"
     assert document["warmup_steps"] == 293
     for each in document["schedules"][3:]:
         assert "schedule.warmup_tokens=300k" in each["settings"]
@@ -99,7 +99,7 @@ def test_a_law_over_sizes_reads_the_size_of_the_settings(fitted: Make, capsys: p
     fit = fitted("annealing:N", replicates=0, **OVER_SIZES)
     found = {}
     for size in ("25k", "57k"):
-        assert optimise(fit, f"size={size}", *RUN[1:], "--json", "-") == 0
+        assert optimize(fit, f"size={size}", *RUN[1:], "--json", "-") == 0
         found[size] = json.loads(capsys.readouterr().out)
     assert found["25k"]["size"] < found["57k"]["size"]
     assert found["25k"]["schedules"][-1]["loss"] > found["57k"]["schedules"][-1]["loss"]
@@ -108,7 +108,7 @@ def test_a_law_over_sizes_reads_the_size_of_the_settings(fitted: Make, capsys: p
 
 
 def test_a_step_after_the_warm_up(fitted: Make, capsys: pytest.CaptureFixture[str]) -> None:
-    assert optimise(fitted(), "size=25k", "horizon.steps=402", "schedule=constant", "--json", "-") == 0
+    assert optimize(fitted(), "size=25k", "horizon.steps=402", "schedule=constant", "--json", "-") == 0
     document = json.loads(capsys.readouterr().out)
     assert document["steps"] == 402
     assert document["warmup_steps"] == 400
@@ -121,14 +121,14 @@ def test_a_step_after_the_warm_up(fitted: Make, capsys: pytest.CaptureFixture[st
         (("size=25k", "horizon.tokens=300k"), "do not fit into"),
         (("size=25k", "schedule.knots=3"), "knots"),
         (("sise=25k",), "sise"),
-        (("size=25k", "--floor", "1.5"), "1.5: give a share"),
+        (("size=25k", "--min-rate", "1.5"), "1.5: give a share of the peak rate"),
         (("size=25k", "--csv", "/no-such-folder/best.csv"), "there is no folder"),
     ],
 )
 def test_bad_requests(fitted: Make, words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     fit = fitted()
     try:
-        status = optimise(fit, *words)
+        status = optimize(fit, *words)
     except SystemExit as stopped:
         status = stopped.code  # type: ignore[assignment]
     assert status == 2
@@ -148,7 +148,7 @@ def test_bad_requests(fitted: Make, words: tuple[str, ...], message: str, capsys
 def test_a_law_that_knows_no_schedule_is_refused(
     fitted: Make, law: str, parameters: dict[str, float], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert optimise(fitted(law, **parameters), *RUN) == 2
+    assert optimize(fitted(law, **parameters), *RUN) == 2
     told = capsys.readouterr().err
     assert f"law {law}: it knows no cost of a high rate" in told
     assert told.count("\n") == 1

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.support.tiny_study import FIXED
-from windtunnel.analysis.curves.result import FittedCurves
+from windtunnel.analysis.curves.result import FittedCurveLaw
 from windtunnel.sweeps.cli.main import main
 from windtunnel.train.records import find_runs, read_metrics
 
@@ -19,7 +19,7 @@ def test_a_curve_is_sealed_before_its_run_is_trained_and_scored_after(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    fit = FittedCurves("annealing", TRUTH, "converged", NOISY, 0.01, 64.0, (1e-4, 1.0))
+    fit = FittedCurveLaw("annealing", TRUTH, "converged", NOISY, 0.01, 64.0, (1e-4, 1.0))
     fit.to_json(tmp_path / "law.json")
     asked = {**FIXED, "horizon": "steps", "horizon.steps": 64, "logging.evaluation_interval_tokens": 512}
     settings = [*(f"{key}={json.dumps(value).strip(chr(34))}" for key, value in asked.items()), "runtime.compile=off"]
@@ -45,7 +45,7 @@ def test_a_curve_is_sealed_before_its_run_is_trained_and_scored_after(
     assert target["runs"] == [run.name]
     # Too late, also of another seed; and a run of another schedule is none of this prediction's.
     assert main([*words[:3], "seed=5", *words[3:]]) == 2
-    assert "has begun" in capsys.readouterr().err
+    assert "has started" in capsys.readouterr().err
     other = next(folder for folder in find_runs(tmp_path / "runs") if "constant" in folder.name)
     assert main(["curves", "score", path, str(other)]) == 2
     assert capsys.readouterr().err.count("\n") == 1

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from windtunnel.sweeps.cli.data_prepare import add_arguments, run
+from windtunnel.sweeps.cli.main import main
 from windtunnel.train.data.manifest import load
 
 
@@ -16,8 +17,19 @@ def parse(*arguments: str) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    """A folder of twenty short text files."""
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for number in range(20):
+        text = f"Document {number}: été, {'word ' * (10 + number)}end.\n"
+        (folder / f"{number:02}.txt").write_text(text, encoding="utf-8")
+    return folder
+
+
 def test_it_prepares_and_prints_what_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(parse("synthetic:zipf-facts", "--token-budget", "20k", "--data-directory", str(tmp_path))) == 0
+    assert run(parse("synthetic:zipf-facts", "--token-budget", "20k", "--data", str(tmp_path))) == 0
     output = capsys.readouterr()
     for text in ("zipf-facts", "20,000", "1,053", "0.811963", "576", "none needed", str(tmp_path)):
         assert text in output.out
@@ -32,7 +44,7 @@ def test_json_on_standard_output_is_the_manifest_and_nothing_else(
         "280",
         "--validation-fraction",
         "0.2",
-        "--data-directory",
+        "--data",
         str(tmp_path),
         "--json",
         "-",
@@ -47,7 +59,7 @@ def test_json_on_standard_output_is_the_manifest_and_nothing_else(
 
 def test_a_dry_run_says_where_and_makes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "plan.json"
-    arguments = ("--dry-run", "--data-directory", str(tmp_path / "data"), "--json", str(target))
+    arguments = ("--dry-run", "--data", str(tmp_path / "data"), "--json", str(target))
     assert run(parse("speeches+plays", "--vocabulary", "4k", *arguments)) == 0
     assert "not prepared yet; vocabulary 4,000" in capsys.readouterr().out
     plan = json.loads(target.read_text())
@@ -58,7 +70,7 @@ def test_a_dry_run_says_where_and_makes_nothing(tmp_path: Path, capsys: pytest.C
 
 def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        parse("--help")
+        main(["data", "prepare", "--help"])
     assert caught.value.code == 0
     assert "windtunnel data prepare synthetic:context-tree --token-budget 20M" in capsys.readouterr().out
 

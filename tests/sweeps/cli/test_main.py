@@ -1,4 +1,4 @@
-"""The one door: a line for bad input whatever the verb, and --debug on either side of it."""
+"""One line for bad input of every verb, `--debug` on either side of the verb, and the help texts."""
 
 import argparse
 import json
@@ -12,7 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from windtunnel.sweeps.cli import main as command
-from windtunnel.sweeps.cli.main import main
+from windtunnel.sweeps.cli.main import RENAMED_VERBS, VERBS, main
+from windtunnel.sweeps.cli.parser import RENAMED_OPTIONS
 
 
 @pytest.mark.parametrize(
@@ -25,8 +26,8 @@ from windtunnel.sweeps.cli.main import main
             "windtunnel doctor: unrecognized arguments: two lines (see windtunnel doctor --help)",
         ),
         (
-            ["data", "prepare", "speeches", "--data-directory", ""],
-            "windtunnel data prepare: an empty value after --data-directory: give one (see windtunnel data prepare",
+            ["data", "prepare", "speeches", "--data", ""],
+            "windtunnel data prepare: an empty value after --data: give one (see windtunnel data prepare",
         ),
         (["data", "prepare", "speeches", "--json="], "windtunnel data prepare: an empty value after --json: give one"),
         (["data", "prepare", "speeches", "--vocabulary", "1e999999999"], "windtunnel data prepare: argument --vocab"),
@@ -52,7 +53,7 @@ def points(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 FIT = ("fit", "--law", "chinchilla")
-RESAMPLING = (FIT, ("audit",), ("isoflop",))
+RESAMPLING = (FIT, ("conventions",), ("isoflop",))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ RESAMPLING = (FIT, ("audit",), ("isoflop",))
         *(((*verb, "--bootstrap", "2"), "--bootstrap: 2 replicates: an interval needs 100") for verb in RESAMPLING),
         *(((*verb, "--seed", "-1"), "--seed: -1: a seed is 0 or more") for verb in RESAMPLING),
         (("contrast", "{points}", "--at", "C=1e14", "--bootstrap", "10"), "--bootstrap: 10 replicates"),
-        ((*FIT, "--bootstrap", "many"), "--bootstrap: 'many' is no whole number"),
+        ((*FIT, "--bootstrap", "many"), "--bootstrap: 'many' is not a whole number"),
         ((*FIT, "--json", "{folder}/none/a.json"), "--json: {folder}/none/a.json: there is no folder {folder}/none"),
         ((*FIT, "--json", "{folder}"), "--json: {folder} is a folder; name a file in it"),
         ((*FIT, "--output", "{folder}"), "--output: {folder} is a folder"),
@@ -91,7 +92,7 @@ def test_what_cannot_be_done_is_known_before_anything_is(
     ("words", "said"),
     [
         ((*FIT, "--where", "N == 1e6"), "refused (too_few_points)"),
-        (("audit", "--where", "N == 1e6"), "no convention could be fitted: refused (too_few_points)"),
+        (("conventions", "--where", "N == 1e6"), "no convention could be fitted: refused (too_few_points)"),
         (("isoflop",), "refused (too_few_points)"),
         (
             ("rank", "--laws", "chinchilla", "--where", "D <= 2e7 and N < 8e6"),
@@ -135,7 +136,44 @@ def test_an_interrupt_while_modules_load_is_silent(
     assert capsys.readouterr() == ("", "")
 
 
-def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "train"])
+def test_the_help_of_a_verb_loads_no_torch_and_has_an_example(verb: str) -> None:
+    script = (
+        "import sys\n"
+        "from windtunnel.sweeps.cli.main import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "sys.exit('torch' in sys.modules)\n"
+    )
+    words = [*verb.split(), "--help"]
+    done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"usage: windtunnel {verb} ")
+    assert re.search(rf"^examples?:\n  windtunnel {verb}\b", done.stdout, re.MULTILINE)
+    assert VERBS[verb] in done.stdout
+    assert not re.search("|".join(f"{old}[ ,=]" for old in RENAMED_OPTIONS), done.stdout)
+
+
+def test_the_overview_names_every_verb_and_no_old_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    assert all(f"  {verb} " in printed for verb in VERBS)
+    assert not any(f"  {verb} " in printed for verb in RENAMED_VERBS)
+    assert max(map(len, printed.splitlines())) <= 120
+    assert main(["curves", "--help"]) == 0
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [
+        verb.split() for verb in VERBS if verb.startswith("curves ")
+    ]
+
+
+@pytest.mark.parametrize("words", [["fit", "--help"], ["--help"], ["train", "--help"], ["fit"]])
+def test_python_m_windtunnel_is_named_windtunnel(words: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-m", "windtunnel", *words], capture_output=True, text=True, check=False)
+    printed = done.stdout + done.stderr
+    assert printed.startswith(("usage: windtunnel ", "windtunnel fit: "))
+    assert "__main__" not in printed
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert re.fullmatch(r"windtunnel \d+\.\d+.*\n", capsys.readouterr().out)
 
@@ -143,7 +181,7 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_unknown_verb_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["two\nlines"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("windtunnel: two lines: no such verb (there are: train, data prepare")
+    assert line.startswith("windtunnel: two lines: no such verb (there are: train, study, sweep plan")
 
 
 @pytest.fixture
@@ -151,7 +189,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(options: argparse.Namespace) -> int:
         raise RuntimeError("no good")
 
-    module = SimpleNamespace(add_arguments=lambda parser: None, run=run)
+    module = SimpleNamespace(EPILOG="", add_arguments=lambda parser: None, run=run)
     monkeypatch.setattr(command, "import_module", lambda name: module)
 
 
@@ -183,5 +221,5 @@ def test_a_study_as_a_source_is_its_runs(tmp_path: Path, monkeypatch, capsys: py
     assert main(["table", "mine.yaml"]) == 2
     assert "mine: none of its 1 runs is in runs yet" in capsys.readouterr().err
     assert main(["table", "mine.yaml", "--json", "mine.yaml"]) == 2
-    assert "that is a file that is read too" in capsys.readouterr().err
+    assert "--json mine.yaml: this file is also SOURCE" in capsys.readouterr().err
     assert study.read_text().startswith("title: mine")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from windtunnel.sweeps.cli.main import main
-from windtunnel.sweeps.planning.cost import Pace
+from windtunnel.sweeps.planning.cost import Timing
 
 STUDY = """\
 title: a study of three sizes
@@ -27,10 +27,10 @@ analysis: {laws: [chinchilla], where: D > 1.5e6}
 def paces(monkeypatch: pytest.MonkeyPatch) -> None:
     """One second a step at 1,024 FLOPs a token and so on: no test waits for a probe."""
 
-    def measure(config: Any, folder: Path, sequences: int) -> Pace:
-        return Pace(1.0, 1e-7 * config.model.width**3, 1e-11 * config.model.width**3, 0.01, "measured")
+    def measure(config: Any, folder: Path, sequences: int) -> Timing:
+        return Timing(1.0, 1e-7 * config.model.width**3, 1e-11 * config.model.width**3, 0.01, "measured")
 
-    monkeypatch.setattr("windtunnel.sweeps.planning.throughput_measurement.measure_pace", measure)
+    monkeypatch.setattr("windtunnel.sweeps.planning.throughput_measurement.measure_timing", measure)
 
 
 def plan(folder: Path, *options: str, text: str = STUDY) -> int:
@@ -52,7 +52,7 @@ def test_the_table_says_what_will_be_trained(tmp_path: Path, capsys: pytest.Capt
         "s: a study of three sizes",
         "25,248",  # without embeddings
         "48 x 3",
-        "900k 2m 4m",
+        "900k 2M 4M",
         "28 runs on 10 trunks",
         "branching saves",
         "this machine, 2 workers:",
@@ -141,19 +141,19 @@ def test_disk_that_workers_can_wait_for_is_a_note(tmp_path: Path) -> None:
     text = f"{small}budget: {{disk_gigabytes: {1.01 * needed / 1e9}}}\n"
     found = document(tmp_path, "--workers", "30", text=text)
     assert not found["exceeded"]
-    assert any("wait for room" in note for note in found["notes"])
+    assert any("wait for disk space" in note for note in found["notes"])
 
 
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [
-        ("[0, 1, 2]", "[0, 1]", "fewer than 3 seeds at 25k, 83k, 195k"),
-        ("where: D > 1.5e6", "where: N > 0", "25k at 900k, 83k at 900k: under 1m tokens the loss is still"),
+        ("[0, 1, 2]", "[0, 1]", "fewer than 3 seeds at 25.2k, 83.3k, 195k"),
+        ("where: D > 1.5e6", "where: N > 0", "25.2k at 900k, 83.3k at 900k: under 1M tokens the loss is still"),
         ("horizon.tokens: 5M", "horizon.tokens: 4M", "3.6 tokens per parameter"),
         ("{size: 1050000, horizon.tokens: 5M}", "{size: 3000000, horizon.tokens: 16M}", "beyond the data in compute"),
         ("{size: 1050000, horizon.tokens: 5M}", "{size: 83000, horizon.tokens: 3M}", "it is no extrapolation"),
         ("{data: prose}", "{data: prose, data.evaluation_tokens: 65536}", "evaluation on 65,536 tokens"),
-        ("{data: prose}", "{data: prose, parametrization: standard}", "bends the axis of N"),
+        ("{data: prose}", "{data: prose, parametrization: standard}", "biases the exponent of N"),
         ("seed: [0, 1, 2]", "seed: [0, 1, 2]\n      schedule: [wsd, linear]", "schedules are mixed"),
         ("where: D > 1.5e6", "where: loss < 3", "no column loss"),
     ],
@@ -169,7 +169,7 @@ def test_a_careful_reader_is_warned(before: str, after: str, words: str, tmp_pat
     ("schedules", "words"),
     [
         ("schedule: constant", "the family has one schedule"),
-        ("schedule: [constant, cosine]", "no run of the family below 10%: ends of decays will be said badly"),
+        ("schedule: [constant, cosine]", "no run of the family below 10%: the ends of decays will be predicted badly"),
     ],
 )
 def test_a_family_that_tells_little_of_schedules_is_warned_of(schedules: str, words: str, tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ analysis: {curves: {laws: [auto]}}
 
 
 def test_a_rate_that_is_checked_at_the_largest_size_is_not_warned_of(tmp_path: Path) -> None:
-    warning = "the learning rate is checked nowhere"
+    warning = "the learning rate is not checked"
     assert any(warning in note for note in document(tmp_path)["notes"])
     checked = STUDY.replace(
         "targets:", "  - grid: {size: 200000, horizon.tokens: 2M, optimizer.rate: [6e-3]}\ntargets:"

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.run_records import record, write
-from windtunnel.analysis.tables.table import load_table
+from windtunnel.analysis.tables.load import load_table
+from windtunnel.sweeps.cli.main import main
 from windtunnel.sweeps.cli.table import add_arguments, run
 from windtunnel.train.errors import InputError
 
@@ -41,7 +42,7 @@ def test_a_written_table_is_the_same_table_again(runs: Path, tmp_path: Path, for
 
 def test_a_written_table_of_a_mixed_folder_is_refused_alike(runs: Path, tmp_path: Path) -> None:
     write(runs, record(steps=1500, shape="cosine"))
-    command(runs, "--mixed", "--csv", tmp_path / "mixed.csv")
+    command(runs, "--allow-mixed", "--csv", tmp_path / "mixed.csv")
     with pytest.raises(InputError, match="mixed in column schedule"):
         command(tmp_path / "mixed.csv")
 
@@ -75,10 +76,10 @@ def test_a_written_table_still_says_what_had_not_decayed(
 ) -> None:
     path = tmp_path / "asked.csv"
     for word in ("--include=*-constant-*=a constant rate is studied", "--evaluations=all"):
-        assert command(runs, word, "--mixed", "--csv", path) == 0
-        said = "note: 1 of 4 rows are at a learning rate that had not decayed"
+        assert command(runs, word, "--allow-mixed", "--csv", path) == 0
+        said = "note: 1 of 4 rows were evaluated before the learning rate had decayed"
         assert said in capsys.readouterr().out
-        assert command(path, "--mixed") == 0
+        assert command(path, "--allow-mixed") == 0
         assert said in capsys.readouterr().out
 
 
@@ -103,6 +104,6 @@ def test_a_place_that_cannot_be_written_is_refused(
     with pytest.raises(SystemExit):
         command(runs, "--csv", tmp_path / "no_folder" / "table.csv")
     assert f"no_folder/table.csv: there is no folder {tmp_path}/no_folder; make it first" in capsys.readouterr().err
-    table = tmp_path / "table.csv"
-    with pytest.raises(InputError, match="that is --csv too; give each its own file"):
-        command(runs, "--csv", table, "--parquet", table)
+    table = str(tmp_path / "table.csv")
+    assert main(["table", str(runs), "--csv", table, "--parquet", table]) == 2
+    assert "this file is also --csv; name another" in capsys.readouterr().err
