@@ -8,7 +8,6 @@ the difference.
 Legend: P points, R replicates, K parameters.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,6 +31,7 @@ from windtunnel.analysis.fitting.result import Fit
 from windtunnel.analysis.laws.catalog import get_law
 from windtunnel.analysis.laws.law import Array, Law
 from windtunnel.analysis.prediction.target import check_extrapolation, complete
+from windtunnel.analysis.signed_json import to_document
 from windtunnel.analysis.solver.identifiability import design_problem
 from windtunnel.analysis.solver.objective import parse_objective
 from windtunnel.analysis.solver.problem import Problem
@@ -70,8 +70,8 @@ class Contrast:
         return {
             "at": {"C": self.flops},
             "law": self.law,
-            **_verdict_dict(self.verdicts[0]),
-            "verdicts": {verdict.irreducible_loss: _verdict_dict(verdict) for verdict in self.verdicts},
+            **to_document(self.verdicts[0]),
+            "verdicts": {verdict.irreducible_loss: to_document(verdict) for verdict in self.verdicts},
             "arms": {
                 letter: {"source": name, "parameters": fitted.parameters, "status": fitted.status}
                 for letter, name, fitted in zip("AB", self.names, self.fits, strict=True)
@@ -276,13 +276,3 @@ def _reversal_warnings(verdicts: tuple[Verdict, ...], flops: float, largest: flo
             "shared E; the range of compute is too short to separate E from the exponent"
         )
     return warnings
-
-
-def _verdict_dict(verdict: Verdict) -> dict[str, Any]:
-    return {name: _json_value(value) for name, value in vars(verdict).items()}
-
-
-def _json_value(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_json_value(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

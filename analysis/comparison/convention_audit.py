@@ -18,6 +18,7 @@ from windtunnel.analysis.compute_optimal.isoflop import fit_isoflop
 from windtunnel.analysis.fitting.fit import fit
 from windtunnel.analysis.fitting.result import INTERVAL_LEVEL, Fit
 from windtunnel.analysis.laws.law import Array, Law
+from windtunnel.analysis.signed_json import Interval
 from windtunnel.analysis.tables.conventions import count_columns, distinct_columns, with_convention
 from windtunnel.analysis.tables.table import Table
 from windtunnel.train.errors import InputError
@@ -30,7 +31,7 @@ class ExponentEstimate:
     """An exponent with its 95 % interval."""
 
     value: float
-    interval: tuple[float, float]
+    interval: Interval
 
 
 @dataclass(frozen=True)

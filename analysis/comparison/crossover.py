@@ -11,9 +11,10 @@ from typing import Any, Literal
 import numpy as np
 
 from windtunnel.analysis.compute_optimal.frontier import QUICK_ZOOMS, frontier
-from windtunnel.analysis.compute_optimal.optimum import Interval, log_budget_for_loss
+from windtunnel.analysis.compute_optimal.optimum import log_budget_for_loss
 from windtunnel.analysis.laws.law import Array, Law
 from windtunnel.analysis.prediction.predict import INTERVAL_LEVEL
+from windtunnel.analysis.signed_json import Interval, NumberOrNull
 
 # Crossovers are searched from the smallest budget of the data to this many times the target, on a grid in log C.
 SEARCH_FACTOR = 1e3
@@ -45,15 +46,15 @@ class Verdict:
     """
 
     irreducible_loss: IrreducibleLoss
-    loss_a: float
-    loss_b: float
+    loss_a: NumberOrNull
+    loss_b: NumberOrNull
     loss_a_interval_90: Interval
     loss_b_interval_90: Interval
-    difference: float  # loss of A - loss of B
+    difference: NumberOrNull  # loss of A - loss of B
     difference_interval_90: Interval
     probability_a_better: float
     probability_a_better_at_data: float  # at the largest compute that both arms have
-    compute_multiplier: float
+    compute_multiplier: NumberOrNull
     compute_multiplier_interval_90: Interval
     crossover: float | None
     crossover_interval_90: Interval | None  # None where most replicates do not cross

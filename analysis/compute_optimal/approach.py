@@ -15,7 +15,7 @@ from windtunnel.analysis.compute_optimal.envelope import Envelope, fit_envelope
 from windtunnel.analysis.compute_optimal.isoflop import fit_isoflop
 from windtunnel.analysis.compute_optimal.isoflop_interpolated import fit_interpolated_isoflop
 from windtunnel.analysis.compute_optimal.noise_propagation import refit_parameters
-from windtunnel.analysis.compute_optimal.optimum import OPEN_FACTOR, Interval
+from windtunnel.analysis.compute_optimal.optimum import OPEN_FACTOR
 from windtunnel.analysis.compute_optimal.weighted_line import WeightedLine, student_quantile
 from windtunnel.analysis.fitting.certificate import REFUSED
 from windtunnel.analysis.fitting.fit import fit
@@ -23,6 +23,7 @@ from windtunnel.analysis.fitting.result import INTERVAL_LEVEL, Fit
 from windtunnel.analysis.laws.catalog import get_law
 from windtunnel.analysis.laws.law import Array, Law
 from windtunnel.analysis.prediction.delta_method import quantity_interval
+from windtunnel.analysis.signed_json import Interval
 from windtunnel.analysis.tables.seeds import MISFIT_RATIO
 from windtunnel.analysis.tables.table import Table
 

@@ -23,10 +23,10 @@ from windtunnel.analysis.compute_optimal.approach import (
     isoflop_approach,
     parametric_approach,
 )
-from windtunnel.analysis.compute_optimal.optimum import Interval
 from windtunnel.analysis.compute_optimal.weighted_line import student_quantile
 from windtunnel.analysis.fitting.result import INTERVAL_LEVEL
 from windtunnel.analysis.prediction.target import FLOPS_PER_PARAMETER_TOKEN, check_extrapolation
+from windtunnel.analysis.signed_json import Interval
 from windtunnel.analysis.tables.table import MAX_VALUE, Table
 from windtunnel.train.errors import InputError
 

@@ -26,7 +26,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from windtunnel.analysis.compute_optimal.isoflop import NoiseSource
 from windtunnel.analysis.compute_optimal.noise_propagation import LinearCombinations, propagate_noise
@@ -38,10 +37,10 @@ from windtunnel.analysis.compute_optimal.size_curve import (
     size_curves,
 )
 from windtunnel.analysis.compute_optimal.weighted_line import WeightedLine, noisy_line
+from windtunnel.analysis.laws.law import Array
 from windtunnel.analysis.tables.seeds import seed_degrees_of_freedom, seed_noise
 from windtunnel.analysis.tables.table import Table
 
-Array = NDArray[np.float64]
 MIN_LOG_SIZE_RATIO = math.log(2.0) - 0.05
 MIN_CROSSINGS = 3
 # A crossing is hidden by noise where its standard deviation is more than this share of the range that was searched
@@ -64,10 +63,10 @@ class Crossing:
     larger: float
     N: float
     refusal: CrossingRefusal | None
-    C: float
-    D: float
-    loss: float
-    log_sd: float
+    C: float = math.nan
+    D: float = math.nan
+    loss: float = math.nan
+    log_sd: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -223,10 +222,6 @@ def _crossing(pair: _CurvePair, noise_R: Array) -> _NoisyCrossing:
         larger=math.exp(larger.log_N),
         N=math.exp(0.5 * (smaller.log_N + larger.log_N)),
         refusal=pair.refusal,
-        C=math.nan,
-        D=math.nan,
-        loss=math.nan,
-        log_sd=math.nan,
     )
     if pair.refusal is not None:
         return crossing, noise_R
@@ -244,7 +239,7 @@ def _crossing(pair: _CurvePair, noise_R: Array) -> _NoisyCrossing:
 
 
 def _refused(crossing: Crossing, refusal: CrossingRefusal) -> Crossing:
-    return replace(crossing, refusal=refusal, C=math.nan, D=math.nan, loss=math.nan, log_sd=math.nan)
+    return Crossing(crossing.smaller, crossing.larger, crossing.N, refusal)
 
 
 def _refuse_near_edges(

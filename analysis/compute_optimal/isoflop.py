@@ -29,11 +29,12 @@ from windtunnel.analysis.compute_optimal.isoflop_curve import (
 from windtunnel.analysis.compute_optimal.noise_propagation import LinearCombinations, propagate_noise
 from windtunnel.analysis.compute_optimal.weighted_line import WeightedLine, noisy_line, weighted_line
 from windtunnel.analysis.fitting.result import INTERVAL_LEVEL
+from windtunnel.analysis.laws.law import Array
+from windtunnel.analysis.signed_json import Interval, finite_or_none
 from windtunnel.analysis.tables.seeds import seed_noise
 from windtunnel.analysis.tables.table import Table
 from windtunnel.train.errors import InputError
 
-Array = NDArray[np.float64]
 # Runs whose compute differs by less than this, in log, belong to one budget: a horizon is a whole number of steps.
 SAME_BUDGET = 0.05
 MIN_MINIMA = 3
@@ -46,17 +47,17 @@ IsoflopStatus = Literal["converged", "one_budget", "too_few_points"]
 class BudgetMinimum:
     """The minimum of one budget: C in FLOPs, N in parameters, D in tokens. log_sd: standard deviation of log N.
 
-    N, D and loss are NaN where the budget is refused.
+    A refused budget has numbers NaN.
     """
 
     C: float
     num_points: int
     refusal: MinimumRefusal | None
-    N: float
-    N_interval: tuple[float, float]
-    D: float
-    loss: float
-    log_sd: float
+    N: float = math.nan
+    N_interval: Interval = (math.nan, math.nan)
+    D: float = math.nan
+    loss: float = math.nan
+    log_sd: float = math.nan
 
     def to_dict(self) -> dict[str, Any]:
         numbers = {"N": self.N, "D": self.D, "loss": self.loss, "log_sd": self.log_sd}
@@ -64,7 +65,7 @@ class BudgetMinimum:
             "C": self.C,
             "num_points": self.num_points,
             "refused": self.refusal,
-            **{name: value if math.isfinite(value) else None for name, value in numbers.items()},
+            **{name: finite_or_none(value) for name, value in numbers.items()},
             "interval_N": None if self.refusal else list(self.N_interval),
         }
 
@@ -74,7 +75,7 @@ class Exponent:
     """log quantity = log coefficient + exponent * log C, with the 95 % interval of the exponent."""
 
     exponent: float
-    interval: tuple[float, float]
+    interval: Interval
     coefficient: float
     scatter: float
     """Standard deviation, in log quantity, of the minima about the line that their noise does not explain."""
@@ -215,8 +216,7 @@ def group_nearby(log_values: Array, tolerance: float = SAME_BUDGET) -> list[NDAr
 
 def _budget_minimum(C: float, num_points: int, minimum: CurveMinimum) -> BudgetMinimum:
     if minimum.refusal is not None:
-        nothing = (math.nan, math.nan)
-        return BudgetMinimum(C, num_points, minimum.refusal, math.nan, nothing, math.nan, math.nan, math.nan)
+        return BudgetMinimum(C, num_points, minimum.refusal)
     low, high = np.nanquantile(minimum.log_N_R, [(1 - INTERVAL_LEVEL) / 2, (1 + INTERVAL_LEVEL) / 2])
     return BudgetMinimum(
         C=C,

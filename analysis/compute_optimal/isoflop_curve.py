@@ -12,7 +12,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from windtunnel.analysis.laws.law import Array
+
 Form = Literal["cubic", "spline"]
 MinimumRefusal = Literal["edge", "maximum", "few_sizes", "noise"]
 # The cubic is fitted to the sizes whose log loss is within this of the lowest, within this factor in N, but to at least

@@ -11,7 +11,6 @@ Legend: P rows of the table, R replicates, Q sizes at one budget, M quantities t
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from windtunnel.analysis.compute_optimal.isoflop import IsoflopFit, NoiseSource, isoflop_from_minima
 from windtunnel.analysis.compute_optimal.isoflop_curve import (
@@ -25,7 +24,6 @@ from windtunnel.analysis.compute_optimal.size_curve import SizeCurve, noise_abou
 from windtunnel.analysis.tables.seeds import seed_noise
 from windtunnel.analysis.tables.table import Table
 
-Array = NDArray[np.float64]
 # Ratio of neighboring budgets, in log: closer ones would show the same runs again.
 BUDGET_SPACING = math.log(2.0)
 

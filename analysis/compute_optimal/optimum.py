@@ -27,6 +27,7 @@ from windtunnel.analysis.prediction.target import (
     complete,
     extrapolation,
 )
+from windtunnel.analysis.signed_json import Interval, NumberOrNull, to_document
 from windtunnel.analysis.tables.table import MAX_VALUE
 from windtunnel.train.errors import InputError
 
@@ -36,8 +37,6 @@ EXPONENT_STEP = 0.25  # of the central difference, in log C
 OPEN_FACTOR = 1e6
 # exp() of a larger number overflows.
 MAX_LOG = 700.0
-
-Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -50,11 +49,11 @@ class SizePenalty:
     factor: float
     N: float
     D: float
-    loss: float
-    penalty: float  # nats per token
+    loss: NumberOrNull
+    penalty: NumberOrNull  # nats per token
     penalty_interval_90: Interval
-    penalty_percent: float
-    compute_lost: float
+    penalty_percent: NumberOrNull
+    compute_lost: NumberOrNull
 
 
 @dataclass(frozen=True)
@@ -73,15 +72,13 @@ class ComputeOptimum:
     exponent_interval_90: Interval
     loss: float
     loss_interval_90: Interval
-    penalties: tuple[SizePenalty, ...]
     extrapolation: Mapping[str, float | None]
     notes: tuple[str, ...]
+    penalties: tuple[SizePenalty, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """The optimum as JSON. An unbounded end of an interval is null."""
-        content = {name: _json_value(value) for name, value in vars(self).items() if name != "penalties"}
-        penalties = [{name: _json_value(value) for name, value in vars(penalty).items()} for penalty in self.penalties]
-        return {**content, "penalties": penalties}
+        return to_document(self)
 
 
 def optimum(
@@ -140,9 +137,9 @@ def optimum(
         exponent_interval_90=_include(exponent_ends, exponent),
         loss=float(loss[0]),
         loss_interval_90=(float(low[0]), float(high[0])),
-        penalties=tuple(_penalty(fit, flops, log_N, best_loss, factor, others) for factor in factors),
         extrapolation=extrapolation(fit.points.columns, optimal),
         notes=tuple(notes),
+        penalties=tuple(_penalty(fit, flops, log_N, best_loss, factor, others) for factor in factors),
     )
 
 
@@ -235,11 +232,3 @@ def _divide(numerator: float, denominator: float) -> float:
     if denominator == 0.0:
         return math.inf
     return 0.0 if denominator == math.inf else numerator / denominator
-
-
-def _json_value(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_json_value(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return dict(value) if isinstance(value, Mapping) else value

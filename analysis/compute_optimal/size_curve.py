@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windtunnel.analysis.compute_optimal.isoflop import group_nearby
+from windtunnel.analysis.laws.law import Array
 from windtunnel.analysis.tables.table import Table
 
-Array = NDArray[np.float64]
 # Sizes that differ by less than this, in log, are one size: read off a figure, or rounded.
 SAME_SIZE = 0.02
 MIN_HORIZONS = 3

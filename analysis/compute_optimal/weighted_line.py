@@ -11,11 +11,9 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from windtunnel.analysis.fitting.result import INTERVAL_LEVEL
-
-Array = NDArray[np.float64]
+from windtunnel.analysis.laws.law import Array
 
 
 @dataclass(frozen=True)

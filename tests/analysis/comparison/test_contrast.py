@@ -29,43 +29,43 @@ TARGET = 16 * float(ARM_COMPUTE.max())
 def test_equal_arms_have_no_winner() -> None:
     """Rounding must not make one of two equal arms the winner, or give a crossover."""
     own = arm(1.2, 60.0, 0.12, paired_noises(0.005, 1)[0])
-    found = contrast(own, own, TARGET, replicates=100)
-    for verdict in found.verdicts:
+    result = contrast(own, own, TARGET, replicates=100)
+    for verdict in result.verdicts:
         assert verdict.winner == "neither"
         assert verdict.probability_a_better == verdict.probability_a_better_at_data == pytest.approx(0.5)
         assert verdict.compute_multiplier == pytest.approx(1.0)
         assert verdict.crossover is None
         assert verdict.probability_of_crossing_before_target < 0.01
-    assert not found.warnings
+    assert not result.warnings
 
 
 def test_compute_multiplier_of_equal_exponents() -> None:
-    found = contrast(arm(1.2, 60.0, 0.12), arm(1.2, 69.0, 0.12), TARGET, replicates=100)
-    for verdict in found.verdicts:
+    result = contrast(arm(1.2, 60.0, 0.12), arm(1.2, 69.0, 0.12), TARGET, replicates=100)
+    for verdict in result.verdicts:
         assert verdict.compute_multiplier == pytest.approx((69 / 60) ** (1 / 0.12), rel=1e-5)
         assert verdict.loss_a == pytest.approx(1.2 + 60.0 * TARGET**-0.12, rel=1e-9)
         assert verdict.difference == pytest.approx(-9.0 * TARGET**-0.12, rel=1e-6)
         assert verdict.crossover is None
         assert verdict.winner == "A"
-    assert [verdict.irreducible_loss for verdict in found.verdicts] == ["separate", "shared"]
-    assert not found.warnings
+    assert [verdict.irreducible_loss for verdict in result.verdicts] == ["separate", "shared"]
+    assert not result.warnings
 
 
 @pytest.mark.parametrize("swap", [False, True])
 def test_crossover_of_two_curves(swap: bool) -> None:
     arms = [arm(1.2, 40.0, 0.10), arm(1.2, 80.0, 0.12)]
-    found = contrast(*(reversed(arms) if swap else arms), TARGET, replicates=100)
-    for verdict in found.verdicts:
+    result = contrast(*(reversed(arms) if swap else arms), TARGET, replicates=100)
+    for verdict in result.verdicts:
         assert verdict.crossover == pytest.approx(2.0 ** (1 / 0.02), rel=1e-4)
         assert verdict.probability_of_crossing_before_target > 0.99
-    assert found.verdicts[0].winner == ("A" if swap else "B")
+    assert result.verdicts[0].winner == ("A" if swap else "B")
 
 
 def test_loss_that_the_other_arm_never_reaches() -> None:
-    found = contrast(arm(1.2, 60.0, 0.12), arm(1.7, 60.0, 0.12), TARGET, replicates=100)
-    separate = found.verdicts[0]
+    result = contrast(arm(1.2, 60.0, 0.12), arm(1.7, 60.0, 0.12), TARGET, replicates=100)
+    separate = result.verdicts[0]
     assert separate.compute_multiplier == math.inf
-    assert found.to_dict()["compute_multiplier"] is None
+    assert result.to_dict()["compute_multiplier"] is None
 
 
 def test_grids_are_compared_at_their_optimal_sizes() -> None:
@@ -75,9 +75,9 @@ def test_grids_are_compared_at_their_optimal_sizes() -> None:
         Table.from_columns({"N": N, "D": D, "loss": get_law("chinchilla").predict_one(truth, {"N": N, "D": D})})
         for truth in ({**ADDITIVE, "A": 60.0 * r, "B": 300.0 * r} for r in (1.0, 1.08))
     ]
-    found = contrast(tables[0], tables[1], 1e18, replicates=100)
-    assert found.law == "chinchilla"
-    for verdict in found.verdicts:
+    result = contrast(tables[0], tables[1], 1e18, replicates=100)
+    assert result.law == "chinchilla"
+    for verdict in result.verdicts:
         assert verdict.compute_multiplier == pytest.approx(1.08 ** (0.72 / 0.128), rel=1e-4)
 
 
@@ -94,9 +94,9 @@ def test_law_of_compute_is_fitted_to_the_compute_frontier() -> None:
         }
         return Table.from_columns(columns)
 
-    found = contrast(dense(60.0), dense(69.0), TARGET, law=get_law("power:C"), replicates=100)
-    assert found.verdicts[0].compute_multiplier == pytest.approx((69 / 60) ** (1 / 0.12), rel=1e-5)
-    assert sum("above its compute frontier" in warning for warning in found.warnings) == 2
+    result = contrast(dense(60.0), dense(69.0), TARGET, law=get_law("power:C"), replicates=100)
+    assert result.verdicts[0].compute_multiplier == pytest.approx((69 / 60) ** (1 / 0.12), rel=1e-5)
+    assert sum("above its compute frontier" in warning for warning in result.warnings) == 2
 
 
 # --- pairs
@@ -108,8 +108,8 @@ def test_other_seeds_and_other_budgets_do_not_pair() -> None:
     assert pair_runs(first, other_seeds)[2] == []
     other_budgets = Table.from_columns({**second.columns, "C": ARM_COMPUTE * 1.5})
     assert pair_runs(first, other_budgets)[2] == []
-    found = contrast(arm(1.2, 60.0, 0.12, paired_noises(0.003, 0)[0]), other_seeds, TARGET, replicates=100)
-    assert any("no noise cancels" in warning for warning in found.warnings)
+    result = contrast(arm(1.2, 60.0, 0.12, paired_noises(0.003, 0)[0]), other_seeds, TARGET, replicates=100)
+    assert any("no noise cancels" in warning for warning in result.warnings)
 
 
 def test_noise_shared_by_pairs_cancels_in_the_difference() -> None:
@@ -147,13 +147,13 @@ def test_linear_law_has_the_textbook_interval() -> None:
     residual_P = (losses[0] - losses[1]) - design_PK @ (inverse_KP @ (losses[0] - losses[1]))
     degrees = len(ARM_COMPUTE) - 2
     deviation = np.sqrt(residual_P @ residual_P / degrees * (influence_P @ influence_P))
-    centre = float(influence_P @ (losses[0] - losses[1]))
+    center = float(influence_P @ (losses[0] - losses[1]))
     reach = float(stdtrit(degrees, 0.95)) * deviation
     verdict = contrast(*arms, TARGET, law=linear, objective="mse", replicates=20_000).verdicts[0]
-    assert verdict.difference == pytest.approx(centre, rel=1e-6)
+    assert verdict.difference == pytest.approx(center, rel=1e-6)
     # The standard error of an end is 1 % of the width with 20,000 replicates.
-    assert verdict.difference_interval_90 == pytest.approx((centre - reach, centre + reach), abs=0.03 * reach)
-    assert verdict.probability_a_better == pytest.approx(float(stdtr(degrees, -centre / deviation)), abs=0.01)
+    assert verdict.difference_interval_90 == pytest.approx((center - reach, center + reach), abs=0.03 * reach)
+    assert verdict.probability_a_better == pytest.approx(float(stdtr(degrees, -center / deviation)), abs=0.01)
 
 
 def test_coverage_with_few_budgets_matches_exact_intervals() -> None:
@@ -217,29 +217,29 @@ def vanishing_lead() -> Contrast:
 
 
 def test_lead_that_is_predicted_to_vanish_gets_a_warning() -> None:
-    found = vanishing_lead()
-    verdict = found.verdicts[0]
+    result = vanishing_lead()
+    verdict = result.verdicts[0]
     assert verdict.probability_a_better_at_data > 0.9
     assert verdict.probability_a_better < 0.1
     assert verdict.crossover == pytest.approx(2.0**58, rel=0.3)
-    warning = next(warning for warning in found.warnings if "predicted to vanish" in warning)
+    warning = next(warning for warning in result.warnings if "predicted to vanish" in warning)
     assert "A is better" in warning
     assert "cross near C = " in warning
 
 
 def test_lasting_lead_gets_no_warning() -> None:
     first, second = paired_noises(0.001, 5)
-    found = contrast(arm(1.2, 60.0, 0.12, first), arm(1.2, 66.0, 0.12, second), TARGET, replicates=200)
-    assert not any("vanish" in warning for warning in found.warnings)
+    result = contrast(arm(1.2, 60.0, 0.12, first), arm(1.2, 66.0, 0.12, second), TARGET, replicates=200)
+    assert not any("vanish" in warning for warning in result.warnings)
 
 
 def test_winner_that_depends_on_the_irreducible_loss_is_reported() -> None:
-    found = None
+    result = None
     for seed in range(30):
         first, second = paired_noises(0.004, seed)
-        found = contrast(arm(1.2, 60.0, 0.12, first), arm(1.2, 60.4, 0.12, second), TARGET, replicates=100)
-        disagree = found.verdicts[0].winner != found.verdicts[1].winner
-        assert any("depends on the irreducible loss" in warning for warning in found.warnings) == disagree
+        result = contrast(arm(1.2, 60.0, 0.12, first), arm(1.2, 60.4, 0.12, second), TARGET, replicates=100)
+        disagree = result.verdicts[0].winner != result.verdicts[1].winner
+        assert any("depends on the irreducible loss" in warning for warning in result.warnings) == disagree
         if disagree:
             return
     pytest.fail("the verdicts agree in all thirty studies")

@@ -50,12 +50,12 @@ def test_residuals_give_the_noise_within_and_between_runs() -> None:
         generator = np.random.default_rng(seed)
         noise = 0.002 * generator.standard_normal(len(C)) + 0.004 * np.repeat(generator.standard_normal(runs), rows)
         table = Table.from_columns({"C": C, "loss": (1.2 + 60.0 * C**-0.12) * np.exp(noise)}, run=run.tolist())
-        found = fit(table, get_law("power:C"), "log-mse", profile=False)
-        points = found.points
+        result = fit(table, get_law("power:C"), "log-mse", profile=False)
+        points = result.points
         problem = Problem.from_points(
-            found.law, points.columns, points.target_P, points.weights_P, parse_objective("log-mse")
+            result.law, points.columns, points.target_P, points.weights_P, parse_objective("log-mse")
         )
-        matched = residual_noise(problem, problem.coordinates.to_internal(found.natural_row()))
+        matched = residual_noise(problem, problem.coordinates.to_internal(result.natural_row()))
         noise = estimate_noise(matched, points.weights_P, points.run_P)
         within.append(noise.within**0.5)
         between.append(noise.between**0.5)

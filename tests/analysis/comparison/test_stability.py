@@ -25,19 +25,19 @@ def test_no_choice_matters_without_noise() -> None:
     """Under a count that is a power of N the additive law is still exact."""
     whole = wide_table("chinchilla", ADDITIVE, 0.0)
     whole = replace(whole, columns={**whole.columns, "N_body": 0.01 * WIDE_SIZES**1.2, "N_again": WIDE_SIZES})
-    found = variants(whole, LAWS, holdout="C > 1e14")
-    assert set(found) == {
+    result = variants(whole, LAWS, holdout="C > 1e14")
+    assert set(result) == {
         "with a Huber threshold of 0.0001",
         "with a Huber threshold of 0.01",
         "without the smallest N",
         "with N_body for N",
     }
-    for variant in found.values():
+    for variant in result.values():
         assert variant.best == "chinchilla"
         assert (variant.held_out_mean_abs_relative_error or 1.0) < 0.005
         assert variant.holds
         assert (variant.held_out_mean_abs_relative_error or 0.0) < 1e-7
-    assert format_stability(list(found.values()), "chinchilla")[-1] == "chinchilla stays the best under all 4"
+    assert format_stability(list(result.values()), "chinchilla")[-1] == "chinchilla stays the best under all 4"
 
 
 def test_decisive_smallest_size_is_reported() -> None:
@@ -47,12 +47,12 @@ def test_decisive_smallest_size_is_reported() -> None:
     whole = replace(whole, columns={**whole.columns, "loss": loss})
     laws = [fix_parameters(get_law("chinchilla"), {"alpha": value}) for value in (0.5, 0.3)]
     best = rank(whole, laws, holdout="N > 4e6", intervals=False, objective="log-mse").best
-    found = variants(whole, laws, holdout="N > 4e6", objective="log-mse")
-    changed = found["without the smallest N"]
+    result = variants(whole, laws, holdout="N > 4e6", objective="log-mse")
+    changed = result["without the smallest N"]
     assert best != "chinchilla@alpha=0.5"
     assert changed.best == "chinchilla@alpha=0.5"
     assert not changed.holds
-    assert any(line.startswith("the best law changes under ") for line in format_stability(list(found.values()), best))
+    assert any(line.startswith("the best law changes under ") for line in format_stability(list(result.values()), best))
 
 
 def test_decisive_parameter_count_is_reported() -> None:
@@ -70,10 +70,10 @@ def test_held_out_rows_are_those_of_the_ranking() -> None:
     """A condition on N holds out the same rows under another count of N."""
     whole = wide_table("chinchilla", ADDITIVE, 0.003)
     whole = replace(whole, columns={**whole.columns, "N_body": 0.1 * WIDE_SIZES})
-    found = variants(whole, [get_law("chinchilla")], holdout="N > 4e6")
+    result = variants(whole, [get_law("chinchilla")], holdout="N > 4e6")
     base = rank(whole, [get_law("chinchilla")], holdout="N > 4e6", intervals=False).laws[0]
     # Only the unit of N changes.
-    assert found["with N_body for N"].held_out_mean_abs_relative_error == pytest.approx(
+    assert result["with N_body for N"].held_out_mean_abs_relative_error == pytest.approx(
         base.held_out_mean_abs_relative_error, rel=1e-4
     )
 

@@ -26,19 +26,21 @@ def dense(noise: float, seed: int = 0) -> Table:
 
 
 def test_all_three_agree_on_exact_losses() -> None:
-    found = compare_approaches(dense(0.0), [1e18])
-    assert [each.status for each in found.approaches] == ["converged"] * 3
-    assert found.verdict == "agree"
-    for each in found.approaches:
-        assert each.exponent_N is not None
-        assert each.exponent_D is not None
-        assert each.exponent_N.value == pytest.approx(exponent(TRUTH), abs=0.004)
-        assert each.exponent_N.value + each.exponent_D.value == pytest.approx(1.0, abs=0.002)
-        assert np.exp(each.optima[0].log_N.value) == pytest.approx(float(best_size(TRUTH, 1e18)), rel=0.04)
-        assert each.optima[0].log_N.value + each.optima[0].log_D.value == pytest.approx(np.log(1e18 / 6), abs=0.01)
+    result = compare_approaches(dense(0.0), [1e18])
+    assert [approach.status for approach in result.approaches] == ["converged"] * 3
+    assert result.verdict == "agree"
+    for approach in result.approaches:
+        assert approach.exponent_N is not None
+        assert approach.exponent_D is not None
+        assert approach.exponent_N.value == pytest.approx(exponent(TRUTH), abs=0.004)
+        assert approach.exponent_N.value + approach.exponent_D.value == pytest.approx(1.0, abs=0.002)
+        assert np.exp(approach.optima[0].log_N.value) == pytest.approx(float(best_size(TRUTH, 1e18)), rel=0.04)
+        assert approach.optima[0].log_N.value + approach.optima[0].log_D.value == pytest.approx(
+            np.log(1e18 / 6), abs=0.01
+        )
     E, A, B, alpha, beta = TRUTH
     N = float(best_size(TRUTH, 1e18))
-    assert found.approaches[2].optima[0].loss == pytest.approx(E + A / N**alpha + B / (1e18 / 6 / N) ** beta, rel=1e-4)
+    assert result.approaches[2].optima[0].loss == pytest.approx(E + A / N**alpha + B / (1e18 / 6 / N) ** beta, rel=1e-4)
 
 
 @pytest.mark.slow
@@ -49,9 +51,9 @@ def test_noise_alone_is_seldom_a_disagreement(grid: str) -> None:
     """
     make = {"dense": dense, "isoflop": lambda noise, seed: isoflop_grid(TRUTH, noise=noise, seed=seed)}[grid]
     studies = [compare_approaches(make(0.004, seed), seed=seed) for seed in range(12)]
-    assert sum(each.verdict == "disagree" for each in studies) <= 1
+    assert sum(study.verdict == "disagree" for study in studies) <= 1
     for place in range(3):
-        estimates = [each.approaches[place].exponent_N for each in studies]
+        estimates = [study.approaches[place].exponent_N for study in studies]
         ends = [each.interval for each in estimates if each is not None]
         assert len(ends) >= 11
         assert sum(low <= exponent(TRUTH) <= high for low, high in ends) >= 10
@@ -69,22 +71,26 @@ def wasted_warmup() -> Table:
 
 def test_wrong_law_disagrees_with_the_other_approaches() -> None:
     """The first two approaches assume no law and agree; the third gives another exponent, with a note."""
-    found = compare_approaches(wasted_warmup())
-    disagree = {(each.one, each.other): each.disagree for each in found.differences if each.quantity == "a"}
+    result = compare_approaches(wasted_warmup())
+    disagree = {
+        (difference.one, difference.other): difference.disagree
+        for difference in result.differences
+        if difference.quantity == "a"
+    }
     assert disagree == {
         ("envelope", "isoflop"): False,
         ("envelope", "parametric"): True,
         ("isoflop", "parametric"): True,
     }
-    assert found.verdict == "disagree"
-    assert "envelope and parametric, isoflop and parametric" in found.sentence
-    assert any("times the noise: it does not describe these runs" in note for note in found.approaches[2].notes)
+    assert result.verdict == "disagree"
+    assert "envelope and parametric, isoflop and parametric" in result.sentence
+    assert any("times the noise: it does not describe these runs" in note for note in result.approaches[2].notes)
 
 
 def test_errors_of_approaches_are_correlated() -> None:
     """The paired difference of two approaches is more precise than independent intervals suggest."""
-    found = compare_approaches(dense(0.004))
-    envelope, isoflop, _ = found.approaches
+    result = compare_approaches(dense(0.004))
+    envelope, isoflop, _ = result.approaches
     assert envelope.exponent_N is not None
     assert isoflop.exponent_N is not None
     one, other = envelope.exponent_N.noise_R[:400], isoflop.exponent_N.noise_R[:400]
@@ -95,12 +101,12 @@ def test_errors_of_approaches_are_correlated() -> None:
 def test_interpolated_budgets_give_the_exponent_where_none_line_up() -> None:
     table = dense(0.002)
     assert fit_isoflop(table, replicates=50).status != "converged"
-    found = fit_interpolated_isoflop(table, replicates=200)
-    assert found.size is not None
-    assert found.size.interval[0] <= exponent(TRUTH) <= found.size.interval[1]
-    assert found.size.exponent == pytest.approx(exponent(TRUTH), abs=0.01)
+    result = fit_interpolated_isoflop(table, replicates=200)
+    assert result.size is not None
+    assert result.size.interval[0] <= exponent(TRUTH) <= result.size.interval[1]
+    assert result.size.exponent == pytest.approx(exponent(TRUTH), abs=0.01)
     lowest, highest = table.columns["C"].min(), table.columns["C"].max()
-    assert all(lowest < minimum.C < highest for minimum in found.minima)
+    assert all(lowest < minimum.C < highest for minimum in result.minima)
     by_all = compare_approaches(table)
     assert any("interpolated to common budgets" in note for note in by_all.approaches[1].notes)
 
@@ -115,18 +121,18 @@ def test_budgets_that_line_up_are_not_interpolated() -> None:
 
 
 def test_refused_approaches_have_a_reason() -> None:
-    found = compare_approaches(ladder(TRUTH, noise=0.001))  # two or three sizes at any one budget
-    assert [each.refused for each in found.approaches] == [False, True, False]
-    assert "0 budgets with a minimum" in found.approaches[1].reason
-    assert found.verdict == "agree"
-    assert "two approaches" in found.sentence
+    result = compare_approaches(ladder(TRUTH, noise=0.001))  # two or three sizes at any one budget
+    assert [approach.refused for approach in result.approaches] == [False, True, False]
+    assert "0 budgets with a minimum" in result.approaches[1].reason
+    assert result.verdict == "agree"
+    assert "two approaches" in result.sentence
     one_size = ladder(TRUTH).select("N < 4e5")
-    found = compare_approaches(one_size)
-    assert [each.status for each in found.approaches] == ["one_size", "too_few_points", "too_few_points"]
-    assert (found.verdict, found.differences) == ("too_few_approaches", ())
+    result = compare_approaches(one_size)
+    assert [approach.status for approach in result.approaches] == ["one_size", "too_few_points", "too_few_points"]
+    assert (result.verdict, result.differences) == ("too_few_approaches", ())
     table = ladder(TRUTH)
     flat = compare_approaches(Table.from_columns({**table.columns, "loss": np.full(len(table), 3.0)}))
-    assert [each.refused for each in flat.approaches] == [True] * 3
+    assert [approach.refused for approach in flat.approaches] == [True] * 3
     assert flat.approaches[2].status == "not_identified"
     assert flat.sentence == "no comparison: none of the three has an answer"
 
@@ -135,21 +141,21 @@ def test_compute_column_is_used_as_it_is() -> None:
     table = dense(0.0)
     kappa = 0.8  # C = c N^0.8 D
     flops = table.columns["C"] * (table.columns["N"] / 1e6) ** (kappa - 1)
-    found = compare_approaches(Table.from_columns({**table.columns, "C": flops}))
+    result = compare_approaches(Table.from_columns({**table.columns, "C": flops}))
     *_, alpha, beta = TRUTH
-    for each in found.approaches:
-        assert each.exponent_N is not None
-        assert each.exponent_D is not None
-        assert each.exponent_N.value == pytest.approx(beta / (alpha + kappa * beta), abs=0.006)
-        assert each.exponent_D.value == pytest.approx(alpha / (alpha + kappa * beta), abs=0.006)
-    assert any("C is the table's own column" in note for note in found.notes)
+    for approach in result.approaches:
+        assert approach.exponent_N is not None
+        assert approach.exponent_D is not None
+        assert approach.exponent_N.value == pytest.approx(beta / (alpha + kappa * beta), abs=0.006)
+        assert approach.exponent_D.value == pytest.approx(alpha / (alpha + kappa * beta), abs=0.006)
+    assert any("C is the table's own column" in note for note in result.notes)
 
 
 def test_mid_run_evaluations_are_noted() -> None:
     table = ladder(TRUTH, noise=0.001)
     progress = np.where(np.arange(len(table)) % 6 == 5, 1.0, 0.5)
-    found = compare_approaches(Table.from_columns({**table.columns, "progress": progress}))
-    assert any("mid-run evaluations were used" in note for note in found.notes)
+    result = compare_approaches(Table.from_columns({**table.columns, "progress": progress}))
+    assert any("mid-run evaluations were used" in note for note in result.notes)
 
 
 def test_approaches_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,7 +180,7 @@ def test_approaches_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert content["budgets"] == pytest.approx([1e20, 1e21])
     low, high = content["approaches"][2]["exponent_N"]["interval"]
     assert low < exponent(TRUTH) < high
-    assert {each["quantity"] for each in content["differences"]} == {"a", "b", "log N"}
+    assert {difference["quantity"] for difference in content["differences"]} == {"a", "b", "log N"}
     with pytest.raises(InputError, match=r"envelope refused \(one_size\): .*; isoflop refused .*; parametric refused"):
         command("--where", f"N < {1.01 * float(columns['N'].min())!r}")
     assert "none of the three has an answer" in capsys.readouterr().out
@@ -200,8 +206,8 @@ def test_published_exponent_by_the_first_two_approaches() -> None:
         columns="C=flops,N=n,D=tokens",
         where="experiment == 'rw/tuned/short/const/standard/val'",
     )
-    found = compare_approaches(points)
-    for each in found.approaches[:2]:
-        assert each.exponent_N is not None
-        assert each.exponent_N.value == pytest.approx(0.4969, abs=0.02)
-        assert each.exponent_N.interval[0] < 0.4969 < each.exponent_N.interval[1]
+    result = compare_approaches(points)
+    for approach in result.approaches[:2]:
+        assert approach.exponent_N is not None
+        assert approach.exponent_N.value == pytest.approx(0.4969, abs=0.02)
+        assert approach.exponent_N.interval[0] < 0.4969 < approach.exponent_N.interval[1]

@@ -13,11 +13,11 @@ from windtunnel.train.errors import InputError
 @pytest.mark.parametrize("truth", TRUTHS)
 @pytest.mark.parametrize(("ratio", "sizes", "reach"), [(2.0, 7, 6.0), (1.4, 12, 6.0), (4.0, 5, 30.0)])
 def test_exact_crossings_give_the_exponent(truth: Truth, ratio: float, sizes: int, reach: float) -> None:
-    found = fit_envelope(ladder(truth, ratio=ratio, sizes=sizes, reach=reach, horizons=7), replicates=50)
-    assert found.status == "converged"
-    assert found.line is not None
-    assert 1 / found.line.slope == pytest.approx(exponent(truth), abs=0.004)
-    for crossing in (crossing for crossing in found.crossings if crossing.refusal is None):
+    result = fit_envelope(ladder(truth, ratio=ratio, sizes=sizes, reach=reach, horizons=7), replicates=50)
+    assert result.status == "converged"
+    assert result.line is not None
+    assert 1 / result.line.slope == pytest.approx(exponent(truth), abs=0.004)
+    for crossing in (crossing for crossing in result.crossings if crossing.refusal is None):
         assert pytest.approx(float(best_size(truth, crossing.C)), rel=0.06) == crossing.N
         assert pytest.approx(6 * crossing.N * crossing.D, rel=0.01) == crossing.C
         assert crossing.smaller < crossing.N < crossing.larger
@@ -25,11 +25,11 @@ def test_exact_crossings_give_the_exponent(truth: Truth, ratio: float, sizes: in
 
 def test_neighbors_differ_by_a_factor_of_two_and_no_edge_of_the_grid_is_a_point() -> None:
     table = ladder(TRUTHS[1], ratio=1.4, sizes=12)
-    found = fit_envelope(table, replicates=50)
-    assert all(crossing.larger / crossing.smaller >= 1.9 for crossing in found.crossings)
+    result = fit_envelope(table, replicates=50)
+    assert all(crossing.larger / crossing.smaller >= 1.9 for crossing in result.crossings)
     sizes = np.unique(table.columns["N"])
-    assert sizes[0] < min(crossing.N for crossing in found.crossings)
-    assert max(crossing.N for crossing in found.crossings) < sizes[-1]
+    assert sizes[0] < min(crossing.N for crossing in result.crossings)
+    assert max(crossing.N for crossing in result.crossings) < sizes[-1]
 
 
 @pytest.mark.slow
@@ -43,9 +43,9 @@ def test_intervals_cover_the_true_exponent(truth: Truth) -> None:
     assert len(lines) >= 97
     ends = [line.slope_interval() for line in lines]
     assert sum(1 / high <= exponent(truth) <= 1 / low for low, high in ends) >= 0.9 * len(lines)
-    found = np.array([1 / line.slope for line in lines])
-    assert abs(found.mean() - exponent(truth)) < found.std() / 3
-    assert np.median([1 / low - 1 / high for low, high in ends]) < 8 * found.std()  # the intervals are informative
+    result = np.array([1 / line.slope for line in lines])
+    assert abs(result.mean() - exponent(truth)) < result.std() / 3
+    assert np.median([1 / low - 1 / high for low, high in ends]) < 8 * result.std()  # the intervals are informative
 
 
 @pytest.mark.slow
@@ -71,12 +71,12 @@ def test_seeds_are_averaged_and_give_the_noise() -> None:
     twice["loss"] = twice["loss"] * np.exp(0.002 * generator.standard_normal(len(twice["loss"])))
     cell = np.tile([f"{row}" for row in range(len(table))], 2)
     label = np.array([f"row {row}" for row in range(2 * len(table))])
-    found = fit_envelope(Table(twice, {}, label, cell, label, "memory"), replicates=200)
-    assert found.noise_from == "seeds"
-    assert found.noise == pytest.approx(0.002, rel=0.25)
-    assert found.num_sizes == 7
-    assert found.line is not None
-    low, high = found.line.slope_interval()
+    result = fit_envelope(Table(twice, {}, label, cell, label, "memory"), replicates=200)
+    assert result.noise_from == "seeds"
+    assert result.noise == pytest.approx(0.002, rel=0.25)
+    assert result.num_sizes == 7
+    assert result.line is not None
+    low, high = result.line.slope_interval()
     assert 1 / high <= exponent(TRUTHS[1]) <= 1 / low
 
 
@@ -112,9 +112,9 @@ def test_refusals_name_what_is_missing() -> None:
     rows = np.arange(len(table))
 
     def status(chosen: np.ndarray) -> tuple[str, str]:
-        found = fit_envelope(table.take(chosen), replicates=50)
-        assert found.line is None
-        return found.status, found.reason
+        result = fit_envelope(table.take(chosen), replicates=50)
+        assert result.line is None
+        return result.status, result.reason
 
     assert status(size == size[0]) == ("one_size", "every run has N = 3e+05; crossings need several sizes")
     assert status(rows % 6 == 3)[0] == "one_horizon"
@@ -126,24 +126,24 @@ def test_refusals_name_what_is_missing() -> None:
     beyond = {**long.columns, "D": long.columns["D"] * 50, "C": long.columns["C"] * 50}
     E, A, B, alpha, beta = TRUTHS[1]
     beyond["loss"] = E + A / beyond["N"] ** alpha + B / beyond["D"] ** beta
-    found = fit_envelope(Table.from_columns(beyond), replicates=50)
-    assert found.status == "too_few_crossings"
-    assert {crossing.refusal for crossing in found.crossings} == {"edge"}
+    result = fit_envelope(Table.from_columns(beyond), replicates=50)
+    assert result.status == "too_few_crossings"
+    assert {crossing.refusal for crossing in result.crossings} == {"edge"}
 
 
 def test_reversed_crossings_are_refused() -> None:
     """The larger size is better at small compute and worse at large compute."""
     table = ladder(TRUTHS[1])
     upside_down = {**table.columns, "loss": 100 / table.columns["loss"]}
-    found = fit_envelope(Table.from_columns(upside_down), replicates=50)
-    assert {crossing.refusal for crossing in found.crossings} == {"reversed"}
-    assert found.status == "too_few_crossings"
+    result = fit_envelope(Table.from_columns(upside_down), replicates=50)
+    assert {crossing.refusal for crossing in result.crossings} == {"reversed"}
+    assert result.status == "too_few_crossings"
 
 
 def test_crossing_hidden_by_noise_is_refused() -> None:
-    found = fit_envelope(ladder(TRUTHS[2], noise=0.05, reach=3.0), replicates=200)
-    assert found.line is None
-    assert {"noise", "edge", "reversed", None} >= {crossing.refusal for crossing in found.crossings}
+    result = fit_envelope(ladder(TRUTHS[2], noise=0.05, reach=3.0), replicates=200)
+    assert result.line is None
+    assert {"noise", "edge", "reversed", None} >= {crossing.refusal for crossing in result.crossings}
 
 
 def test_missing_loss_is_an_error() -> None:

@@ -33,15 +33,15 @@ def grid(truth: Truth, ratio: float, noise: float = 0.0, seed: int = 0, sizes: i
 @pytest.mark.parametrize("truth", TRUTHS)
 @pytest.mark.parametrize(("ratio", "bias"), [(1.25, 0.002), (1.5, 0.005), (2.0, 0.025)])
 def test_bias_of_cubic_minima_is_small(truth: Truth, ratio: float, bias: float) -> None:
-    found = fit_isoflop(grid(truth, ratio), replicates=50)
-    sizes = np.array([minimum.N for minimum in found.minima])
-    assert found.status == "converged"
+    result = fit_isoflop(grid(truth, ratio), replicates=50)
+    sizes = np.array([minimum.N for minimum in result.minima])
+    assert result.status == "converged"
     assert np.abs(np.log(sizes / best_size(truth, BUDGETS))).max() < bias
-    assert found.size is not None
-    assert found.tokens is not None
-    assert found.size.exponent == pytest.approx(exponent(truth), abs=0.004)
-    assert found.tokens.exponent == pytest.approx(1 - exponent(truth), abs=0.004)
-    assert found.size.at(1e18) == pytest.approx(best_size(truth, np.array(1e18)), rel=0.02)
+    assert result.size is not None
+    assert result.tokens is not None
+    assert result.size.exponent == pytest.approx(exponent(truth), abs=0.004)
+    assert result.tokens.exponent == pytest.approx(1 - exponent(truth), abs=0.004)
+    assert result.size.at(1e18) == pytest.approx(best_size(truth, np.array(1e18)), rel=0.02)
 
 
 def test_parabola_of_the_same_window_is_biased() -> None:
@@ -60,9 +60,9 @@ def test_parabola_of_the_same_window_is_biased() -> None:
 
 @pytest.mark.parametrize("form", ["cubic", "spline"])
 def test_spline_and_cubic_agree_on_a_fine_grid(form: Form) -> None:
-    found = fit_isoflop(grid(TRUTHS[1], 1.3), form=form, replicates=20)
-    assert found.size is not None
-    assert found.size.exponent == pytest.approx(0.28 / 0.62, abs=0.005)
+    result = fit_isoflop(grid(TRUTHS[1], 1.3), form=form, replicates=20)
+    assert result.size is not None
+    assert result.size.exponent == pytest.approx(0.28 / 0.62, abs=0.005)
 
 
 @pytest.mark.parametrize("form", ["cubic", "spline"])
@@ -72,19 +72,19 @@ def test_only_minima_at_an_edge_are_refused(form: Form) -> None:
     # The cheapest budget keeps the sizes below its optimum, the next budget those above.
     keep = np.where(table.columns["C"] < 2e17, table.columns["N"] < best, True)
     keep &= np.where(np.isclose(table.columns["C"], BUDGETS[1]), table.columns["N"] > best, True)
-    found = fit_isoflop(table.take(keep), form=form, replicates=20)
-    assert [minimum.refusal for minimum in found.minima] == ["edge", "edge", None, None, None, None, None]
-    assert np.isnan(found.minima[0].N)
-    assert found.status == "converged"
+    result = fit_isoflop(table.take(keep), form=form, replicates=20)
+    assert [minimum.refusal for minimum in result.minima] == ["edge", "edge", None, None, None, None, None]
+    assert np.isnan(result.minima[0].N)
+    assert result.status == "converged"
 
 
 def test_maxima_are_refused() -> None:
     table = grid(TRUTHS[1], 1.5)
     upside_down = Table.from_columns({**table.columns, "loss": 10 - table.columns["loss"]})
-    found = fit_isoflop(upside_down, replicates=20)
-    assert {minimum.refusal for minimum in found.minima} == {"maximum"}
-    assert (found.status, found.size) == ("too_few_points", None)
-    assert "0 budgets with a minimum" in found.reason
+    result = fit_isoflop(upside_down, replicates=20)
+    assert {minimum.refusal for minimum in result.minima} == {"maximum"}
+    assert (result.status, result.size) == ("too_few_points", None)
+    assert "0 budgets with a minimum" in result.reason
 
 
 def test_few_sizes_and_one_budget_are_refused() -> None:
@@ -119,9 +119,9 @@ def test_noise_comes_from_seeds_where_the_table_has_them() -> None:
     twice["loss"] = twice["loss"] * np.exp(0.01 * generator.standard_normal(len(twice["loss"])))
     cell = np.tile([f"{row}" for row in range(len(table))], 2)
     label = np.array([f"row {row}" for row in range(2 * len(table))])
-    found = fit_isoflop(Table(twice, {}, label, cell, label, "memory"), replicates=100)
-    assert found.noise_from == "seeds"
-    assert found.noise == pytest.approx(0.01, rel=0.25)
+    result = fit_isoflop(Table(twice, {}, label, cell, label, "memory"), replicates=100)
+    assert result.noise_from == "seeds"
+    assert result.noise == pytest.approx(0.01, rel=0.25)
     assert fit_isoflop(table, noise=0.02, replicates=20).noise_from == "given"
     with pytest.raises(InputError, match="noise -1"):
         fit_isoflop(table, noise=-1.0)
@@ -131,9 +131,9 @@ def test_runs_of_one_trunk_share_noise() -> None:
     """A factor common to all losses moves no minimum; independent noise does."""
     table = grid(TRUTHS[1], 1.5, 0.003)
     together = Table(table.columns, {}, np.full(len(table), "one"), table.cell, table.label, "memory")
-    found = fit_isoflop(together, noise=0.01, replicates=200)
+    result = fit_isoflop(together, noise=0.01, replicates=200)
     independent = fit_isoflop(table, noise=0.01, replicates=200)
-    assert max(minimum.log_sd for minimum in found.minima) < 1e-9
+    assert max(minimum.log_sd for minimum in result.minima) < 1e-9
     assert min(minimum.log_sd for minimum in independent.minima) > 1e-3
 
 
@@ -146,9 +146,9 @@ def test_budgets_are_grouped_by_compute() -> None:
 
 def test_pairs_are_weighted_by_their_standard_deviation() -> None:
     flops, sizes = np.geomspace(1e17, 1e20, 6), 0.1 * np.geomspace(1e17, 1e20, 6) ** 0.5
-    found = fit_pairs(flops, sizes)
-    assert found.exponent == pytest.approx(0.5, abs=1e-12)
-    assert found.coefficient == pytest.approx(0.1, rel=1e-9)
+    result = fit_pairs(flops, sizes)
+    assert result.exponent == pytest.approx(0.5, abs=1e-12)
+    assert result.coefficient == pytest.approx(0.1, rel=1e-9)
     bent = sizes * np.array([1, 1, 1, 1, 1, 2.0])
     spread = np.array([0.1, 0.1, 0.1, 0.1, 0.1, 1e6])
     assert fit_pairs(flops, bent).exponent > 0.53
@@ -208,9 +208,9 @@ def test_published_exponents(setup: str) -> None:
     assert round(fit_pairs(columns["C"], columns["N"], columns["n_std"]).exponent, 4) == PUBLISHED[setup][0]
     assert round(fit_pairs(columns["C"], columns["N"]).exponent, 4) == PUBLISHED[setup][1]
     points = load_table(folder / "isoflop_points_flat.csv", columns="C=flops,N=n,D=tokens", where=where)
-    found = fit_isoflop(points, replicates=500).size
-    assert found is not None
-    assert found.interval[0] < PUBLISHED[setup][0] < found.interval[1]
+    result = fit_isoflop(points, replicates=500).size
+    assert result is not None
+    assert result.interval[0] < PUBLISHED[setup][0] < result.interval[1]
 
 
 @pytest.mark.skipif(
@@ -223,7 +223,7 @@ def test_tuned_points_give_an_exponent_within_the_published_interval(form: Form)
         columns="C=flops,N=n,D=tokens",
         where="experiment == 'rw/tuned/short/const/standard/val'",
     )
-    found = fit_isoflop(points, form=form, replicates=500).size
-    assert found is not None
-    assert 0.4907 <= found.exponent <= 0.5045
-    assert found.interval[1] - found.interval[0] < 0.06
+    result = fit_isoflop(points, form=form, replicates=500).size
+    assert result is not None
+    assert 0.4907 <= result.exponent <= 0.5045
+    assert result.interval[1] - result.interval[0] < 0.06

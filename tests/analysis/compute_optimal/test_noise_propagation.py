@@ -56,11 +56,11 @@ def test_noise_about_curves_is_estimated_from_some_of_many_rows(monkeypatch: pyt
 def test_newton_step_agrees_with_a_refit_for_many_points(monkeypatch: pytest.MonkeyPatch) -> None:
     table = ladder(TRUTH, sizes=20, ratio=1.3, horizons=300, noise=0.004)
     assert len(table) > noise_propagation.MAX_REFIT_POINTS
-    found = fit(table, get_law("chinchilla"), profile=False)
-    stepped = refit_parameters(found, table.run, 0.004, 40, seed=3)
+    result = fit(table, get_law("chinchilla"), profile=False)
+    stepped = refit_parameters(result, table.run, 0.004, 40, seed=3)
     monkeypatch.setattr(noise_propagation, "MAX_REFIT_POINTS", len(table))
-    refitted = refit_parameters(found, table.run, 0.004, 40, seed=3)
-    alpha, beta = (found.law.names.index(name) for name in ("alpha", "beta"))
+    refitted = refit_parameters(result, table.run, 0.004, 40, seed=3)
+    alpha, beta = (result.law.names.index(name) for name in ("alpha", "beta"))
     one, other = (rows[:, beta] / (rows[:, alpha] + rows[:, beta]) for rows in (refitted, stepped))
     assert np.corrcoef(one, other)[0, 1] > 0.999
     assert np.std(one) == pytest.approx(np.std(other), rel=0.02)
@@ -71,21 +71,21 @@ def test_newton_step_agrees_with_a_refit_for_many_points(monkeypatch: pytest.Mon
 def test_newton_step_correlates_rows_of_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """With four rows per run the parameters spread as with a quarter of the points."""
     table = ladder(TRUTH, sizes=20, ratio=1.3, horizons=100, noise=0.004)
-    found = fit(table, get_law("chinchilla"), profile=False)
+    result = fit(table, get_law("chinchilla"), profile=False)
     monkeypatch.setattr(noise_propagation, "MAX_REFIT_POINTS", 0)
-    independent = refit_parameters(found, table.run, 0.004, 200, seed=3)
+    independent = refit_parameters(result, table.run, 0.004, 200, seed=3)
     four = np.array([f"run {row // 4}" for row in range(len(table))])
-    shared = refit_parameters(found, four, 0.004, 200, seed=3)
-    E = found.law.names.index("E")
+    shared = refit_parameters(result, four, 0.004, 200, seed=3)
+    E = result.law.names.index("E")
     assert np.std(shared[:, E]) > 1.5 * np.std(independent[:, E])
 
 
 def test_large_table_gives_the_true_exponents() -> None:
     """6,000 rows: noise is estimated from a part of each size, and the law's refits are Newton steps."""
     table: Table = ladder(TRUTH, sizes=10, ratio=1.6, horizons=600, reach=10.0, noise=0.01)
-    found = compare_approaches(table)
-    assert found.verdict == "agree"
-    for approach in found.approaches:
+    result = compare_approaches(table)
+    assert result.verdict == "agree"
+    for approach in result.approaches:
         assert approach.exponent_N is not None
         low, high = approach.exponent_N.interval
         assert approach.exponent_N.value == pytest.approx(exponent(TRUTH), abs=0.01)

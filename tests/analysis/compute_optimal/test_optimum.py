@@ -43,46 +43,46 @@ def fitted(noise: float = 0.0, seed: int = 0, truth: dict[str, float] = ADDITIVE
 def test_additive_law_agrees_with_its_closed_form(flops: float, exponents: tuple[float, float]) -> None:
     truth = {**ADDITIVE, "alpha": exponents[0], "beta": exponents[1]}
     size, exponent = closed_form(truth, flops)
-    found = optimum(fitted(truth=truth), flops)
-    assert pytest.approx(size, rel=1e-6) == found.N
-    assert pytest.approx(flops / 6 / size, rel=1e-6) == found.D
-    assert found.tokens_per_parameter == pytest.approx(flops / 6 / size**2, rel=1e-6)
-    assert found.exponent == pytest.approx(exponent, rel=1e-6)
+    result = optimum(fitted(truth=truth), flops)
+    assert pytest.approx(size, rel=1e-6) == result.N
+    assert pytest.approx(flops / 6 / size, rel=1e-6) == result.D
+    assert result.tokens_per_parameter == pytest.approx(flops / 6 / size**2, rel=1e-6)
+    assert result.exponent == pytest.approx(exponent, rel=1e-6)
     best = get_law("chinchilla").predict_one(truth, {"N": np.array([size]), "D": np.array([flops / 6 / size])})
-    assert found.loss == pytest.approx(float(best[0]), rel=1e-9)
-    assert found.extrapolation["C"] == pytest.approx(flops / (6 * 5e6 * 5e8))
+    assert result.loss == pytest.approx(float(best[0]), rel=1e-9)
+    assert result.extrapolation["C"] == pytest.approx(flops / (6 * 5e6 * 5e8))
 
 
 def test_overtraining_law_agrees_with_its_closed_form() -> None:
     truth = {"E": 1.8, "a": 80.0, "b": 260.0, "eta": 0.14}
     columns = {"C": 6 * SIZES * TOKENS, "M": TOKENS / SIZES}
     loss = get_law("overtraining").predict_one(truth, columns)
-    found = optimum(fit(Table.from_columns({**columns, "loss": loss}), get_law("overtraining"), profile=False), FLOPS)
+    result = optimum(fit(Table.from_columns({**columns, "loss": loss}), get_law("overtraining"), profile=False), FLOPS)
     # a M^eta + b M^-eta is least at M = (b/a)^(1/(2 eta)), whatever the budget.
     best = (truth["b"] / truth["a"]) ** (1 / (2 * truth["eta"]))
-    assert found.tokens_per_parameter == pytest.approx(best, rel=1e-6)
-    assert pytest.approx(math.sqrt(FLOPS / 6 / best), rel=1e-6) == found.N
-    assert found.exponent == pytest.approx(0.5, rel=1e-6)
+    assert result.tokens_per_parameter == pytest.approx(best, rel=1e-6)
+    assert pytest.approx(math.sqrt(FLOPS / 6 / best), rel=1e-6) == result.N
+    assert result.exponent == pytest.approx(0.5, rel=1e-6)
 
 
 def test_penalty_of_another_size() -> None:
-    found = optimum(fitted(), FLOPS, factors=(0.25, 3.0))
+    result = optimum(fitted(), FLOPS, factors=(0.25, 3.0))
     size, _ = closed_form(ADDITIVE, FLOPS)
-    for penalty, factor in zip(found.penalties, (0.25, 3.0), strict=True):
+    for penalty, factor in zip(result.penalties, (0.25, 3.0), strict=True):
         off = {"N": np.array([factor * size]), "D": np.array([FLOPS / 6 / size / factor])}
         loss = float(get_law("chinchilla").predict_one(ADDITIVE, off)[0])
         assert penalty.loss == pytest.approx(loss, rel=1e-8)
-        assert penalty.penalty == pytest.approx(loss - found.loss, rel=1e-5)
-        assert penalty.penalty_percent == pytest.approx(100 * (loss / found.loss - 1), rel=1e-5)
+        assert penalty.penalty == pytest.approx(loss - result.loss, rel=1e-5)
+        assert penalty.penalty_percent == pytest.approx(100 * (loss / result.loss - 1), rel=1e-5)
         # L - E falls as C^-gamma along the optimum, gamma = alpha beta / (alpha + beta).
         gamma = 0.32 * 0.40 / 0.72
-        share = ((loss - ADDITIVE["E"]) / (found.loss - ADDITIVE["E"])) ** (-1 / gamma)
+        share = ((loss - ADDITIVE["E"]) / (result.loss - ADDITIVE["E"])) ** (-1 / gamma)
         assert penalty.compute_lost == pytest.approx(1 - share, rel=1e-5)
 
 
 def test_penalty_is_symmetric_for_equal_exponents() -> None:
-    found = optimum(fitted(truth={**ADDITIVE, "alpha": 0.35, "beta": 0.35}), FLOPS, factors=(0.2, 5.0))
-    assert found.penalties[0].penalty == pytest.approx(found.penalties[1].penalty, rel=1e-5)
+    result = optimum(fitted(truth={**ADDITIVE, "alpha": 0.35, "beta": 0.35}), FLOPS, factors=(0.2, 5.0))
+    assert result.penalties[0].penalty == pytest.approx(result.penalties[1].penalty, rel=1e-5)
 
 
 def test_budget_for_a_loss() -> None:
@@ -126,14 +126,14 @@ def test_intervals_cover_the_optimum_and_its_exponent(noise: float) -> None:
 
 
 def test_intervals_contain_the_optimum_and_are_consistent() -> None:
-    found = optimum(fitted(0.003), FLOPS)
+    result = optimum(fitted(0.003), FLOPS)
     size, exponent = closed_form(ADDITIVE, FLOPS)
-    assert found.N_interval_90[0] < found.N < found.N_interval_90[1]
-    assert found.N_interval_90[0] < size < found.N_interval_90[1]
-    assert found.exponent_interval_90[0] < exponent < found.exponent_interval_90[1]
-    assert found.D_interval_90 == pytest.approx([FLOPS / 6 / end for end in reversed(found.N_interval_90)])
-    assert found.loss_interval_90[0] < found.loss < found.loss_interval_90[1]
-    for penalty in found.penalties:
+    assert result.N_interval_90[0] < result.N < result.N_interval_90[1]
+    assert result.N_interval_90[0] < size < result.N_interval_90[1]
+    assert result.exponent_interval_90[0] < exponent < result.exponent_interval_90[1]
+    assert result.D_interval_90 == pytest.approx([FLOPS / 6 / end for end in reversed(result.N_interval_90)])
+    assert result.loss_interval_90[0] < result.loss < result.loss_interval_90[1]
+    for penalty in result.penalties:
         assert 0 < penalty.penalty_interval_90[0] <= penalty.penalty <= penalty.penalty_interval_90[1]
         assert 0 < penalty.compute_lost < 1
 
@@ -169,16 +169,16 @@ def test_unused_unique_tokens_do_not_matter() -> None:
     constrained = get_law("data-constrained")
     values = {**ADDITIVE, "R_D*": 15.0, "R_N*": 1e6}
     rows = np.array([[values[name] for name in constrained.names]])
-    found = frontier(constrained, rows, math.log(FLOPS), {"U": 1e30})
-    assert math.exp(found.log_N[0]) == pytest.approx(closed_form(ADDITIVE, FLOPS)[0], rel=1e-3)
+    result = frontier(constrained, rows, math.log(FLOPS), {"U": 1e30})
+    assert math.exp(result.log_N[0]) == pytest.approx(closed_form(ADDITIVE, FLOPS)[0], rel=1e-3)
     scarce = frontier(constrained, rows, math.log(FLOPS), {"U": 1e7})
-    assert scarce.loss[0] > found.loss[0] + 0.02
+    assert scarce.loss[0] > result.loss[0] + 0.02
 
 
 def test_parameter_at_a_bound_leaves_the_intervals_finite() -> None:
-    found = fitted(0.002, truth={**ADDITIVE, "E": 1e-9, "alpha": 0.1, "beta": 0.12})
-    assert found.status == "edge"
-    best = optimum(found, FLOPS)
+    result = fitted(0.002, truth={**ADDITIVE, "E": 1e-9, "alpha": 0.1, "beta": 0.12})
+    assert result.status == "edge"
+    best = optimum(result, FLOPS)
     assert any("the fit is edge" in note for note in best.notes)
     assert best.N / 10 < best.N_interval_90[0] < best.N < best.N_interval_90[1] < 10 * best.N
 
