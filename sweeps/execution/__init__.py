@@ -1,0 +1,1 @@
+"""Trains the runs of a plan on this machine."""

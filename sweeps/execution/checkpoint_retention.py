@@ -1,15 +1,15 @@
-"""The checkpoints of runs that go on from each other: which of them are still needed, and deletion of the others.
+"""Deletes the checkpoints of a trunk that no run needs any more.
 
-A run that has neither ended nor a checkpoint of its own needs the nearest one that there is among the runs it may go on
-from. Beside those stay what the study file asks for (`logging.checkpoint_steps`), the newest of a run that has not
-ended, and the last of a target, which a person may want to export. Runs that bear another group's name, such as those
-trained by hand, are left alone.
+A run that has not ended and has no checkpoint of its own needs the nearest existing one among those that it can start
+from. Kept as well are the steps that the study file requests (`logging.checkpoint_steps`), the newest checkpoints of a
+run that has not ended, and the last one of a target, for export. Runs of another group, such as those trained by hand,
+are left alone.
 
-Any process may look at any moment, several at once and beside those that train: what no run needs, none will need
-later, because a run that has a checkpoint keeps one until it has ended.
+Any process can prune at any time, beside others that prune or train: what no run needs now, none will need later,
+because a run that has a checkpoint keeps one until it has ended.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +18,14 @@ from pydantic import TypeAdapter
 from windtunnel.sweeps.study.plan import PlannedRun
 from windtunnel.train import checkpoint
 from windtunnel.train.errors import InputError
-from windtunnel.train.records import FINAL, Json, read_record
+from windtunnel.train.records import FINAL_STATUSES, Json, read_record
+
+Checkpoints = Mapping[str, Sequence[checkpoint.Checkpoint]]  # by run id, oldest first
 
 
 @dataclass(frozen=True)
 class TrunkRun:
-    """What of a planned run deletion has to know. A trunk is the runs that go on from each other, parents first."""
+    """What pruning reads of a planned run. A trunk is a list of runs that start from each other, parents first."""
 
     run_id: str
     folder: Path
@@ -31,14 +33,14 @@ class TrunkRun:
     parent_step: int
     is_target: bool
     group: str | None
-    asked_steps: tuple[int, ...]
+    requested_steps: tuple[int, ...]
     keep_newest: int
 
 
 _TRUNK_RUN = TypeAdapter(TrunkRun)
 
 
-def trunk_run(run: PlannedRun) -> TrunkRun:
+def make_trunk_run(run: PlannedRun) -> TrunkRun:
     return TrunkRun(
         run.run_id,
         run.folder,
@@ -46,58 +48,63 @@ def trunk_run(run: PlannedRun) -> TrunkRun:
         run.parent_step,
         run.role == "target",
         run.config.logging.group,
-        run.asked_checkpoint_steps,
+        run.requested_checkpoint_steps,
         max(1, run.config.runtime.keep_checkpoints),
     )
 
 
-def write_trunk_run(run: TrunkRun) -> bytes:
+def dump_trunk_run(run: TrunkRun) -> bytes:
     return _TRUNK_RUN.dump_json(run)
 
 
-def read_trunk_run(content: Json) -> TrunkRun:
+def parse_trunk_run(content: Json) -> TrunkRun:
     return _TRUNK_RUN.validate_python(content)
 
 
-def release(trunk: Sequence[TrunkRun]) -> None:
-    """Delete what no run of the trunk needs any more."""
-    there = {run.run_id: checkpoint.find(run.folder) for run in trunk}
-    if not any(there.values()):
+def prune_checkpoints(trunk: Sequence[TrunkRun]) -> None:
+    """Delete the checkpoints that no run of the trunk needs."""
+    checkpoints: Checkpoints = {run.run_id: checkpoint.find(run.folder) for run in trunk}
+    if not any(checkpoints.values()):
         return
-    records = {run.run_id: _record(run) for run in trunk}
-    by_id = {run.run_id: run for run in trunk}
-    ended = {name for name, record in records.items() if record is not None and record["status"] in FINAL}
-    needed: dict[str, set[int]] = {}
-    branched: dict[str, set[int]] = {}
-    for run in trunk:
-        if run.parent is not None:
-            branched.setdefault(run.parent, set()).add(run.parent_step)
-        if run.run_id not in ended and not there[run.run_id]:
-            below = run
-            while below.parent is not None:
-                if any(found.step == below.parent_step for found in there[below.parent]):
-                    needed.setdefault(below.parent, set()).add(below.parent_step)
-                    break
-                below = by_id[below.parent]
+    records = {run.run_id: _read_record(run) for run in trunk}
+    ended = {name for name, record in records.items() if record is not None and record["status"] in FINAL_STATUSES}
+    needed = _needed_steps(trunk, checkpoints, ended)
+    branch_points = {(run.parent, run.parent_step) for run in trunk}
     for run in trunk:
         record = records[run.run_id]
         if record is None or record["config"].get("logging", {}).get("group") != run.group:
             continue
-        kept = needed.get(run.run_id, set()) | set(run.asked_steps)
-        found = there[run.run_id]
+        candidates = checkpoints[run.run_id]
         if run.run_id not in ended:
-            # Others than milestones are the running run's own affair.
-            newest, milestones = found[-run.keep_newest :], branched.get(run.run_id, set())
-            found = [each for each in found if each not in newest and each.step in milestones]
+            # The training process deletes its other checkpoints itself.
+            newest = candidates[-run.keep_newest :]
+            older = [saved for saved in candidates if saved not in newest]
+            candidates = [saved for saved in older if (run.run_id, saved.step) in branch_points]
         elif run.is_target:
-            found = found[:-1]
-        for each in found:
-            if each.step not in kept:
-                each.path.unlink(missing_ok=True)
+            candidates = candidates[:-1]
+        for saved in candidates:
+            if saved.step not in needed[run.run_id] and saved.step not in run.requested_steps:
+                saved.path.unlink(missing_ok=True)
 
 
-def _record(run: TrunkRun) -> Json | None:
+def _needed_steps(trunk: Sequence[TrunkRun], checkpoints: Checkpoints, ended: set[str]) -> dict[str, set[int]]:
+    """The steps of each run from which another run will start."""
+    by_id = {run.run_id: run for run in trunk}
+    needed: dict[str, set[int]] = {run.run_id: set() for run in trunk}
+    for run in trunk:
+        if run.run_id in ended or checkpoints[run.run_id]:
+            continue
+        branch = run
+        while branch.parent is not None:
+            if any(saved.step == branch.parent_step for saved in checkpoints[branch.parent]):
+                needed[branch.parent].add(branch.parent_step)
+                break
+            branch = by_id[branch.parent]
+    return needed
+
+
+def _read_record(run: TrunkRun) -> Json | None:
     try:
         return read_record(run.folder)
-    except InputError:  # none yet, or broken: training it says so
+    except InputError:  # none yet, or damaged, which is reported when the run starts
         return None

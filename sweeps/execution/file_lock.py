@@ -1,33 +1,26 @@
-"""A lock that one process at a time holds, released by the kernel however that process ends."""
+"""A lock that excludes other processes. The kernel releases it when its process ends, however it ends."""
 
-import fcntl
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from windtunnel.train.errors import InputError
 
-TICK_SECONDS = 0.1
+POLL_SECONDS = 0.1
 
 
 @contextmanager
-def held(path: Path, patience_seconds: float, busy: str) -> Iterator[None]:
-    """Holds the lock of that file, which stays: removing it would let two hold two. Raises InputError(busy) where
-    another process still has it after so many seconds, and where the file cannot be made.
+def exclusive_lock(path: Path, timeout_seconds: float, busy: str) -> Iterator[None]:
+    """Hold the lock of a file. Raises InputError with the message `busy` where another process holds it for longer than
+    `timeout_seconds`, and where the file cannot be created.
     """
-    deadline = time.monotonic() + patience_seconds
     try:
-        file = path.open("ab")
+        lock = FileLock(path, timeout=timeout_seconds, poll_interval=POLL_SECONDS).acquire()
+    except Timeout:
+        raise InputError(busy) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}); use another folder") from None
-    with file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise InputError(busy) from None
-                time.sleep(TICK_SECONDS)
+    with lock:
         yield

@@ -1,4 +1,4 @@
-"""One run of a plan as a job that any process can be given, as JSON, and train: a worker here, a job on a cluster."""
+"""One run of a plan as a job: JSON that any process can read and train, a worker here or a task on a cluster."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,16 +10,20 @@ from windtunnel.train import checkpoint
 from windtunnel.train.config.branch_parent import Parent
 from windtunnel.train.config.config import RunConfig
 from windtunnel.train.errors import InputError
-from windtunnel.train.records import FINAL, read_record
-from windtunnel.train.run import Outcome, train_runs
+from windtunnel.train.records import is_final, read_record
+from windtunnel.train.run import RunOutcome, train_runs
 
 
 @dataclass(frozen=True)
 class Ancestor:
-    """A checkpoint that the run may go on from."""
+    """A checkpoint that the run can start from."""
 
     folder: Path
     step: int
+
+    @property
+    def exists(self) -> bool:
+        return any(saved.step == self.step for saved in checkpoint.find(self.folder))
 
 
 @dataclass(frozen=True)
@@ -36,52 +40,44 @@ class Job:
 _JOB = TypeAdapter(Job)
 
 
-def job_of(plan: Plan, run: PlannedRun) -> Job:
+def make_job(plan: Plan, run: PlannedRun) -> Job:
     ancestors = tuple(Ancestor(parent.folder, step) for parent, step in plan.ancestors(run))
     return Job(run.run_id, run.config, ancestors)
 
 
-def write_job(job: Job) -> bytes:
+def dump_job(job: Job) -> bytes:
     return _JOB.dump_json(job)
 
 
-def read_job(text: bytes | str) -> Job:
+def parse_job(text: bytes | str) -> Job:
     return _JOB.validate_json(text)
 
 
-def train_job(job: Job, *, show_progress: bool = False) -> Outcome:
-    """Train the run from its nearest whole checkpoint, its own or an ancestor's, else from scratch; the result is the
-    same. Raises what `windtunnel.train.run.train_runs` does.
+def train_job(job: Job, *, show_progress: bool = False) -> RunOutcome:
+    """Train the run from its nearest complete checkpoint, its own or an ancestor's, else from scratch. The result is
+    the same. Raises what `windtunnel.train.run.train_runs` raises.
     """
     config = job.config
     if config.runtime.threads == 0:
-        # Jobs run beside each other, one thread each: two of them beat one of two threads.
+        # Jobs train side by side: two one-thread jobs are faster than one job of two threads.
         config = replace(config, runtime=replace(config.runtime, threads=1))
     if config.runtime.compile == "auto" and (compiled := _is_trunk_compiled(job)) is not None:
-        # By its own length it might decide otherwise than the trunk did, and a lost checkpoint would change its bits.
+        # A run decides by its length. Without its branch point it would decide otherwise than its trunk did, and its
+        # bits would change.
         config = replace(config, runtime=replace(config.runtime, compile="on" if compiled else "off"))
-    return train_runs([config], parent=_parent(job), show_progress=show_progress)[0]
+    return train_runs([config], parent=_find_parent(job), show_progress=show_progress)[0]
 
 
-def is_final(folder: Path) -> bool:
-    """Whether a run has come to a result."""
-    return (folder / "run.json").exists() and read_record(folder)["status"] in FINAL
-
-
-def may_start(job: Job) -> bool:
-    """Whether the run need not wait: the checkpoint that it goes on from is there, or will not come any more."""
+def can_start(job: Job) -> bool:
+    """Whether the checkpoint that the run starts from exists, or will not be written any more."""
     if not job.ancestors or checkpoint.find(job.folder):
         return True
     nearest = job.ancestors[0]
-    return has_checkpoint(nearest) or is_final(nearest.folder)
-
-
-def has_checkpoint(ancestor: Ancestor) -> bool:
-    return any(found.step == ancestor.step for found in checkpoint.find(ancestor.folder))
+    return nearest.exists or is_final(nearest.folder)
 
 
 def _is_trunk_compiled(job: Job) -> bool | None:
-    """As the nearest ancestor that was trained recorded it; None where there is none."""
+    """As recorded by the nearest ancestor that was trained; None where there is none."""
     for ancestor in job.ancestors:
         try:
             return bool(read_record(ancestor.folder)["numerics"]["compile"])
@@ -90,12 +86,12 @@ def _is_trunk_compiled(job: Job) -> bool | None:
     return None
 
 
-def _parent(job: Job) -> Parent | None:
+def _find_parent(job: Job) -> Parent | None:
     for ancestor in job.ancestors:
         parent = Parent(ancestor.folder, {}, ancestor.step)
         try:
             parent.checkpoint().load()
             return replace(parent, record=read_record(ancestor.folder))
-        except InputError:  # none, or not whole: an earlier one gives the same numbers
+        except InputError:  # missing or damaged: an earlier one gives the same numbers
             continue
     return None

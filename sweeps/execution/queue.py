@@ -1,7 +1,7 @@
-"""The queue of a study's runs: which may start, and in which order.
+"""The queue of the runs of a study: which can start, and in which order.
 
-A run waits for the checkpoint that it goes on from where this launcher trains the run that keeps it; otherwise it
-starts at once, from an earlier checkpoint or from scratch, to the same numbers.
+A run waits for the checkpoint that it starts from where this launcher trains the run that writes it. Otherwise it
+starts at once, from an earlier checkpoint or from scratch, with the same numbers.
 """
 
 import heapq
@@ -9,41 +9,42 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from windtunnel.sweeps.execution.job import Job, job_of, may_start
+from windtunnel.sweeps.execution.job import Job, can_start, make_job
+from windtunnel.sweeps.planning.cost import critical_paths
 from windtunnel.sweeps.study.plan import Plan, PlannedRun
 from windtunnel.train.errors import InputError
 
-BUSY_SECONDS = 1.0  # between looks at a run that another process trains
+BUSY_SECONDS = 1.0  # between attempts at a run that another process trains
 
 
 @dataclass
-class Entry:
+class QueuedRun:
     """A run to train."""
 
     run: PlannedRun
     job: Job
-    rank: tuple[float, int]  # the least comes first
-    attempts: int = 0  # begun here without coming to an end
-    held: str | None = None  # by another process, in its words
-    trace: tuple[int, ...] = ()  # of its records when last looked at
-    changed: float = 0.0  # when that last changed (monotonic seconds)
+    rank: tuple[float, int]  # the smallest starts first
+    attempts: int = 0  # that did not end
+    holder: str | None = None  # the other process that trains it
+    stamp: tuple[int, ...] = ()  # of its files (`windtunnel.sweeps.execution.run_progress.file_stamp`)
+    stamp_time: float = 0.0  # when the stamp last changed (monotonic seconds)
 
 
 class RunQueue:
-    """Entries that are ready, wait for another's checkpoint, or are held by another process."""
+    """Runs that are ready, that wait for a checkpoint, or that another process holds."""
 
     def __init__(self, plan: Plan, runs: Sequence[PlannedRun]) -> None:
-        paths = critical_paths(plan)
+        paths = flops_to_end(plan)
         self._open = {run.run_id for run in runs}  # neither ended nor given up
-        self._ready: list[tuple[tuple[float, int], Entry]] = []
-        self._waiting: dict[str, list[Entry]] = {}  # by the run whose checkpoint they wait for
-        self._held: list[tuple[float, Entry]] = []  # with the time of the next look
-        for place, run in enumerate(runs):
-            entry = Entry(run, job_of(plan, run), (-paths[run.run_id], place))
-            if run.parent in self._open and not _may_start(entry):
-                self._waiting.setdefault(run.parent, []).append(entry)
+        self._ready: list[tuple[tuple[float, int], QueuedRun]] = []
+        self._waiting: dict[str, list[QueuedRun]] = {}  # by the run whose checkpoint they wait for
+        self._held: list[tuple[float, QueuedRun]] = []  # with the time of the next attempt
+        for index, run in enumerate(runs):
+            queued = QueuedRun(run, make_job(plan, run), (-paths[run.run_id], index))
+            if run.parent in self._open and not _can_start(queued):
+                self._waiting.setdefault(run.parent, []).append(queued)
             else:
-                self.put(entry)
+                self.put(queued)
 
     @property
     def num_open(self) -> int:
@@ -53,64 +54,56 @@ class RunQueue:
     def num_ready(self) -> int:
         return len(self._ready)
 
-    def put(self, entry: Entry) -> None:
-        heapq.heappush(self._ready, (entry.rank, entry))
+    def put(self, queued: QueuedRun) -> None:
+        heapq.heappush(self._ready, (queued.rank, queued))
 
-    def take(self) -> Entry:
-        """The ready one with the longest path before the end of the study."""
+    def take(self) -> QueuedRun:
+        """The ready run with the longest critical path."""
         return heapq.heappop(self._ready)[1]
 
-    def put_held(self, entry: Entry) -> None:
-        self._held.append((time.monotonic() + BUSY_SECONDS, entry))
+    def put_held(self, queued: QueuedRun) -> None:
+        """Queue a run that another process holds."""
+        self._held.append((time.monotonic() + BUSY_SECONDS, queued))
 
-    def take_held(self) -> list[Entry]:
-        """Those that another process held, when it is time to look again."""
+    def take_held(self) -> list[QueuedRun]:
+        """The held runs whose next attempt is due."""
         now = time.monotonic()
-        due = [entry for when, entry in self._held if when <= now]
-        self._held = [(when, entry) for when, entry in self._held if when > now]
+        due = [queued for when, queued in self._held if when <= now]
+        self._held = [(when, queued) for when, queued in self._held if when > now]
         return due
 
     @property
-    def held(self) -> list[Entry]:
-        return [entry for _, entry in self._held]
+    def held(self) -> list[QueuedRun]:
+        return [queued for _, queued in self._held]
 
-    def look(self, run_id: str) -> None:
-        """Make ready what waits for a checkpoint of this run that is there now."""
-        self._release(run_id, [entry for entry in self._waiting.get(run_id, ()) if _may_start(entry)])
+    def update_waiting(self, run_id: str) -> None:
+        """Make ready what waits for a checkpoint of this run that now exists."""
+        self._release(run_id, [queued for queued in self._waiting.get(run_id, ()) if _can_start(queued)])
 
     def close(self, run_id: str) -> None:
-        """This run has ended or is given up: nothing more will come of it."""
+        """This run has ended or is given up. What waits for it becomes ready."""
         self._open.discard(run_id)
         self._release(run_id, list(self._waiting.get(run_id, ())))
 
-    def _release(self, run_id: str, entries: Sequence[Entry]) -> None:
-        for entry in entries:
-            self._waiting[run_id].remove(entry)
-            self.put(entry)
+    def _release(self, run_id: str, released: Sequence[QueuedRun]) -> None:
+        for queued in released:
+            self._waiting[run_id].remove(queued)
+            self.put(queued)
 
 
-def _may_start(entry: Entry) -> bool:
+def _can_start(queued: QueuedRun) -> bool:
     try:
-        return may_start(entry.job)
-    except InputError:  # a broken record is told of when its run is begun
+        return can_start(queued.job)
+    except InputError:  # a damaged record is reported when its run starts
         return False
 
 
-def critical_paths(plan: Plan) -> dict[str, float]:
-    """FLOPs (6 N D) from the start of each run to the end of the last that waits for it, by id.
+def flops_to_end(plan: Plan) -> dict[str, float]:
+    """FLOPs (6 N D) on the critical path from the start of each run, by run id."""
 
-    A run that goes on from another's checkpoint waits for that step only, not for the other's end.
-    """
-    longest: dict[str, float] = {}
-    for run in reversed(plan.runs):  # parents come before their branches in a plan
-        longest[run.run_id] = max(longest.get(run.run_id, 0.0), _flops(run, run.new_tokens))
-        if run.parent is not None:
-            parent = plan.by_id[run.parent]
-            tokens = (run.parent_step - parent.parent_step) * parent.config.tokens_per_step
-            through = _flops(parent, tokens) + longest[run.run_id]
-            longest[run.parent] = max(longest.get(run.parent, 0.0), through)
-    return longest
+    def flops_to_branch(branch: PlannedRun) -> float:
+        parent = plan.by_id[branch.parent or ""]
+        tokens = (branch.parent_step - parent.parent_step) * parent.config.tokens_per_step
+        return 6.0 * parent.parameters.total * tokens
 
-
-def _flops(run: PlannedRun, tokens: int) -> float:
-    return 6.0 * run.parameters.total * tokens
+    return critical_paths(plan.runs, lambda run: run.new_flops, flops_to_branch)

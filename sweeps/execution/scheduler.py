@@ -1,8 +1,8 @@
-"""Train runs of a plan on this machine: a queue, workers, retries. What is done is read from the records alone.
+"""Trains runs of a plan on this machine with a queue, workers and retries. Records alone say what is done.
 
-A worker that dies, hangs or fails costs its run an attempt; a run that used them all is reported and the rest goes on.
-Told to stop (SIGINT, SIGTERM), the workers save and end, and the same call later goes on from there. Where the launcher
-itself is killed, its workers find their input closed, save and end.
+A worker that dies, hangs or fails costs its run one attempt. A run without attempts left is reported, and the others go
+on. On SIGINT or SIGTERM the workers save and exit, and the same call later resumes. Where the launcher itself is
+killed, its workers find their input closed, save and exit.
 """
 
 import time
@@ -11,42 +11,42 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from windtunnel.sweeps.execution.devices import Device, find_devices, memory_bytes
 from windtunnel.sweeps.execution.disk_budget import DiskBudget, Trunks
-from windtunnel.sweeps.execution.progress_display import Board
-from windtunnel.sweeps.execution.queue import Entry, RunQueue
-from windtunnel.sweeps.execution.run_progress import longest_silence, standing, trace
-from windtunnel.sweeps.execution.worker_pool import Crew
+from windtunnel.sweeps.execution.progress_display import ProgressDisplay
+from windtunnel.sweeps.execution.queue import QueuedRun, RunQueue
+from windtunnel.sweeps.execution.run_progress import file_stamp, hang_seconds, read_progress
+from windtunnel.sweeps.execution.worker_pool import WorkerPool
 from windtunnel.sweeps.execution.worker_process import WorkerProcess
+from windtunnel.sweeps.planning.devices import Device, find_devices, gpu_memory_bytes
 from windtunnel.sweeps.study.plan import Plan, PlannedRun
 from windtunnel.train.errors import InputError
 from windtunnel.train.interruption import Interruption
-from windtunnel.train.records import FINAL, AlreadyRunning, RunRecord, read_record
+from windtunnel.train.records import FINAL_STATUSES, AlreadyRunning, RunRecord, read_record
 
-MOST_ATTEMPTS = 3
-TICK_SECONDS = 0.1
-LOOK_SECONDS = 1.0  # between looks whether runs still write
-PATIENCE_SECONDS = 600.0  # the shortest silence that is taken for hanging: loading and compiling are silent too
-MOST_ASIDE = 64  # ready runs that are passed over at once because they do not fit beside those in training
+MAX_ATTEMPTS = 3
+POLL_SECONDS = 0.1
+CHECK_SECONDS = 1.0  # between checks for hanging runs
+PATIENCE_SECONDS = 600.0  # least time without a write that counts as hanging: loading and compiling write nothing
+MAX_SKIPPED = 64  # ready runs that are skipped at one time because they do not fit beside those in training
 
 
 @dataclass(frozen=True)
-class Failure:
+class RunFailure:
     run_id: str
     error: str
 
 
 @dataclass(frozen=True)
-class Summary:
-    """What has become of the runs that were asked for. `trained`: those that came to their result in this call."""
+class SweepResult:
+    """What became of the runs of one call of `run_jobs`."""
 
     runs: int
     finished: int
     diverged: int
-    trained: int
-    failures: tuple[Failure, ...]
+    trained: int  # got their result in this call
+    failures: tuple[RunFailure, ...]
     seconds: float
-    signal: int | None  # that interrupted it; the same call goes on from there
+    signal: int | None  # that interrupted the call; the same call resumes
 
     @property
     def is_complete(self) -> bool:
@@ -58,67 +58,68 @@ def run_jobs(
     runs: Sequence[PlannedRun],
     *,
     workers: int | None = None,
-    board: Board | None = None,
+    display: ProgressDisplay | None = None,
     patience_seconds: float = PATIENCE_SECONDS,
-) -> Summary:
-    """Train what is missing of these runs of the plan, any part of it: runs that they may go on from need not be there.
+) -> SweepResult:
+    """Train those of the given runs that have no result. They may be any part of the plan: the runs that they can start
+    from need not exist.
 
-    workers: how many train at once; None: as many as the machine takes. Raises InputError where they, or the disk
-    budget, do not allow it.
+    `workers` is the number of runs at one time; None: as many as the machine takes. Raises InputError where the number
+    or the disk budget is too small.
     """
-    begun, missing = time.monotonic(), missing_runs(runs)
+    start, missing = time.monotonic(), missing_runs(runs)
     devices = find_devices(missing, workers)
     trunks = Trunks(plan)
-    trunks.release_all()
+    trunks.prune_all()
     disk = DiskBudget(plan)
-    disk.refuse_too_large(missing)
-    board = board or Board()
-    with Interruption() as told:
-        pool = _Pool(plan, missing, devices, trunks, disk, board, told, patience_seconds)
+    disk.check_largest(missing)
+    display = display or ProgressDisplay()
+    with Interruption() as interruption:
+        scheduler = _Scheduler(plan, missing, devices, trunks, disk, display, interruption, patience_seconds)
         try:
-            board.begin(plan.file.name, runs, missing, sum(device.workers for device in devices))
-            pool.run()
+            display.begin(plan.file.name, runs, missing, sum(device.workers for device in devices))
+            scheduler.run()
         finally:
-            pool.crew.dismiss_all()
-            board.stop()
-    statuses = [_status(run) for run in runs]
-    summary = Summary(
+            scheduler.pool.terminate_all()
+            display.stop()
+    statuses = [_read_status(run) for run in runs]
+    result = SweepResult(
         runs=len(runs),
         finished=statuses.count("finished"),
         diverged=statuses.count("diverged"),
-        trained=pool.trained,
-        failures=tuple(pool.failures),
-        seconds=round(time.monotonic() - begun, 1),
-        signal=told.signal if told.stop else None,
+        trained=scheduler.num_trained,
+        failures=tuple(scheduler.failures),
+        seconds=round(time.monotonic() - start, 1),
+        signal=interruption.signal if interruption.stop else None,
     )
-    board.log(in_words(summary))
-    return summary
+    display.log(format_result(result))
+    return result
 
 
 def missing_runs(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
-    """Those that have come to no result yet."""
-    return [run for run in runs if _status(run) not in FINAL]
+    """The runs without a result."""
+    return [run for run in runs if _read_status(run) not in FINAL_STATUSES]
 
 
-def in_words(summary: Summary) -> str:
-    diverged = f" ({summary.diverged} of them diverged)" if summary.diverged else ""
-    text = f"{summary.finished + summary.diverged} of {summary.runs} runs done{diverged}, {summary.trained} just now"
-    text += f" in {summary.seconds:.0f} s"
-    if summary.failures:
-        text += f"; {len(summary.failures)} failed, the first: {summary.failures[0].run_id}"
-    if summary.signal is not None:
-        text += "; interrupted: the same command goes on from there"
+def format_result(result: SweepResult) -> str:
+    diverged = f" ({result.diverged} of them diverged)" if result.diverged else ""
+    text = f"{result.finished + result.diverged} of {result.runs} runs done{diverged}, {result.trained} trained"
+    text += f" in {result.seconds:.0f} s"
+    if result.failures:
+        text += f"; {len(result.failures)} failed, the first: {result.failures[0].run_id}"
+    if result.signal is not None:
+        text += "; interrupted: repeat the command to resume"
     return text
 
 
-def _status(run: PlannedRun) -> str | None:
+def _read_status(run: PlannedRun) -> str | None:
     try:
         return str(read_record(run.folder)["status"])
-    except InputError:  # none yet, or broken: training it says so
+    except InputError:  # none yet, or damaged, which is reported when the run starts
         return None
 
 
-class _Pool:
+class _Scheduler:
     """One call of `run_jobs`."""
 
     def __init__(
@@ -128,146 +129,159 @@ class _Pool:
         devices: Sequence[Device],
         trunks: Trunks,
         disk: DiskBudget,
-        board: Board,
-        told: Interruption,
+        display: ProgressDisplay,
+        interruption: Interruption,
         patience_seconds: float,
     ) -> None:
         self._queue = RunQueue(plan, missing)
-        self._trunks, self._disk, self._board, self._told = trunks, disk, board, told
+        self._trunks, self._disk, self._display, self._interruption = trunks, disk, display, interruption
         self._patience_seconds = patience_seconds
-        self._in_hand: dict[WorkerProcess, Entry] = {}
-        self.crew = Crew(devices)
-        self.trained = 0
-        self.failures: list[Failure] = []
+        self._in_training: dict[WorkerProcess, QueuedRun] = {}
+        self.pool = WorkerPool(devices)
+        self.num_trained = 0
+        self.failures: list[RunFailure] = []
 
     def run(self) -> None:
-        stopping, next_look = False, 0.0
-        while self._queue.num_open and (self.crew.workers or not stopping):
-            if self._told.stop and not stopping:
-                stopping = True
-                self._board.log(f"stopping: saving {len(self._in_hand)} runs; once more to stop at once")
-                self.crew.stop()
-            if not stopping:
-                self._start()
-            heard = self.crew.hear(TICK_SECONDS)
-            self._board.log(*self.crew.take_notes())
-            for worker, answer in heard:
-                self._take(self._in_hand.pop(worker), answer)
-            for entry in (*self._in_hand.values(), *self._queue.held):
-                self._queue.look(entry.run.run_id)
-            if time.monotonic() >= next_look:
-                next_look = time.monotonic() + LOOK_SECONDS
-                self._look()
+        is_stopping, next_check = False, 0.0
+        while self._queue.num_open and (self.pool.workers or not is_stopping):
+            if self._interruption.stop and not is_stopping:
+                is_stopping = True
+                self._display.log(f"stopping: saving {len(self._in_training)} runs; interrupt again to stop at once")
+                self.pool.stop()
+            if not is_stopping:
+                self._start_runs()
+            replies = self.pool.poll(POLL_SECONDS)
+            self._display.log(*self.pool.take_notes())
+            for worker, reply in replies:
+                self._handle_reply(self._in_training.pop(worker), reply)
+            for queued in (*self._in_training.values(), *self._queue.held):
+                self._queue.update_waiting(queued.run.run_id)
+            if time.monotonic() >= next_check:
+                next_check = time.monotonic() + CHECK_SECONDS
+                self._check_workers()
+                self._check_held()
+                self._show()
 
-    def _start(self) -> None:
-        """Give every idle worker the longest run that fits beside those in training."""
-        aside: list[Entry] = []
-        while self._queue.num_ready and (idle := self.crew.idle) and (not self._in_hand or len(aside) < MOST_ASIDE):
-            entry = self._queue.take()
-            worker = next((worker for worker in idle if self._fits(entry, worker.device)), None)
+    def _start_runs(self) -> None:
+        """Give every idle worker the ready run with the longest critical path that fits beside those in training."""
+        skipped: list[QueuedRun] = []
+        while (
+            self._queue.num_ready and (idle := self.pool.idle) and (not self._in_training or len(skipped) < MAX_SKIPPED)
+        ):
+            queued = self._queue.take()
+            worker = next((worker for worker in idle if self._fits(queued, worker.device)), None)
             if worker is None:
-                aside.append(entry)
+                skipped.append(queued)
             else:
-                self._give(worker, entry)
-        if aside and not self._in_hand:
-            aside = self._after_making_room(aside)
-        for entry in aside:
-            self._queue.put(entry)
-        if not aside:
-            self.crew.hire(self._queue.num_open - len(self._in_hand))  # also for those that wait: they load meanwhile
+                self._submit(worker, queued)
+        if skipped and not self._in_training:
+            skipped = self._make_room(skipped)
+        for queued in skipped:
+            self._queue.put(queued)
+        if not skipped:  # also for runs that wait for a checkpoint: their workers load in the meantime
+            self.pool.spawn(self._queue.num_open - len(self._in_training))
 
-    def _fits(self, entry: Entry, device: Device) -> bool:
-        """In the disk budget, and in the memory of the device; there, a run may always try alone."""
-        if not self._disk.has_room(entry.run, [each.run for each in self._in_hand.values()]):
+    def _fits(self, queued: QueuedRun, device: Device) -> bool:
+        """In the disk budget, and in the memory of the device, where a run may always try alone."""
+        if not self._disk.has_room(queued.run, [other.run for other in self._in_training.values()]):
             return False
-        beside = [each for worker, each in self._in_hand.items() if worker.device is device]
-        return not beside or sum(map(_memory, (*beside, entry))) <= device.memory_bytes
+        others = [other for worker, other in self._in_training.items() if worker.device is device]
+        return not others or sum(map(_estimate_memory, (*others, queued))) <= device.memory_bytes
 
-    def _after_making_room(self, entries: list[Entry]) -> list[Entry]:
-        """Nothing trains and nothing fits: look again at what may be deleted; what does not fit then is given up."""
-        self._trunks.release_all()
+    def _make_room(self, skipped: list[QueuedRun]) -> list[QueuedRun]:
+        """Nothing trains and nothing fits: prune again. Where still nothing fits, these runs fail. Returns the runs
+        that remain.
+        """
+        self._trunks.prune_all()
         self._disk.measure_all()
-        kept = [entry for entry in entries if self._disk.has_room(entry.run, ())]
-        for entry in entries if not kept else ():
-            self._fail(entry, self._disk.shortage(entry.run))
-        return entries if kept else []
+        if any(self._disk.has_room(queued.run, ()) for queued in skipped):
+            return skipped
+        for queued in skipped:
+            self._fail(queued, self._disk.shortage(queued.run))
+        return []
 
-    def _give(self, worker: WorkerProcess, entry: Entry) -> None:
-        if entry.held is None:
-            entry.trace, entry.changed = trace(entry.run.folder), time.monotonic()
-            self._board.started(worker.number, entry.run, entry.attempts)
-        self._in_hand[worker] = entry
-        worker.give(entry.job)
+    def _submit(self, worker: WorkerProcess, queued: QueuedRun) -> None:
+        if queued.holder is None:
+            queued.stamp, queued.stamp_time = file_stamp(queued.run.folder), time.monotonic()
+            self._display.started(worker.number, queued.run, queued.attempts)
+        self._in_training[worker] = queued
+        worker.submit(queued.job)
 
-    def _take(self, entry: Entry, answer: dict[str, Any]) -> None:
-        """What a worker, or its death, says about a run; whether the run has ended is what its record says."""
-        if _status(entry.run) in FINAL:
-            self.trained += answer.get("trained", True)
-            self._end(entry)
-        elif answer["status"] == "busy":
-            entry.held = answer["error"]
-            self._queue.put_held(entry)
-        elif answer["status"] == "refused":
-            self._fail(entry, answer["error"])
-        elif not self._told.stop:
-            self._again(entry, answer.get("error") or f"its worker was told to stop ({answer['status']})")
+    def _handle_reply(self, queued: QueuedRun, reply: dict[str, Any]) -> None:
+        """The record decides whether the run has ended, the reply what happens to it otherwise."""
+        if _read_status(queued.run) in FINAL_STATUSES:
+            self.num_trained += reply.get("trained", True)
+            self._end(queued)
+        elif reply["status"] == "busy":
+            queued.holder = reply["error"]
+            self._queue.put_held(queued)
+        elif reply["status"] == "refused":
+            self._fail(queued, reply["error"])
+        elif not self._interruption.stop:
+            self._retry(queued, reply.get("error") or f"its worker was interrupted ({reply['status']})")
 
-    def _end(self, entry: Entry) -> None:
-        self._queue.close(entry.run.run_id)
-        self._trunks.release(entry.run.run_id)
-        self._disk.measure(self._trunks.of(entry.run.run_id))
-        self._board.ended(entry.run, read_record(entry.run.folder))
+    def _end(self, queued: QueuedRun) -> None:
+        self._queue.close(queued.run.run_id)
+        self._trunks.prune(queued.run.run_id)
+        self._disk.measure(self._trunks.trunk_of(queued.run.run_id))
+        self._display.ended(queued.run, read_record(queued.run.folder))
 
-    def _again(self, entry: Entry, error: str) -> None:
-        entry.attempts, entry.held = entry.attempts + 1, None
-        if entry.attempts >= MOST_ATTEMPTS:
-            if _status(entry.run) is not None:  # a worker that was killed could not write it down
-                with suppress(AlreadyRunning, InputError), RunRecord(entry.run.folder) as record:
-                    record.update(status="failed", error=error)
-            self._fail(entry, error)
-        else:
-            self._board.log(f"again     {entry.run.run_id}: {error}")
-            self._queue.put(entry)
+    def _retry(self, queued: QueuedRun, error: str) -> None:
+        queued.attempts, queued.holder = queued.attempts + 1, None
+        if queued.attempts < MAX_ATTEMPTS:
+            self._display.log(f"retry     {queued.run.run_id}: {error}")
+            self._queue.put(queued)
+            return
+        if _read_status(queued.run) is not None:  # a killed worker could not record the failure
+            with suppress(AlreadyRunning, InputError), RunRecord(queued.run.folder) as record:
+                record.update(status="failed", error=error)
+        self._fail(queued, error)
 
-    def _fail(self, entry: Entry, error: str) -> None:
-        self.failures.append(Failure(entry.run.run_id, error))
-        self._board.failed(entry.run, error)
-        self._queue.close(entry.run.run_id)
-        self._disk.measure([entry.run])
+    def _fail(self, queued: QueuedRun, error: str) -> None:
+        self.failures.append(RunFailure(queued.run.run_id, error))
+        self._display.failed(queued.run, error)
+        self._queue.close(queued.run.run_id)
+        self._disk.measure([queued.run])
 
-    def _look(self) -> None:
-        """Find what hangs, come back to what another process held, and show how things stand."""
-        for worker, entry in list(self._in_hand.items()):
-            if entry.held is not None and time.monotonic() - worker.since > LOOK_SECONDS:
-                entry.held = None  # no longer: it would have been answered at once
-                self._board.started(worker.number, entry.run, entry.attempts)
-            if silent := self._silence(entry, on_gpu=worker.device.name != "cpu"):
-                del self._in_hand[worker]
-                self.crew.dismiss(worker)
-                if not self._told.stop:
-                    self._again(entry, f"nothing written for {silent:.0f} s; its worker was killed")
-        self.crew.dismiss_sleepers()
-        for entry in self._queue.take_held():
-            if _status(entry.run) in FINAL:
-                self._end(entry)
-            elif silent := self._silence(entry, on_gpu=False):
-                self._fail(entry, f"{entry.held}, which has written nothing for {silent:.0f} s: end that process")
+    def _check_workers(self) -> None:
+        """Terminate workers whose run hangs, and retry the run."""
+        for worker, queued in list(self._in_training.items()):
+            if queued.holder is not None and time.monotonic() - worker.since > CHECK_SECONDS:
+                queued.holder = None  # a held run is answered at once, so this worker trains it now
+                self._display.started(worker.number, queued.run, queued.attempts)
+            if seconds := self._hanging_seconds(queued, on_gpu=worker.device.name != "cpu"):
+                del self._in_training[worker]
+                self.pool.terminate(worker)
+                if not self._interruption.stop:
+                    self._retry(queued, f"nothing written for {seconds:.0f} s; its worker was killed")
+        self.pool.terminate_unready()
+
+    def _check_held(self) -> None:
+        """Return to the runs that another process held."""
+        for queued in self._queue.take_held():
+            if _read_status(queued.run) in FINAL_STATUSES:
+                self._end(queued)
+            elif seconds := self._hanging_seconds(queued, on_gpu=False):
+                self._fail(queued, f"{queued.holder}, which has written nothing for {seconds:.0f} s: end that process")
             else:
-                self._queue.put(entry)
-        self._board.show([(worker.number, entry.run) for worker, entry in self._in_hand.items() if entry.held is None])
+                self._queue.put(queued)
 
-    def _silence(self, entry: Entry, on_gpu: bool) -> float | None:
-        """Seconds for which a run has written nothing, where that is so long that it must hang."""
-        seen, now = trace(entry.run.folder), time.monotonic()
-        if seen != entry.trace:
-            entry.trace, entry.changed = seen, now
-        silent = now - entry.changed
-        if silent < self._patience_seconds:
+    def _show(self) -> None:
+        running = [(worker.number, queued) for worker, queued in self._in_training.items() if queued.holder is None]
+        self._display.show([(number, queued.run) for number, queued in running])
+
+    def _hanging_seconds(self, queued: QueuedRun, on_gpu: bool) -> float | None:
+        """Seconds since the run last wrote, where they are so many that it must hang."""
+        stamp, now = file_stamp(queued.run.folder), time.monotonic()
+        if stamp != queued.stamp:
+            queued.stamp, queued.stamp_time = stamp, now
+        seconds = now - queued.stamp_time
+        if seconds < self._patience_seconds:
             return None
-        rate = standing(entry.run.folder).tokens_per_second
-        return silent if silent >= longest_silence(entry.run.config, rate, on_gpu) else None
+        rate = read_progress(queued.run.folder).tokens_per_second
+        return seconds if seconds >= hang_seconds(queued.run.config, rate, on_gpu) else None
 
 
-def _memory(entry: Entry) -> float:
-    """More after each attempt: too little memory may be why it failed."""
-    return memory_bytes(entry.run.config) * float(2**entry.attempts)
+def _estimate_memory(queued: QueuedRun) -> float:
+    """Doubled after each attempt: too little memory may be why it failed."""
+    return gpu_memory_bytes(queued.run.config) * float(2**queued.attempts)

@@ -1,14 +1,14 @@
-"""A worker process: it loads torch once and trains one run after another, `python -m ....worker`.
+"""A worker process, `python -m windtunnel.sweeps.execution.worker`: loads torch once and trains one run after another.
 
-It reads jobs (`job`), one JSON line each, on standard input and answers each with a JSON line on standard
-output; whatever else is printed goes to standard error. The end of its input, which comes too when the launcher is
-killed, stops it in the same way: a run in hand is saved first.
+It reads jobs (`windtunnel.sweeps.execution.job`) from standard input, one JSON line each, and answers each with a JSON
+line on standard output. All other output goes to standard error. The end of its input stops it, also when the launcher
+was killed: the run in training is saved first.
 
-    {"ready": true}                                     once, when jobs can be taken
-    {"run_id": ..., "status": "finished", "trained": true}  or diverged, preempted; false: it had been trained before
-    {"run_id": ..., "status": "busy", "error": ...}     another process is training it
-    {"run_id": ..., "status": "refused", "error": ...}  bad input: trying again would not help
-    {"run_id": ..., "status": "failed", "error": ...}   anything else; the worker ends, for its state is unknown
+    {"ready": true}                                     once, when it accepts jobs
+    {"run_id": ..., "status": "finished", "trained": true}  or diverged, preempted; false: the run had a result before
+    {"run_id": ..., "status": "busy", "error": ...}     another process trains the run
+    {"run_id": ..., "status": "refused", "error": ...}  bad input: another attempt would not help
+    {"run_id": ..., "status": "failed", "error": ...}   any other error; the worker exits, because its state is unknown
 """
 
 import json
@@ -20,40 +20,40 @@ import traceback
 from queue import SimpleQueue
 from typing import IO, TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # torch loads in `main`
     from windtunnel.sweeps.execution.job import Job
 
-Answer = dict[str, Any]
+Reply = dict[str, Any]
 
 
 def main() -> int:
-    # A shell that starts the launcher in the background has SIGINT ignored in all that it starts.
+    # A shell that starts the launcher in the background sets SIGINT to be ignored in all its children.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    answers = _answers_alone_on_standard_output()
-    # Before anything may interrupt: torch loses an interruption that comes while it loads.
+    replies = _reserve_standard_output()
+    # Before anything can interrupt: torch loses an interruption that arrives while it loads.
     import torch
 
-    from windtunnel.sweeps.execution.job import read_job
+    from windtunnel.sweeps.execution.job import parse_job
 
     jobs: SimpleQueue[bytes | None] = SimpleQueue()
     try:
-        threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
-        _tell(answers, {"ready": True})
+        threading.Thread(target=_read_jobs, args=(jobs,), daemon=True).start()
+        _write_reply(replies, {"ready": True})
         while (line := jobs.get()) is not None:
-            job = read_job(line)
-            answer = _trained(job)
-            _tell(answers, {"run_id": job.run_id, **answer})
-            if answer["status"] in ("failed", "preempted"):  # preempted: whoever told this process to stop meant it
+            job = parse_job(line)
+            reply = _train(job)
+            _write_reply(replies, {"run_id": job.run_id, **reply})
+            if reply["status"] in ("failed", "preempted"):  # the signal that preempted the run is for the worker too
                 break
             if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-                torch.cuda.empty_cache()  # what a large run held, its neighbours on the GPU may take
-    except (KeyboardInterrupt, BrokenPipeError):  # told to end, or no one is there to be told
+                torch.cuda.empty_cache()  # the other workers on the GPU can use the memory
+    except (KeyboardInterrupt, BrokenPipeError):  # interrupted, or the launcher is gone
         pass
     return 0
 
 
-def _trained(job: "Job") -> Answer:
-    from windtunnel.sweeps.execution.job import train_job
+def _train(job: "Job") -> Reply:
+    from windtunnel.sweeps.execution.job import train_job  # loads torch
     from windtunnel.train.errors import InputError
     from windtunnel.train.records import AlreadyRunning
 
@@ -69,20 +69,20 @@ def _trained(job: "Job") -> Answer:
         return {"status": "failed", "error": f"{type(error).__name__}: {error}".splitlines()[0]}
 
 
-def _tell(answers: IO[bytes], answer: Answer) -> None:
-    answers.write(json.dumps(answer).encode() + b"\n")
-    answers.flush()
+def _write_reply(replies: IO[bytes], reply: Reply) -> None:
+    replies.write(json.dumps(reply).encode() + b"\n")
+    replies.flush()
 
 
-def _answers_alone_on_standard_output() -> IO[bytes]:
-    """The stream of answers; file descriptor 1 then leads to standard error, so that no print can corrupt them."""
-    answers = os.fdopen(os.dup(1), "wb")
+def _reserve_standard_output() -> IO[bytes]:
+    """The stream of replies. File descriptor 1 then leads to standard error, so that no print can corrupt them."""
+    replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    return answers
+    return replies
 
 
-def _listen(jobs: "SimpleQueue[bytes | None]") -> None:
-    """Jobs as they come. At the end of input this process is interrupted: while a run trains, it is saved first."""
+def _read_jobs(jobs: "SimpleQueue[bytes | None]") -> None:
+    """Queue jobs as they arrive. At the end of input, interrupt this process: a run in training is saved first."""
     rest = b""
     while part := os.read(0, 1 << 16):
         *lines, rest = (rest + part).split(b"\n")

@@ -1,0 +1,1 @@
+"""What a plan costs, and whether it can be carried out."""

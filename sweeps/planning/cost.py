@@ -1,6 +1,6 @@
-"""What a run costs: seconds at the pace of its shape, and bytes on disk."""
+"""What a run costs: seconds, from the timing of its shape, and bytes on disk."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,17 +12,17 @@ from windtunnel.train.milestones import milestones_of
 
 Source = Literal["measured", "interpolated", "extrapolated", "published"]
 
-BYTES_PER_PARAMETER = 12  # of a checkpoint: the parameter and two moments, in float32
+CHECKPOINT_BYTES_PER_PARAMETER = 12  # the parameter and two moments, in float32
+CHECKPOINT_HEADER_BYTES = 8_000  # tensor names, and losses not written yet
 # Rounded up from what runs leave: run.json, a line of the curve, an evaluation of one domain and of each further one, a
-# line of timings for each second; and in a checkpoint the names of its tensors and the losses not yet written.
+# line of timings per second.
 RECORD_BYTES, LINE_BYTES, EVALUATION_BYTES, TIMING_BYTES = 5_000, 140, 350, 60
-CHECKPOINT_HEADER_BYTES = 8_000
 
 
 @dataclass(frozen=True)
-class Shape:
-    """What the speed of a step depends on beside the machine: equal for runs that differ in rate, schedule, seed and
-    length. `compile` is left out: paces are of uncompiled steps, which are never the faster ones.
+class StepShape:
+    """What the time of a step depends on, apart from the machine. Runs that differ in rate, schedule, seed or length
+    share it. `compile` is left out: timings are of uncompiled steps, which are never faster.
     """
 
     model: tuple[int | str | bool, ...]
@@ -36,19 +36,19 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Pace:
-    """Seconds that the work of a run takes. `source` says how they are known."""
+class Timing:
+    """Seconds that each part of a run takes."""
 
-    start: float  # until the first step, in a process that has started before
+    start: float  # until the first step, in a process that is already running
     step: float
     evaluated_token: float
     checkpoint: float
     source: Source
 
 
-def shape_of(config: RunConfig) -> Shape:
+def step_shape(config: RunConfig) -> StepShape:
     runtime = config.runtime
-    return Shape(
+    return StepShape(
         _model_key(config.model),
         config.model.vocabulary_size,
         config.data.sequence_length,
@@ -56,16 +56,16 @@ def shape_of(config: RunConfig) -> Shape:
         runtime.micro_batch_sequences,
         runtime.device,
         runtime.precision,
-        runtime.threads or 1,  # as jobs are trained beside each other
+        runtime.threads or 1,  # jobs train side by side, one thread each
     )
 
 
-def shapes_of(runs: Iterable[PlannedRun]) -> dict[Shape, RunConfig]:
-    """Every shape, with a run of it."""
-    found: dict[Shape, RunConfig] = {}
+def step_shapes(runs: Iterable[PlannedRun]) -> dict[StepShape, RunConfig]:
+    """Every shape, with the configuration of a run that has it."""
+    shapes: dict[StepShape, RunConfig] = {}
     for run in runs:
-        found.setdefault(shape_of(run.config), run.config)
-    return found
+        shapes.setdefault(step_shape(run.config), run.config)
+    return shapes
 
 
 def _model_key(model: ModelConfig) -> tuple[int | str | bool, ...]:
@@ -74,35 +74,53 @@ def _model_key(model: ModelConfig) -> tuple[int | str | bool, ...]:
 
 
 def step_flops(config: RunConfig) -> float:
-    """Floating-point operations of one update, every matrix product counted, attention causal."""
+    """FLOPs of one update: every matrix product, causal attention."""
     return float(flops_per_token(config.model, config.data.sequence_length).exact_causal) * config.tokens_per_step
 
 
-def seconds_between(config: RunConfig, pace: Pace, first_step: int, last_step: int) -> float:
-    """Training from after `first_step` to after `last_step`, with evaluations and kept checkpoints on the way."""
+def seconds_between(config: RunConfig, timing: Timing, first_step: int, last_step: int) -> float:
+    """Seconds from the end of `first_step` to the end of `last_step`, with the evaluations and checkpoints between."""
     evaluations = sum(first_step < step <= last_step for step in milestones_of(config))
-    kept = {*config.logging.checkpoint_steps, config.schedule.total_steps}
-    checkpoints = sum(first_step < step <= last_step for step in kept)
-    training = (last_step - first_step) * pace.step
+    checkpoint_steps = {*config.logging.checkpoint_steps, config.schedule.total_steps}
+    checkpoints = sum(first_step < step <= last_step for step in checkpoint_steps)
+    training = (last_step - first_step) * timing.step
     for_resumption = training / config.runtime.checkpoint_seconds if config.runtime.checkpoint_seconds > 0 else 0.0
     return (
         training
-        + evaluations * config.data.evaluation_tokens * pace.evaluated_token
-        + (checkpoints + for_resumption) * pace.checkpoint
+        + evaluations * config.data.evaluation_tokens * timing.evaluated_token
+        + (checkpoints + for_resumption) * timing.checkpoint
     )
 
 
-def seconds_of(run: PlannedRun, pace: Pace) -> float:
-    """The run from the checkpoint that it goes on from to its end."""
-    return pace.start + seconds_between(run.config, pace, run.parent_step, run.config.schedule.total_steps)
+def training_seconds(run: PlannedRun, timing: Timing) -> float:
+    """Seconds from the checkpoint that a run starts from to its end."""
+    return timing.start + seconds_between(run.config, timing, run.parent_step, run.config.schedule.total_steps)
+
+
+def critical_paths(
+    runs: Sequence[PlannedRun], cost: Callable[[PlannedRun], float], cost_to_branch: Callable[[PlannedRun], float]
+) -> dict[str, float]:
+    """The cost from the start of each run to the end of the last of these runs that waits for it, by run id.
+
+    Arguments:
+        runs: parents before their branches, as in a plan.
+        cost: of a whole run.
+        cost_to_branch: from the start of a branch's parent to the checkpoint that the branch starts from. A branch
+            waits for that checkpoint, not for the end of its parent.
+    """
+    paths = {run.run_id: cost(run) for run in runs}
+    for run in reversed(runs):
+        if run.parent in paths:
+            paths[run.parent] = max(paths[run.parent], cost_to_branch(run) + paths[run.run_id])
+    return paths
 
 
 def checkpoint_bytes(config: RunConfig) -> int:
-    return BYTES_PER_PARAMETER * count_parameters(config.model).total + CHECKPOINT_HEADER_BYTES
+    return CHECKPOINT_BYTES_PER_PARAMETER * count_parameters(config.model).total + CHECKPOINT_HEADER_BYTES
 
 
 def record_bytes(config: RunConfig, domains: int, seconds: float) -> int:
-    """The run's record, curve and timings, which are never deleted; `seconds` of its training."""
+    """Bytes of the record, curve and timings of a run that trains for `seconds`. They are never deleted."""
     steps = config.schedule.total_steps
     evaluations = len(milestones_of(config))
     lines = -(-steps // config.logging.every_steps)

@@ -1,27 +1,27 @@
-"""How fast named GPUs train: published peaks, and assumptions that are said to be assumptions.
+"""Timings on named GPUs, from their published peak and stated assumptions.
 
-A peak is a datasheet's dense bf16 rate (half of what it prints "with sparsity"). What share of it training reaches is
-not measured here: it is assumed, and so is the time to launch a kernel, which decides for tiny models. Measure on the
-machine itself for better hours: `windtunnel sweep plan` probes the device that it finds.
+A peak is the dense bf16 rate of a datasheet (half of the rate that it prints "with sparsity"). The share of the peak
+that training reaches and the time of a kernel launch, which dominates tiny models, are assumed. `windtunnel sweep plan`
+on the machine itself measures both.
 """
 
 import re
 from dataclasses import dataclass
 
-from windtunnel.sweeps.planning.cost import Pace, Shape, checkpoint_bytes, step_flops
+from windtunnel.sweeps.planning.cost import StepShape, Timing, checkpoint_bytes, step_flops
 from windtunnel.train.config.config import RunConfig
 from windtunnel.train.errors import InputError
 
-# Of the dense bf16 peak, in steps that are long enough to keep the device busy.
+# Of the dense bf16 peak, in steps long enough to keep the device busy.
 ASSUMED_SHARE_OF_PEAK = 0.35
-# An uncompiled step of a tiny model is a queue of kernel launches: so many for each layer (forward, backward) and
-# beside them, of so many seconds each.
+# An uncompiled step of a tiny model is a queue of kernel launches: so many per layer (forward and backward) and so many
+# outside the layers, of so many seconds each.
 ASSUMED_LAUNCHES_PER_LAYER, ASSUMED_OTHER_LAUNCHES, ASSUMED_SECONDS_PER_LAUNCH = 60, 150, 5e-6
-EVALUATED_TOKEN_SHARE = 1 / 3  # of a trained token: the forward pass alone
+EVALUATED_TOKEN_SHARE = 1 / 3  # of a training token: the forward pass alone
 ASSUMED_START_SECONDS = 10.0  # model, corpus and first kernels
 ASSUMED_CHECKPOINT_BYTES_PER_SECOND = 5e8
-# Parameters, gradients, two moments, all float32.
-BYTES_PER_PARAMETER = 16
+# Parameters, gradients and two moments, in float32.
+TRAINING_BYTES_PER_PARAMETER = 16
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ GPUS = {
 
 
 @dataclass(frozen=True)
-class Rental:
-    """Some of one kind of GPU, each of which trains a run at a time."""
+class GpuSet:
+    """A number of GPUs of one kind, each of which trains one run at a time."""
 
     name: str
     count: int
@@ -67,27 +67,27 @@ class Rental:
         return GPUS[self.name]
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         return f"{self.count} x {self.name}"
 
 
-def parse_gpu(text: str) -> Rental:
-    """`h100` or `h100:4`. Raises InputError naming the GPUs there are."""
-    found = re.fullmatch(r"([a-z0-9-]+)(?::([1-9]\d{0,4}))?", text.strip().lower())
-    if found is None or found[1] not in GPUS:
-        raise InputError(f"--gpu {text}: write NAME or NAME:COUNT, of {', '.join(GPUS)}")
-    return Rental(found[1], int(found[2] or 1))
+def parse_gpu(text: str) -> GpuSet:
+    """`h100` or `h100:4`. Raises InputError naming the known GPUs."""
+    match = re.fullmatch(r"([a-z0-9-]+)(?::([1-9]\d{0,4}))?", text.strip().lower())
+    if match is None or match[1] not in GPUS:
+        raise InputError(f"unknown GPU {text!r}: write NAME or NAME:COUNT, of {', '.join(GPUS)}")
+    return GpuSet(match[1], int(match[2] or 1))
 
 
-def published_paces(configs: dict[Shape, RunConfig], gpu: Gpu) -> dict[Shape, Pace]:
-    """Paces on this GPU by its published peak and the assumptions above."""
-    return {shape: _pace(config, gpu) for shape, config in configs.items()}
+def published_timings(configs: dict[StepShape, RunConfig], gpu: Gpu) -> dict[StepShape, Timing]:
+    """Timings on a GPU by its published peak and the assumptions above."""
+    return {shape: _timing(config, gpu) for shape, config in configs.items()}
 
 
-def _pace(config: RunConfig, gpu: Gpu) -> Pace:
+def _timing(config: RunConfig, gpu: Gpu) -> Timing:
     launches = ASSUMED_LAUNCHES_PER_LAYER * config.model.depth + ASSUMED_OTHER_LAUNCHES
     busy = step_flops(config) / (gpu.bf16_flops_per_second * ASSUMED_SHARE_OF_PEAK)
-    return Pace(
+    return Timing(
         start=ASSUMED_START_SECONDS,
         step=max(busy, launches * ASSUMED_SECONDS_PER_LAUNCH),
         evaluated_token=EVALUATED_TOKEN_SHARE * busy / config.tokens_per_step,

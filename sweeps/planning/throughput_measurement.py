@@ -1,7 +1,6 @@
-"""One shape measured on this machine: start, step, evaluated token and checkpoint, in seconds.
+"""Measures the timing of one shape on this machine: start, step, evaluated token and checkpoint, in seconds.
 
-In one thread of a CPU it is processor time that is measured: what else the machine does at the moment is no property of
-the shape. Elsewhere it is time by the clock.
+On one CPU thread it measures processor time, which other processes affect little; elsewhere, wall-clock time.
 """
 
 import math
@@ -13,26 +12,27 @@ from pathlib import Path
 
 import torch
 
-from windtunnel.sweeps.planning.cost import Pace
+from windtunnel.sweeps.planning.cost import Timing
 from windtunnel.train import checkpoint
-from windtunnel.train.batches import Batches, order_of
+from windtunnel.train.batches import Batches
 from windtunnel.train.config.config import RunConfig
 from windtunnel.train.data.corpus import Corpus
+from windtunnel.train.data.order import order_of
 from windtunnel.train.data.prepare import prepare
 from windtunnel.train.data.specification import DataSpec
-from windtunnel.train.device import decide_numerics, join_ranks, settle_process
+from windtunnel.train.device import configure_process, decide_numerics, join_ranks
 from windtunnel.train.evaluation import SEQUENCES_PER_PASS, Evaluation
 from windtunnel.train.fleet import Fleet
 
-SECONDS = 0.5  # of training steps
-BLOCK_SECONDS = 0.05  # shorter steps are timed several together
-LEAST_BLOCKS, MOST_BLOCKS = 3, 20
-LEAST_TOKENS = 1 << 17
+MEASURED_SECONDS = 0.5  # of training steps
+BLOCK_SECONDS = 0.05  # steps are timed in blocks of at least this length
+MIN_BLOCKS, MAX_BLOCKS = 3, 20
+MIN_TOKENS = 1 << 17
 
 
 @dataclass(frozen=True)
 class Stopwatch:
-    """Seconds that work takes on a device."""
+    """Measures seconds on a device."""
 
     device: torch.device
     threads: int
@@ -43,34 +43,34 @@ class Stopwatch:
         return time.process_time() if self.device.type == "cpu" and self.threads == 1 else time.perf_counter()
 
     def fastest(self, work: Callable[[], object], times: int) -> float:
-        found = []
+        timings = []
         for _ in range(times):
-            mark = self.now()
+            start = self.now()
             work()
-            found.append(self.now() - mark)
-        return min(found)
+            timings.append(self.now() - start)
+        return min(timings)
 
 
-def likely_flops_per_second() -> float:
-    """Of a device that nothing was measured on yet, so that a first shape far too large is not tried."""
+def initial_flops_per_second() -> float:
+    """A guess before the first measurement, so that a shape that is far too large is not tried."""
     return 1e13 if torch.cuda.is_available() else 2e10
 
 
-def measure_pace(config: RunConfig, folder: Path, sequences: int) -> Pace:
-    """The pace of this configuration's shape, in about a second, from steps of so many sequences. `folder` is for what
-    training needs on disk; shapes measured in one folder share it.
+def measure_timing(config: RunConfig, folder: Path, sequences: int) -> Timing:
+    """The timing of a configuration's shape, from steps of so many sequences. Takes about a second. `folder` holds the
+    synthetic corpus and a checkpoint; measurements can share it.
     """
     threads = torch.get_num_threads()
     try:
-        pace = _measure(_long_run(config, sequences), folder)
+        timing = _measure(_long_run(config, sequences), folder)
     finally:
         torch.set_num_threads(threads)
     scale = config.sequences_per_step / sequences
-    return pace if scale == 1 else replace(pace, step=pace.step * scale, source="extrapolated")
+    return timing if scale == 1 else replace(timing, step=timing.step * scale, source="extrapolated")
 
 
 def _long_run(config: RunConfig, sequences: int) -> RunConfig:
-    """Of the same shape but for the sequences of a step, with steps and data that do not end."""
+    """A run of the same shape except for the sequences of a step, long enough for any measurement."""
     return replace(
         config,
         optimizer=replace(config.optimizer, tokens_per_step=sequences * config.data.sequence_length),
@@ -86,18 +86,18 @@ def _long_run(config: RunConfig, sequences: int) -> RunConfig:
 
 
 def _divisor(config: RunConfig, sequences: int) -> int:
-    """The study's micro-batch as far as it goes into so many sequences."""
-    asked = config.runtime.micro_batch_sequences
-    return math.gcd(asked, sequences) if asked else 0
+    """The largest divisor of `sequences` that also divides the configured micro-batch."""
+    micro_batch = config.runtime.micro_batch_sequences
+    return math.gcd(micro_batch, sequences) if micro_batch else 0
 
 
-def _measure(config: RunConfig, folder: Path) -> Pace:
+def _measure(config: RunConfig, folder: Path) -> Timing:
     corpus = _corpus(config, folder)
     ranks = join_ranks()
     numerics = decide_numerics(config, ranks, None)
-    settle_process(numerics)
+    configure_process(numerics)
     watch = Stopwatch(numerics.torch_device(ranks), numerics.threads)
-    begun = watch.now()
+    begin = watch.now()
     fleet = Fleet([config], numerics, ranks)
     length = config.data.sequence_length
     batches = Batches(
@@ -117,36 +117,36 @@ def _measure(config: RunConfig, folder: Path) -> Pace:
         device=fleet.device,
     )
     fleet.step(0, batches)  # allocates, and loads kernels
-    start = watch.now() - begun
+    start = watch.now() - begin
     step = _seconds_per_step(fleet, batches, watch)
     evaluated = watch.fastest(lambda: evaluation(fleet.model, 1), 2)
-    saved = watch.fastest(lambda: checkpoint.save(folder, 0, fleet.member_state(0), "probe"), 1)
-    return Pace(start, step, evaluated / evaluation.tokens, saved, "measured")
+    saved = watch.fastest(lambda: checkpoint.save(folder, 0, fleet.member_state(0), "measurement"), 1)
+    return Timing(start, step, evaluated / evaluation.tokens, saved, "measured")
 
 
 def _seconds_per_step(fleet: Fleet, batches: Batches, watch: Stopwatch) -> float:
-    """The lower quartile over blocks of steps: processor time too is stretched where others share the core."""
+    """The lower quartile over blocks of steps: processor time also grows where other processes share the core."""
     timings: list[float] = []
-    number, together, spent = 1, 1, 0.0
-    while len(timings) < LEAST_BLOCKS or (spent < SECONDS and len(timings) < MOST_BLOCKS):
-        mark = watch.now()
-        for _ in range(together):
-            fleet.step(number, batches)
-            number += 1
-        block = watch.now() - mark
-        spent += block
-        timings.append(block / together)
-        together = max(1, min(20, round(BLOCK_SECONDS / max(timings[-1], 1e-6))))
+    step, steps_per_block, total = 1, 1, 0.0
+    while len(timings) < MIN_BLOCKS or (total < MEASURED_SECONDS and len(timings) < MAX_BLOCKS):
+        start = watch.now()
+        for _ in range(steps_per_block):
+            fleet.step(step, batches)
+            step += 1
+        block = watch.now() - start
+        total += block
+        timings.append(block / steps_per_block)
+        steps_per_block = max(1, min(20, round(BLOCK_SECONDS / max(timings[-1], 1e-6))))
     return statistics.quantiles(timings, n=4)[0] if len(timings) > 3 else min(timings)
 
 
 def _corpus(config: RunConfig, folder: Path) -> Corpus:
-    """Synthetic tokens that the vocabulary holds: as fast to train on as any."""
+    """Synthetic tokens within the vocabulary; training on them is as fast as on any others."""
     vocabulary = 1 << max(4, min(16, config.model.vocabulary_size.bit_length() - 1))
     spec = DataSpec(
         f"synthetic:context-tree?vocabulary={vocabulary}",
         vocabulary=0,
-        token_budget=max(LEAST_TOKENS, 2 * SEQUENCES_PER_PASS * config.data.sequence_length),
+        token_budget=max(MIN_TOKENS, 2 * SEQUENCES_PER_PASS * config.data.sequence_length),
         validation_fraction=0.5,
     )
     return Corpus(prepare(spec, folder / "data"))

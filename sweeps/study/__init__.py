@@ -1,0 +1,1 @@
+"""Study files: their schema, and the plan of their runs."""

@@ -1,4 +1,4 @@
-"""From the blocks of a study to the settings of each run: the product of lists, rows and fixed settings."""
+"""Expands the blocks of a study into the settings of each run: the product of grids, rows and fixed settings."""
 
 import itertools
 from collections.abc import Iterator
@@ -9,19 +9,19 @@ from windtunnel.sweeps.study.schema import Block, LogRange
 Settings = dict[str, Any]  # by full key: {"size": "25k", "optimizer.rate": 0.01}
 
 
-def block_cells(block: Block) -> Iterator[Settings]:
-    """The settings that each run of a block adds to the fixed ones, in the order of the file: the last list varies
+def block_settings(block: Block) -> Iterator[Settings]:
+    """The settings of each run of a block, without the fixed ones, in the order of the file. The last list varies
     fastest.
     """
     names = list(block.grid)
     lists = [_values(values) for values in block.grid.values()]
     for row in block.rows or [{}]:
-        for chosen in itertools.product(*lists):
-            yield {**row, **dict(zip(names, chosen, strict=True))}
+        for point in itertools.product(*lists):
+            yield {**row, **dict(zip(names, point, strict=True))}
 
 
-def count_cells(block: Block) -> int:
-    """How many there are, without making them."""
+def count_runs(block: Block) -> int:
+    """The number of runs of a block, without expanding it."""
     number = len(block.rows or [{}])
     for values in block.grid.values():
         number *= len(_values(values))

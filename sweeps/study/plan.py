@@ -1,44 +1,43 @@
-"""The plan of a study: every run resolved, each once, in an order in which none comes before what it goes on from."""
+"""The plan of a study: every run resolved once, in an order in which parents come before their branches."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import compress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from windtunnel.analysis.tables.expressions import choose_rows
-from windtunnel.models.accounting import ParameterCount, count_parameters, flops_per_token
-from windtunnel.sweeps.study.grid import Settings, block_cells, count_cells
+from windtunnel.analysis.tables.expressions import evaluate_condition
+from windtunnel.models.accounting import ParameterCount, count_parameters
+from windtunnel.sweeps.study.block_errors import BlockErrors
+from windtunnel.sweeps.study.grid import Settings, block_settings, count_runs
 from windtunnel.sweeps.study.load import StudyFile
-from windtunnel.sweeps.study.resolve import BlockPlace, Resolver
+from windtunnel.sweeps.study.resolve import Resolver
+from windtunnel.sweeps.study.run_columns import planned_columns
 from windtunnel.sweeps.study.schema import Block
-from windtunnel.sweeps.study.trunks import chain
-from windtunnel.train.batches import order_of
+from windtunnel.sweeps.study.trunks import link_trunks
 from windtunnel.train.config.config import RunConfig
 from windtunnel.train.config.resolve import UNPREPARED
 from windtunnel.train.config.run_id import run_id
 from windtunnel.train.data.corpus import Corpus
 from windtunnel.train.data.evaluation_windows import evaluation_windows
+from windtunnel.train.data.order import order_of
 from windtunnel.train.errors import InputError
 
 Role = Literal["family", "target"]
-MOST_RUNS = 100_000
+MAX_RUNS = 100_000
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run. `parent` is the id of the run it may go on from at `parent_step`."""
+    """One run. `parent` is the id of the run from whose checkpoint at `parent_step` it can start."""
 
     run_id: str
     role: Role
-    config: RunConfig  # with the checkpoints that others go on from among its milestones
+    config: RunConfig  # its checkpoint steps include those that other runs start from
     parent: str | None
     parent_step: int
-    asked_checkpoint_steps: tuple[int, ...] = ()  # those that the study file asks for, which are kept for good
+    requested_checkpoint_steps: tuple[int, ...] = ()  # those in the study file, which are kept for good
 
     @property
     def folder(self) -> Path:
@@ -54,17 +53,24 @@ class PlannedRun:
 
     @property
     def new_tokens(self) -> int:
-        """Those that no other run of the plan trains."""
+        """Tokens that no other run of the plan trains on."""
         return self.tokens - self.parent_step * self.config.tokens_per_step
 
     @property
     def flops(self) -> float:
-        """6 N D of all parameters, of the whole run."""
+        """6 N D of the whole run, N of all parameters."""
         return 6.0 * self.parameters.total * self.tokens
+
+    @property
+    def new_flops(self) -> float:
+        """6 N D of `new_tokens`."""
+        return 6.0 * self.parameters.total * self.new_tokens
 
 
 @dataclass(frozen=True)
 class Plan:
+    """All runs of a study."""
+
     file: StudyFile
     runs: tuple[PlannedRun, ...]
 
@@ -72,22 +78,33 @@ class Plan:
     def by_id(self) -> dict[str, PlannedRun]:
         return {run.run_id: run for run in self.runs}
 
-    def of(self, role: Role) -> list[PlannedRun]:
+    @property
+    def family(self) -> list[PlannedRun]:
+        return self.runs_of("family")
+
+    @property
+    def targets(self) -> list[PlannedRun]:
+        return self.runs_of("target")
+
+    def runs_of(self, role: Role) -> list[PlannedRun]:
         return [run for run in self.runs if run.role == role]
 
     def ancestors(self, run: PlannedRun) -> list[tuple[PlannedRun, int]]:
-        """The runs from which it may go on, nearest first, each with the step."""
-        found = []
+        """The runs that it can start from, nearest first, each with the step of the checkpoint."""
+        ancestors = []
         while run.parent is not None:
             parent = self.by_id[run.parent]
-            found.append((parent, run.parent_step))
+            ancestors.append((parent, run.parent_step))
             run = parent
-        return found
+        return ancestors
 
     @property
     def prepared(self) -> bool:
-        """Whether the data of every run are there; until then ids are not those that will be trained."""
+        """Whether the data of every run are prepared. Until then run ids are provisional."""
         return all(run.config.data.content_hash != UNPREPARED for run in self.runs)
+
+    def __repr__(self) -> str:
+        return f"Plan({self.file.name!r}, {len(self.family)} family runs, {len(self.targets)} targets)"
 
 
 def make_plan(
@@ -98,27 +115,28 @@ def make_plan(
     prepare: bool = False,
     progress: Callable[[str], None] = lambda message: None,
 ) -> Plan:
-    """The plan of a study. `prepare` makes its data where they are not there yet. Raises InputError naming the line of
-    what cannot be trained.
+    """The plan of a study. `prepare` prepares the data that are missing. Raises InputError with the line of a run that
+    cannot be trained.
     """
     study, resolver = file.study, Resolver(runs_directory, data_directory)
-    number = sum(count_cells(block) for block in (*study.family, *study.targets))
-    if number > MOST_RUNS:
-        raise InputError(f"{file.path}: {number:,} runs; a study has at most {MOST_RUNS:,}: take them apart")
-    family = _block_runs(file, "family", study.family, resolver, prepare, progress)
-    targets = _block_runs(file, "targets", study.targets, resolver, prepare, progress)
+    number = sum(count_runs(block) for block in (*study.family, *study.targets))
+    if number > MAX_RUNS:
+        raise InputError(f"{file.path}: {number:,} runs; a study has at most {MAX_RUNS:,}: split it")
+    family = _resolve_blocks(file, "family", study.family, resolver, prepare, progress)
+    targets = _resolve_blocks(file, "targets", study.targets, resolver, prepare, progress)
     roles: dict[str, Role] = {}
     configs: dict[str, RunConfig] = {}
-    for role, found in (("family", family), ("target", targets)):
-        for config in found:
+    sections: tuple[tuple[Role, list[RunConfig]], ...] = (("family", family), ("target", targets))
+    for role, role_configs in sections:
+        for config in role_configs:
             name = run_id(config)
             if roles.get(name) not in (None, role):
                 raise InputError(f"{file.path}: {name} is both in the family and a target: a target is held out")
-            roles[name], configs[name] = role, config  # type: ignore[assignment]
-    return Plan(file, _linked(configs, roles))
+            roles[name], configs[name] = role, config
+    return Plan(file, _link_runs(configs, roles))
 
 
-def _block_runs(
+def _resolve_blocks(
     file: StudyFile,
     section: str,
     blocks: Sequence[Block],
@@ -126,109 +144,79 @@ def _block_runs(
     prepare: bool,
     progress: Callable[[str], None],
 ) -> list[RunConfig]:
-    found: list[RunConfig] = []
-    for number, block in enumerate(blocks):
-        place = BlockPlace(file, section, number)
-        cells = list(block_cells(block))
-        requests = [place.named(cell, resolver.request, {**file.study.fixed, **cell}) for cell in cells]
+    resolved: list[RunConfig] = []
+    for index, block in enumerate(blocks):
+        errors = BlockErrors(file, section, index)
+        rows = list(block_settings(block))
+        requests = []
+        for settings in rows:
+            with errors.located(settings):
+                requests.append(resolver.request({**file.study.fixed, **settings}))
         if prepare:
             resolver.prepare_data(requests, progress)
-        configs = [place.named(cell, resolver.config, request) for cell, request in zip(cells, requests, strict=True)]
+        configs = []
+        for settings, request in zip(rows, requests, strict=True):
+            with errors.located(settings):
+                configs.append(resolver.config(request))
         if block.where is not None:
-            try:
-                kept = choose_rows(block.where, columns_of(configs), len(configs)).tolist()
-            except InputError as error:
-                raise file.fault((section, number, "where"), f"where: {error}") from None
-            cells, configs = list(compress(cells, kept)), list(compress(configs, kept))
-        configs = [_grouped(config, file) for config in configs]
+            with file.located((section, index, "where"), "where: "):
+                keep = evaluate_condition(block.where, planned_columns(configs), len(configs)).tolist()
+            rows, configs = list(compress(rows, keep)), list(compress(configs, keep))
         if not configs:
-            raise file.fault((section, number, "where"), f"{section}: no run is left of {len(requests)}")
-        _refuse_unreadable(place, cells, configs)
-        found += configs
-    return found
+            raise file.error_at((section, index, "where"), f"{section}: no run is left of {len(requests)}")
+        configs = [_with_group(config, file) for config in configs]
+        _check_data(errors, rows, configs)
+        resolved += configs
+    return resolved
 
 
-def _grouped(config: RunConfig, file: StudyFile) -> RunConfig:
-    """In W&B a study is one group. It is pushed when the study is done, which costs a second a run otherwise."""
-    asked = "logging.wandb" in file.study.fixed
-    wandb = config.logging.wandb if asked else "off"
+def _with_group(config: RunConfig, file: StudyFile) -> RunConfig:
+    """A study is one group in W&B. It is pushed when it has ended, because mirroring costs a second per run."""
+    is_set = "logging.wandb" in file.study.fixed
+    wandb = config.logging.wandb if is_set else "off"
     return replace(config, logging=replace(config.logging, wandb=wandb, group=config.logging.group or file.name))
 
 
-def columns_of(configs: Sequence[RunConfig]) -> dict[str, NDArray[Any]]:
-    """What is known of runs before they are trained, (P,) each, under the names of the run table."""
-    rows = [_row(config) for config in configs]
-    return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
-
-
-def _row(config: RunConfig) -> dict[str, float | str]:
-    parameters = count_parameters(config.model)
-    flops = flops_per_token(config.model, config.data.sequence_length)
-    tokens = float(config.total_tokens)
-    return {
-        "N": float(parameters.total),
-        "N_non_embedding": float(parameters.non_embedding),
-        "N_non_embedding_and_head": float(parameters.non_embedding + config.model.vocabulary_size * config.model.width),
-        "N_active": float(parameters.active),
-        "D": tokens,
-        "U": tokens,  # nothing is repeated unless `max_epochs` allows it
-        "C": flops.six_n_total * tokens,
-        "C_non_embedding": flops.six_n_non_embedding * tokens,
-        "C_non_embedding_and_head": flops.six_n * tokens,
-        "C_exact": flops.exact * tokens,
-        "C_exact_causal": flops.exact_causal * tokens,
-        "M": tokens / parameters.total,
-        "S": float(config.schedule.total_steps),
-        "B": float(config.tokens_per_step),
-        "seed": float(config.seed),
-        "rate": config.optimizer.rate,
-        "width": float(config.model.width),
-        "depth": float(config.model.depth),
-        "schedule": config.schedule.shape,
-        "decay_shape": config.schedule.decay_shape,
-    }
-
-
-def _refuse_unreadable(place: BlockPlace, cells: Sequence[Settings], configs: Sequence[RunConfig]) -> None:
-    """The longest run of each data set must find tokens enough, and evaluation windows, before the first is trained."""
+def _check_data(errors: BlockErrors, rows: Sequence[Settings], configs: Sequence[RunConfig]) -> None:
+    """Raises InputError where the longest run on a data set finds too few tokens or evaluation windows."""
     longest: dict[object, tuple[Settings, RunConfig]] = {}
-    for cell, config in zip(cells, configs, strict=True):
+    for settings, config in zip(rows, configs, strict=True):
         data = config.data
         if data.content_hash != UNPREPARED:
             key = (data, config.sequences_per_step)
             if key not in longest or config.total_tokens > longest[key][1].total_tokens:
-                longest[key] = (cell, config)
-    for cell, config in longest.values():
-        corpus = Corpus(Path(config.runtime.data_directory) / config.data.folder)
-        place.named(cell, order_of, config, corpus)
-        place.named(cell, evaluation_windows, corpus, config.data.sequence_length, config.data.evaluation_tokens)
+                longest[key] = (settings, config)
+    for settings, config in longest.values():
+        with errors.located(settings):
+            corpus = Corpus(Path(config.runtime.data_directory) / config.data.folder)
+            order_of(config, corpus)
+            evaluation_windows(corpus, config.data.sequence_length, config.data.evaluation_tokens)
 
 
-def _linked(configs: dict[str, RunConfig], roles: dict[str, Role]) -> tuple[PlannedRun, ...]:
-    """Runs with their links, parents first. No run of the family goes on from a target, which is trained later."""
-    names = sorted(configs, key=lambda name: roles[name] == "target")  # stable: the file's order within a role
-    resolved = [configs[name] for name in names]
-    family = sum(roles[name] == "family" for name in names)
-    links = chain(resolved, family)
-    kept: dict[int, set[int]] = {}
+def _link_runs(configs: dict[str, RunConfig], roles: dict[str, Role]) -> tuple[PlannedRun, ...]:
+    """Runs with their links, parents first. No family run starts from a target, which trains later."""
+    names = sorted(configs, key=lambda name: roles[name] == "target")  # stable: the order of the file within a role
+    ordered = [configs[name] for name in names]
+    links = link_trunks(ordered, sum(role == "family" for role in roles.values()))
+    branch_steps: dict[int, set[int]] = {}
     for link in links:
         if link is not None:
-            kept.setdefault(link.parent, set()).add(link.step)
-    order = sorted(
-        range(len(names)), key=lambda place: (roles[names[place]] == "target", resolved[place].schedule.decay_start)
+            branch_steps.setdefault(link.parent, set()).add(link.step)
+    indices = sorted(
+        range(len(names)), key=lambda index: (roles[names[index]] == "target", ordered[index].schedule.decay_start)
     )
     runs = []
-    for place in order:
-        config, link = resolved[place], links[place]
-        steps = tuple(sorted({*config.logging.checkpoint_steps, *kept.get(place, ())}))
+    for index in indices:
+        config, link = ordered[index], links[index]
+        steps = tuple(sorted({*config.logging.checkpoint_steps, *branch_steps.get(index, ())}))
         runs.append(
             PlannedRun(
-                run_id=names[place],
-                role=roles[names[place]],
+                run_id=names[index],
+                role=roles[names[index]],
                 config=replace(config, logging=replace(config.logging, checkpoint_steps=steps)),
                 parent=names[link.parent] if link else None,
                 parent_step=link.step if link else 0,
-                asked_checkpoint_steps=config.logging.checkpoint_steps,
+                requested_checkpoint_steps=config.logging.checkpoint_steps,
             )
         )
     return tuple(runs)

@@ -1,26 +1,26 @@
-"""A study: which runs make its family, which are held out as targets, and the laws fixed before any target is trained.
+"""The schema of a study file: its family of runs, its held-out targets, and the laws fixed before any target trains.
 
-One YAML file, typed by the classes here. `windtunnel.sweeps.study.load` reads it and names the line of a mistake.
+`windtunnel.sweeps.study.load` reads such a file.
 """
 
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from windtunnel.models.family import parse_count
 from windtunnel.train.config.schema import Count
 
 Scalar = str | int | float | bool | None
-LARGEST_RANGE = 1000
+MAX_RANGE_POINTS = 1000
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _number(value: Any) -> Any:
-    """`25k` and `1e-3` are numbers here; `true` is none."""
+def _parse_number(value: Any) -> Any:
+    """Reads `25k` and `1e-3` as numbers and refuses `true`."""
     if isinstance(value, bool):
         raise ValueError(f"{str(value).lower()} is not a number")
     if isinstance(value, str):
@@ -31,30 +31,30 @@ def _number(value: Any) -> Any:
     return value
 
 
-Number = Annotated[float, BeforeValidator(_number), Field(gt=0, allow_inf_nan=False)]
+Number = Annotated[float, BeforeValidator(_parse_number), Field(gt=0, allow_inf_nan=False)]
 
 
 class LogRange(_Strict):
-    """`{from: 25k, to: 400k, points: 5}`: geometric, both ends included. Values are whole where both ends are."""
+    """`{from: 25k, to: 400k, points: 5}`: a geometric sequence with both ends. Values are whole where both ends are."""
 
     first: Number = Field(alias="from")
     last: Number = Field(alias="to")
-    points: int = Field(ge=2, le=LARGEST_RANGE)
+    points: int = Field(ge=2, le=MAX_RANGE_POINTS)
 
     def values(self) -> list[Scalar]:
         ratio = (math.log(self.last) - math.log(self.first)) / (self.points - 1)
-        inner = [self.first * math.exp(ratio * place) for place in range(1, self.points - 1)]
-        whole = self.first.is_integer() and self.last.is_integer()
-        every = [self.first, *inner, self.last]
-        return [round(value) for value in every] if whole else [float(f"{value:.6g}") for value in every]
+        inner = [self.first * math.exp(ratio * index) for index in range(1, self.points - 1)]
+        are_whole = self.first.is_integer() and self.last.is_integer()
+        values = [self.first, *inner, self.last]
+        return [round(value) for value in values] if are_whole else [float(f"{value:.6g}") for value in values]
 
 
-Values = Annotated[list[Scalar | list[Scalar]], Field(min_length=1)] | LogRange | Scalar  # a list in a list: one value
+Values = Annotated[list[Scalar | list[Scalar]], Field(min_length=1)] | LogRange | Scalar  # an inner list is one value
 
 
 class Block(_Strict):
-    """Runs of one grid (the product of its lists), of one list of rows (settings that go together), or the product of
-    both; `where` keeps those of them for which a condition on the resolved run holds.
+    """Runs of a grid (the product of its lists), of a list of rows (settings that belong together), or of the product
+    of both. `where` keeps the runs for which a condition on the resolved run is true.
     """
 
     grid: dict[str, Values] = {}
@@ -62,58 +62,68 @@ class Block(_Strict):
     where: str | None = None
 
     @model_validator(mode="after")
-    def _has_runs(self) -> "Block":
+    def _check_keys(self) -> "Block":
         if not self.grid and self.rows is None:
             raise ValueError("a block needs a grid or rows")
-        twice = sorted({key for row in self.rows or () for key in row} & set(self.grid))
-        if twice:
-            raise ValueError(f"{twice[0]} is in the grid and in the rows: keep one")
+        duplicates = sorted({key for row in self.rows or () for key in row} & set(self.grid))
+        if duplicates:
+            raise ValueError(f"{duplicates[0]} is in the grid and in the rows: keep one")
         return self
 
 
 class CurveAnalysis(_Strict):
-    """Laws of schedules fitted to the whole curves of the family, which say the curve of every target. The first makes
-    the study's prediction.
+    """Schedule laws fitted to the loss curves of the family, which predict the curve of every target. The first law
+    makes the study's prediction.
     """
 
     laws: Annotated[list[str], Field(min_length=1)]
     losses: Literal["training", "validation"] = "validation"
-    objective: str | None = None  # None: that of curves
+    objective: str | None = None  # None: the default of curve fits
 
 
 class Analysis(_Strict):
-    """What will be fitted, fixed before the targets are trained: laws of final losses, of whole curves, or both. The
-    first law makes the study's prediction; all are sealed, scored and ranked.
+    """What is fitted, fixed before the targets train: laws of final losses, laws of curves, or both. The first law
+    makes the study's prediction. All laws are sealed, scored and ranked.
     """
 
     laws: list[str] = []
     curves: CurveAnalysis | None = None
-    objective: str | None = None  # None: each law's own
-    where: str | None = None  # rows of the family that are fitted
-    columns: str | None = None  # as `--columns`: which count is N, D or C
-    hold: str | None = None  # rows held out in the back-test; None: rolling over growing compute
+    objective: str | None = None  # None: the default of each law
+    where: str | None = None  # the rows of the family that are fitted
+    columns: str | None = None  # which columns stand for N, D and C
+    # The rows held out in the back-test; None: a rolling back-test over growing compute. `hold` is the older name.
+    holdout: str | None = Field(default=None, validation_alias=AliasChoices("holdout", "hold"))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_aliases(cls, content: Any) -> Any:
+        if isinstance(content, dict) and {"hold", "holdout"} <= set(content):
+            raise ValueError("hold: the older name of holdout, which is given too: keep holdout")
+        return content
 
     @model_validator(mode="after")
-    def _names_each_law_once(self) -> "Analysis":
+    def _check_laws(self) -> "Analysis":
         if not self.laws and self.curves is None:
             raise ValueError("an analysis names laws, of final losses (laws) or of whole curves (curves)")
         for laws in (self.laws, self.curves.laws if self.curves else []):
-            twice = sorted({law for law in laws if laws.count(law) > 1})
-            if twice:
-                raise ValueError(f"laws: {twice[0]} is named twice: keep one")
+            duplicates = sorted({law for law in laws if laws.count(law) > 1})
+            if duplicates:
+                raise ValueError(f"laws: {duplicates[0]} is named twice: keep one")
         return self
 
 
 class Budget(_Strict):
-    """The plan is refused where it needs more; `sweeps.planning.budget` says when, and what of it binds where."""
+    """Limits of a study. `windtunnel.sweeps.planning.budget` says which of them are enforced where."""
 
     tokens: Count | None = None
     flops: Number | None = None
-    hours: Number | None = None  # by the clock, with all workers of the machine at hand
-    disk_gigabytes: Number | None = None  # workers wait for room
+    hours: Number | None = None  # wall-clock, with all workers of the machine
+    disk_gigabytes: Number | None = None  # workers wait for free space
 
 
 class Study(_Strict):
+    """The content of a study file."""
+
     title: str
     fixed: dict[str, Scalar | list[Scalar]] = {}  # settings of every run
     family: Annotated[list[Block], Field(min_length=1)]
@@ -122,7 +132,7 @@ class Study(_Strict):
     budget: Budget = Budget()
 
     @model_validator(mode="after")
-    def _targets_have_laws(self) -> "Study":
+    def _check_targets(self) -> "Study":
         if self.targets and self.analysis is None:
             raise ValueError("targets need an analysis: name the laws before they are trained")
         return self

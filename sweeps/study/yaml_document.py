@@ -1,9 +1,10 @@
-"""YAML files typed by pydantic models. A mistake is one line that names the file, its line, and the mend."""
+"""YAML files validated by pydantic models. Every error is one line that names the file, the line and the fix."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from reprlib import repr as shortened
+from reprlib import repr as shorten
 from typing import Any, TypeVar
 
 import yaml
@@ -11,44 +12,107 @@ from pydantic import BaseModel, ValidationError
 
 from windtunnel.train.errors import InputError
 
-Place = Sequence[str | int]
+MAX_VALUES = 200_000  # in one file, with aliases expanded
+MAX_DEPTH = 60  # of nested lists and mappings
+Location = Sequence[str | int]  # ("family", 0, "grid", "size")
 Model = TypeVar("Model", bound=BaseModel)
 
 
+class _RefusedError(yaml.MarkedYAMLError):
+    """Valid YAML that no file of ours needs."""
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's booleans: `off` is a word, as in `logging.wandb: off`. What looks like a value and is none, such as an
-    impossible date, is a mistake at its line.
+    """Reads booleans as YAML 1.2 does, so that `off` is a string, as in `logging.wandb: off`. Refuses duplicate keys,
+    aliases that contain themselves, and files of excessive depth or size.
     """
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._depth = 0
+        self._extents: dict[int, tuple[int, int]] = {}  # node id -> number of values, depth
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise _refused(mark, _TOO_DEEP)
+        is_alias = self.check_event(yaml.AliasEvent)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if node is None:
+            return None
+        if not is_alias:
+            self._extents[id(node)] = self._measure(node)
+        elif id(node) not in self._extents:
+            raise _refused(mark, "an alias stands for a value that contains it: write the value out")
+        return node
+
+    def _measure(self, node: yaml.Node) -> tuple[int, int]:
+        if isinstance(node, yaml.MappingNode):
+            _check_duplicates(node)
+            inner = [part for pair in node.value for part in pair]
+        else:
+            inner = node.value if isinstance(node, yaml.SequenceNode) else []
+        extents = [self._extents[id(part)] for part in inner]
+        values = 1 + sum(number for number, _ in extents)
+        depth = 1 + max((depth for _, depth in extents), default=0)
+        if values > MAX_VALUES:
+            raise _refused(node.start_mark, f"over {MAX_VALUES:,} values with aliases expanded: shorten it")
+        if depth > MAX_DEPTH:
+            raise _refused(node.start_mark, _TOO_DEEP)
+        return values, depth
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)
-        except ValueError as error:
-            reason = f"{shortened(node.value)} is no value ({str(error).split(';')[0]})"
-            raise yaml.constructor.ConstructorError(None, None, reason, node.start_mark) from None
+        except ValueError as error:  # an impossible date, a number of too many digits
+            raise _refused(node.start_mark, f"invalid value {shorten(node.value)}: {error}".split(";")[0]) from None
 
 
+_TOO_DEEP = f"lists and mappings are nested over {MAX_DEPTH} deep: flatten them"
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:bool" or first in "tTfF"]
-    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool" or first in "tTfF"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+
+
+def _refused(mark: yaml.Mark | None, message: str) -> _RefusedError:
+    return _RefusedError(problem=message, problem_mark=mark)
+
+
+def _check_duplicates(node: yaml.MappingNode) -> None:
+    seen: set[str] = set()
+    for key, _ in node.value:
+        name = str(key.value)
+        if name in seen:
+            raise _refused(key.start_mark, f"duplicate key {name!r}: keep one")
+        seen.add(name)
 
 
 @dataclass(frozen=True)
 class YamlDocument:
-    """A mapping with where it was read, so that what turns out wrong later can be placed too."""
+    """A mapping read from a file, with the nodes that know the line of each value."""
 
     path: Path
     text: str
     content: dict[str, Any]
     root: yaml.Node
 
-    def fault(self, place: Place, message: str) -> InputError:
-        """The error of something wrong at a place such as ("family", 0, "grid", "size")."""
-        return InputError(f"{self.path}:{line_of(self.root, place)}: {message}")
+    def error_at(self, location: Location, message: str) -> InputError:
+        """An error that names the line of a location such as ("family", 0, "grid", "size")."""
+        return InputError(f"{self.path}:{line_of(self.root, location)}: {message}")
 
-    def typed(self, model: type[Model]) -> Model:
-        """The content as that model. Raises InputError naming the line of the first mistake."""
+    @contextmanager
+    def located(self, location: Location, prefix: str = "") -> Iterator[None]:
+        """Errors raised inside get the line of a location, and a prefix."""
+        try:
+            yield
+        except InputError as error:
+            raise self.error_at(location, f"{prefix}{error}") from None
+
+    def validate(self, model: type[Model]) -> Model:
+        """The content as that model. Raises InputError for the first mistake."""
         try:
             return model.model_validate(self.content)
         except ValidationError as error:
@@ -56,22 +120,22 @@ class YamlDocument:
 
     def _first_mistake(self, error: ValidationError, model: type[BaseModel]) -> InputError:
         mistakes = error.errors(include_url=False)
-        # A union complains once for each member: the deepest complaint is about what was most nearly meant.
+        # A union reports one mistake for each of its members. The deepest one is about the member that was meant.
         first = max(mistakes, key=lambda mistake: (len(mistake["loc"]), mistake["type"] == "extra_forbidden"))
-        place = first["loc"]
-        name = ".".join(str(part) for part in place if not str(part).startswith(("list[", "LogRange", "function-")))
+        location = first["loc"]
+        name = ".".join(str(part) for part in location if not str(part).startswith(("list[", "LogRange", "function-")))
         message = str(first.get("ctx", {}).get("error", first["msg"]))
         if first["type"] == "extra_forbidden":
-            message = f"no such key; there are {', '.join(_known(place, model))}"
+            message = f"no such key; there are {', '.join(_allowed_keys(location, model))}"
         elif first["type"] == "missing":
             message = "must be given"
-        # A rule over several keys is broken at their mapping; its message begins with the key to look at.
-        where = f"{self.path}:{line_of(self.root, (*place, message.split(':')[0]))}"
-        return InputError(" ".join(f"{where}: {name}: {message}".replace(": : ", ": ").split()))
+        # A rule over several keys is reported at their mapping. Its message begins with the key to look at.
+        line = line_of(self.root, (*location, message.split(":")[0]))
+        return InputError(" ".join(f"{self.path}:{line}: {name}: {message}".replace(": : ", ": ").split()))
 
 
 def read_text(path: Path) -> str:
-    """Raises InputError where there is no readable text."""
+    """The text of a file. Raises InputError where it cannot be read."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -82,36 +146,34 @@ def read_text(path: Path) -> str:
 
 
 def parse_document(text: str, path: Path, expected: str) -> YamlDocument:
-    """The mapping in a text; `expected` says what it should have been where it is none. Raises InputError naming the
+    """The mapping in a text. `expected` is the message where the text is not a mapping. Raises InputError with the
     line.
     """
     try:
-        refuse_deep(text, path)
-        root = yaml.compose(text, _Loader)
-        if root is not None:
-            refuse_unreadable(root, path)
-        content = yaml.load(text, _Loader)
+        loader = _Loader(text)
+        root = loader.get_single_node()
+        content = None if root is None else loader.construct_document(root)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        position = getattr(error, "position", 0)  # of a character that no YAML may hold
-        where = f"{path}:{(mark.line if mark else text.count(chr(10), 0, position)) + 1}"
-        raise InputError(
-            f"{where}: not YAML: {getattr(error, 'problem', None) or str(error).splitlines()[0]}"
-        ) from None
+        position = getattr(error, "position", 0)  # of a character that YAML does not allow
+        line = (mark.line if mark else text.count("\n", 0, position)) + 1
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        kind = "" if isinstance(error, _RefusedError) else "not valid YAML: "
+        raise InputError(f"{path}:{line}: {kind}{problem}") from None
     if root is None or not isinstance(content, dict):
         raise InputError(f"{path}: {expected}")
     return YamlDocument(path, text, content, root)
 
 
-def line_of(root: yaml.Node, place: Place) -> int:
-    """The line (from 1) of the deepest part of a place that the file has."""
+def line_of(root: yaml.Node, location: Location) -> int:
+    """The line (from 1) of the deepest part of a location that is in the file."""
     node, line = root, root.start_mark.line
-    for step in place:
+    for step in location:
         if isinstance(node, yaml.MappingNode):
-            found = [(key, value) for key, value in node.value if key.value == str(step)]
-            if not found:
-                continue  # a member of a union, which is no place in the file
-            key, node = found[0]
+            matches = [(key, value) for key, value in node.value if key.value == str(step)]
+            if not matches:
+                continue  # the name of a member of a union, which is not in the file
+            key, node = matches[0]
             line = key.start_mark.line
         elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
             node = node.value[step]
@@ -119,9 +181,9 @@ def line_of(root: yaml.Node, place: Place) -> int:
     return int(line) + 1
 
 
-def _known(place: Place, root: type[BaseModel]) -> list[str]:
+def _allowed_keys(location: Location, root: type[BaseModel]) -> list[str]:
     model: Any = root
-    for step in place[:-1]:
+    for step in location[:-1]:
         annotation = (
             model.model_fields[step].annotation if isinstance(step, str) and step in model.model_fields else None
         )
@@ -130,67 +192,3 @@ def _known(place: Place, root: type[BaseModel]) -> list[str]:
             if isinstance(inner, type) and hasattr(inner, "model_fields"):
                 model = inner
     return [field.alias or name for name, field in model.model_fields.items()]
-
-
-MOST_VALUES = 200_000  # that a file may stand for, aliases written out
-MOST_DEPTH = 60  # of lists and mappings in each other
-TOO_DEEP = f"lists and mappings lie over {MOST_DEPTH} deep in each other: no file needs that"
-
-
-def refuse_unreadable(root: yaml.Node, path: Path) -> None:
-    """Raises InputError naming the line."""
-    _Walk(path).measure(root)
-
-
-class _Walk:
-    """Looks at each node once: aliases share theirs."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._measured: dict[int, tuple[int, int]] = {}
-        self._within: set[int] = set()
-
-    def measure(self, node: yaml.Node) -> tuple[int, int]:
-        """How many values a node stands for, and how deep they lie."""
-        if id(node) in self._measured:
-            return self._measured[id(node)]
-        if id(node) in self._within:
-            raise self._fault(node, "an alias stands for a value within itself: write it out")
-        if len(self._within) > MOST_DEPTH:
-            raise self._fault(node, TOO_DEEP)
-        self._within.add(id(node))
-        if isinstance(node, yaml.MappingNode):
-            self._refuse_twins(node)
-            inner = [part for pair in node.value for part in pair]
-        else:
-            inner = node.value if isinstance(node, yaml.SequenceNode) else []
-        found = [self.measure(part) for part in inner]
-        values, depth = 1 + sum(number for number, _ in found), 1 + max((deep for _, deep in found), default=0)
-        if values > MOST_VALUES:
-            raise self._fault(node, f"stands for over {MOST_VALUES:,} values, its aliases written out: shorten it")
-        if depth > MOST_DEPTH:
-            raise self._fault(node, TOO_DEEP)
-        self._within.remove(id(node))
-        self._measured[id(node)] = values, depth
-        return values, depth
-
-    def _refuse_twins(self, node: yaml.MappingNode) -> None:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            name = str(key.value)
-            if name in seen:
-                raise self._fault(key, f"{name} stands here for the second time")
-            seen.add(name)
-
-    def _fault(self, node: yaml.Node, message: str) -> InputError:
-        return InputError(f"{self._path}:{node.start_mark.line + 1}: {message}")
-
-
-def refuse_deep(text: str, path: Path) -> None:
-    """Raises InputError naming the line at which a text goes deeper than it can be read, before it is."""
-    depth = 0
-    for event in yaml.parse(text, yaml.SafeLoader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MOST_DEPTH:
-            line = event.start_mark.line + 1 if event.start_mark else 1
-            raise InputError(f"{path}:{line}: {TOO_DEEP}")

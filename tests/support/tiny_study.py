@@ -1,4 +1,4 @@
-"""A study of runs small enough to train in a test: three horizons on one trunk, which is one chain of three runs."""
+"""A study of runs small enough to train in a test: three horizons on one trunk, that is one chain of three runs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -36,7 +36,7 @@ def write_study(
     disk_gigabytes: float | None = None,
     **fixed: Any,
 ) -> Path:
-    """`fixed` in the form runtime__threads=1."""
+    """Write a study file. `fixed` settings are written as runtime__threads=1."""
     study: dict[str, Any] = {
         "title": "a study for tests",
         "fixed": {**FIXED, **{name.replace("__", "."): value for name, value in fixed.items()}},
@@ -45,7 +45,7 @@ def write_study(
     if target_steps is not None:
         study |= {
             "targets": [{"grid": {"optimizer.rate": rates[0], "horizon.steps": target_steps, "seed": seeds[0]}}],
-            "analysis": {"curves": {"laws": ["annealing"], "losses": "training"}},  # whatever the family
+            "analysis": {"curves": {"laws": ["annealing"], "losses": "training"}},  # fits any family
         }
     if disk_gigabytes is not None:
         study["budget"] = {"disk_gigabytes": disk_gigabytes}

@@ -1,24 +1,24 @@
-"""A run as a job: what it takes over from the trunk it goes on from."""
+"""Jobs: what a run takes over from its trunk."""
 
 import shutil
 
 import pytest
 
 from tests.support.tiny_study import PlanStudy, WriteStudy
-from windtunnel.sweeps.execution.job import job_of, train_job
+from windtunnel.sweeps.execution.job import make_job, train_job
 from windtunnel.train.records import read_record
 
 
-def test_a_run_whose_checkpoint_is_lost_is_compiled_as_its_trunk_was(
+def test_run_without_its_checkpoint_is_compiled_as_its_trunk_was(
     write_study: WriteStudy, plan_study: PlanStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = plan_study(write_study(seeds=1, steps=(40, 60)))
-    first, second = (job_of(plan, run) for run in plan.runs)
+    first, second = (make_job(plan, run) for run in plan.runs)
     assert first.config.runtime.compile == "auto"
     train_job(first)
     shutil.rmtree(first.folder / "checkpoints")
-    # From here on every run is long enough to be compiled, if it is asked by its own length.
-    monkeypatch.setattr("windtunnel.train.device.COMPILE_PAYS_ABOVE_CPU_FLOPS", 0)
+    # From here on every run is long enough to be compiled, if its own length decides.
+    monkeypatch.setattr("windtunnel.train.device.MIN_CPU_FLOPS_TO_COMPILE", 0)
     monkeypatch.setattr("windtunnel.train.device.shutil.which", lambda name: f"/usr/bin/{name}")
     train_job(second)
     record = read_record(second.folder)

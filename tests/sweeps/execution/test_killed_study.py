@@ -1,5 +1,5 @@
-"""Thirty tiny runs while workers and the launcher are killed at random moments: repeated to its end, the study has
-every byte of an undisturbed one.
+"""A study of thirty tiny runs whose workers and launcher are killed at random moments. Repeated to its end, it has the
+bytes of an undisturbed one.
 """
 
 import os
@@ -17,16 +17,17 @@ import pytest
 
 from tests.support.paths import ROOT
 from tests.support.tiny_study import plan_of, write_study
-from windtunnel.analysis.tables.table import Table, load_table
-from windtunnel.sweeps.execution.scheduler import Summary, run_jobs
+from windtunnel.analysis.tables.load import load_table
+from windtunnel.analysis.tables.table import Table
+from windtunnel.sweeps.execution.scheduler import SweepResult, run_jobs
 from windtunnel.sweeps.study.plan import Plan
 from windtunnel.train import checkpoint
 from windtunnel.train.errors import InputError
-from windtunnel.train.records import FINAL, read_record
+from windtunnel.train.records import FINAL_STATUSES, read_record
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("processes")]
 
-MEASURED = ("wall_seconds", "tokens_per_second", "share_of_peak")  # columns of a table that no two runs share
+MEASURED = ("wall_seconds", "tokens_per_second", "share_of_peak")  # columns that no repetition reproduces
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Study:
     file: Path
     data: Path
     undisturbed: Plan
-    summary: Summary
+    result: SweepResult
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +44,14 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     data = (base.parent if base.name.startswith("popen-") else base) / "data"
     folder = tmp_path_factory.mktemp("thirty")
     rates = (3e-3, 4.5e-3, 6e-3, 9e-3, 1.2e-2)
-    # Checkpoints often, so that a kill finds runs anywhere between two of them.
+    # Frequent checkpoints, so that a kill can come anywhere between two of them.
     file = write_study(folder / "thirty.yaml", rates=rates, seeds=(0, 1), runtime__checkpoint_seconds=0.2)
     plan = plan_of(file, folder / "undisturbed", data)
     return Study(file, data, plan, run_jobs(plan, plan.runs, workers=2))
 
 
 class Launcher:
-    """`windtunnel sweep run` of the study as a process of its own; its standard error is left unread after `hush`."""
+    """`windtunnel sweep run` of the study in its own process. `hush` closes its standard error."""
 
     def __init__(self, study: Study, runs: Path) -> None:
         command = [
@@ -73,13 +74,13 @@ class Launcher:
         self.process.stderr.close()
 
     def workers(self) -> list[int]:
-        """Process ids; one that ends just now is left out."""
-        found = []
+        """Process ids of the workers, except for one that exits in this moment."""
+        pids = []
         with suppress(OSError):
             for child in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
                 if b"windtunnel.sweeps.execution.worker" in Path(f"/proc/{child}/cmdline").read_bytes():
-                    found.append(int(child))
-        return found
+                    pids.append(int(child))
+        return pids
 
 
 @pytest.fixture
@@ -102,8 +103,8 @@ def statuses(plan: Plan) -> dict[str, str]:
     return found
 
 
-def trains(plan: Plan, launcher: Launcher) -> bool:
-    """Wait until workers train, and a run has begun or ended since. False where the study came to its end."""
+def wait_for_training(plan: Plan, launcher: Launcher) -> bool:
+    """Wait until workers train and a run has started or ended since the call. False where the study has ended."""
     before, deadline = None, time.monotonic() + 300
     while True:
         now = statuses(plan)
@@ -119,11 +120,11 @@ def trains(plan: Plan, launcher: Launcher) -> bool:
 
 
 def results(plan: Plan) -> dict[str, bytes]:
-    """The records of runs that have their result."""
+    """The records of the runs with a result."""
     return {
         run.run_id: (run.folder / "run.json").read_bytes()
         for run in plan.runs
-        if statuses(plan).get(run.run_id) in FINAL
+        if statuses(plan).get(run.run_id) in FINAL_STATUSES
     }
 
 
@@ -131,11 +132,11 @@ def comparable(table: Table) -> Table:
     return replace(table, columns={name: values for name, values in table.columns.items() if name not in MEASURED})
 
 
-def test_an_undisturbed_study(study: Study) -> None:
-    plan, summary = study.undisturbed, study.summary
-    assert (summary.runs, summary.finished, summary.trained, summary.failures) == (30, 30, 30, ())
-    assert summary.is_complete
-    assert summary.signal is None
+def test_undisturbed_study(study: Study) -> None:
+    plan, result = study.undisturbed, study.result
+    assert (result.runs, result.finished, result.trained, result.failures) == (30, 30, 30, ())
+    assert result.is_complete
+    assert result.signal is None
     for run in plan.runs:
         lineage = read_record(run.folder)["lineage"]
         assert lineage == ({"parent": run.parent, "step": run.parent_step} if run.parent else None)
@@ -149,31 +150,31 @@ def test_an_undisturbed_study(study: Study) -> None:
 def test_killed_at_random_moments(study: Study, launched: list[Launcher], tmp_path: Path) -> None:
     plan, chance = plan_of(study.file, tmp_path / "runs", study.data), random.Random(20261122)
     done: dict[str, bytes] = {}
-    deeds: list[str] = []
+    disturbances: list[str] = []
     launched.append(Launcher(study, tmp_path / "runs"))
-    for deed in ("worker", "launcher", "worker", "interrupt", "worker"):
+    for disturbance in ("worker", "launcher", "worker", "interrupt", "worker"):
         launcher = launched[-1]
-        if not trains(plan, launcher):
+        if not wait_for_training(plan, launcher):
             break
         time.sleep(chance.uniform(0, 0.6))
         done |= results(plan)
-        deeds.append(deed)
-        if deed == "worker":
+        disturbances.append(disturbance)
+        if disturbance == "worker":
             os.kill(chance.choice(launcher.workers()), signal.SIGKILL)
             continue
-        launcher.process.send_signal(signal.SIGINT if deed == "interrupt" else signal.SIGKILL)
-        assert launcher.process.wait(300) == (130 if deed == "interrupt" else -signal.SIGKILL)
-        # Begun again at once, it finds runs still in the hands of orphans that save them.
+        launcher.process.send_signal(signal.SIGINT if disturbance == "interrupt" else signal.SIGKILL)
+        assert launcher.process.wait(300) == (130 if disturbance == "interrupt" else -signal.SIGKILL)
+        # Started again at once, it finds runs that orphaned workers still hold while they save.
         launched.append(Launcher(study, tmp_path / "runs"))
-    launched[-1].hush()  # nobody reads the log any more: the study goes on
+    launched[-1].hush()  # a log without a reader does not stop the study
     assert launched[-1].process.wait(600) == 0
 
-    assert {"worker", "launcher", "interrupt"} <= set(deeds)
+    assert {"worker", "launcher", "interrupt"} <= set(disturbances)
     assert 0 < len(done) < 30
-    assert {name: content for name, content in results(plan).items() if name in done} == done  # none was begun again
-    for run, twin in zip(plan.runs, study.undisturbed.runs, strict=True):
-        assert (run.folder / "metrics.jsonl").read_bytes() == (twin.folder / "metrics.jsonl").read_bytes()
-    tables = [comparable(load_table(each.runs[0].folder.parent)) for each in (plan, study.undisturbed)]
+    assert {name: content for name, content in results(plan).items() if name in done} == done  # none was trained again
+    for run, reference in zip(plan.runs, study.undisturbed.runs, strict=True):
+        assert (run.folder / "metrics.jsonl").read_bytes() == (reference.folder / "metrics.jsonl").read_bytes()
+    tables = [comparable(load_table(trained.runs[0].folder.parent)) for trained in (plan, study.undisturbed)]
     assert len(tables[0]) == 30
     assert tables[0].digest == tables[1].digest
     assert not any(checkpoint.find(run.folder) for run in plan.runs)

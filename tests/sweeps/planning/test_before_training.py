@@ -1,5 +1,5 @@
-"""What the verbs that train refuse before anything is trained: a plan beyond its budget, laws that its family cannot
-identify, and a second process on one study.
+"""What the commands that train refuse before training: a plan beyond its budget, laws that its family cannot identify,
+and a second process on one study.
 """
 
 from pathlib import Path
@@ -9,8 +9,8 @@ import yaml
 
 from tests.support.tiny_study import WriteStudy
 from windtunnel.sweeps.cli.main import main
-from windtunnel.sweeps.pipeline.results_folder import OutcomeFolder
-from windtunnel.sweeps.planning.cost import Pace
+from windtunnel.sweeps.pipeline.results_folder import ResultsFolder
+from windtunnel.sweeps.planning.cost import Timing
 
 TRAINING = (("study",), ("sweep", "run"))
 SUBMITTING = (("study", "--submit"), ("sweep", "submit"))
@@ -18,8 +18,7 @@ SUBMITTING = (("study", "--submit"), ("sweep", "submit"))
 
 @pytest.fixture(autouse=True)
 def no_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("submit_command", "submitted_study"):
-        monkeypatch.setattr(f"sweeps.{module}.require", lambda: None)
+    monkeypatch.setattr("windtunnel.sweeps.slurm.queue.require_slurm", lambda: None)
 
 
 def add(path: Path, **sections: object) -> Path:
@@ -27,8 +26,8 @@ def add(path: Path, **sections: object) -> Path:
     return path
 
 
-def refused(verb: tuple[str, ...], study: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    """The line that it says; nothing was trained."""
+def error_of(verb: tuple[str, ...], study: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """The error line of a command that trains nothing."""
     folder = study.parent
     words = [*verb, str(study), "--runs", str(folder / "runs"), "--data", str(data)]
     if verb[0] == "study":
@@ -37,16 +36,16 @@ def refused(verb: tuple[str, ...], study: Path, data: Path, capsys: pytest.Captu
     assert main(words) == 2
     assert not list((folder / "runs").glob("*/run.json"))
     assert not list((folder / "runs").glob(".studies/*/*.sh"))
-    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("windtunnel:")]
-    assert len(said) == 1
-    return said[0]
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("windtunnel:")]
+    assert len(errors) == 1
+    return errors[0]
 
 
 @pytest.mark.parametrize("verb", [*TRAINING, *SUBMITTING])
 @pytest.mark.parametrize(
     ("budget", "words"), [({"tokens": 1000}, "tokens 2.56e+04 of 1000"), ({"flops": "1e6"}, "flops ")]
 )
-def test_a_plan_beyond_its_budget(
+def test_plan_beyond_its_budget(
     verb: tuple[str, ...],
     budget: dict[str, object],
     words: str,
@@ -55,12 +54,12 @@ def test_a_plan_beyond_its_budget(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     study = add(write_study(seeds=5, steps=(40,)), budget=budget)
-    said = refused(verb, study, data_directory, capsys)
+    said = error_of(verb, study, data_directory, capsys)
     assert f"{study}:1: beyond the budget: {words}" in said
 
 
 @pytest.mark.parametrize("verb", TRAINING)
-def test_hours_as_far_as_the_pace_is_known(
+def test_hours_are_checked_where_timings_are_known(
     verb: tuple[str, ...],
     write_study: WriteStudy,
     data_directory: Path,
@@ -68,26 +67,26 @@ def test_hours_as_far_as_the_pace_is_known(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     study = add(write_study(seeds=2, steps=(40,)), budget={"hours": 0.02})
-    pace = Pace(0.0, 1.0, 0.0, 0.0, "measured")
+    timing = Timing(0.0, 1.0, 0.0, 0.0, "measured")
     monkeypatch.setattr(
-        "windtunnel.sweeps.planning.budget.paces_here", lambda configs, *_, **__: dict.fromkeys(configs, pace)
+        "windtunnel.sweeps.planning.budget.local_timings", lambda configs, *_, **__: dict.fromkeys(configs, timing)
     )
-    said = refused((*verb, "--workers", "1"), study, data_directory, capsys)
+    said = error_of((*verb, "--workers", "1"), study, data_directory, capsys)
     assert "beyond the budget: hours 0.02222 of 0.02" in said
 
 
 @pytest.mark.parametrize("verb", [*TRAINING, *SUBMITTING])
-def test_a_law_that_the_family_cannot_identify(
+def test_law_that_the_family_cannot_identify(
     verb: tuple[str, ...], write_study: WriteStudy, data_directory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     study = add(write_study(), analysis={"laws": ["chinchilla"]})
-    assert f"{study}:3: chinchilla: every point has N = " in refused(verb, study, data_directory, capsys)
+    assert f"{study}:3: chinchilla: every point has N = " in error_of(verb, study, data_directory, capsys)
 
 
-def test_a_second_process_on_one_study(
+def test_second_process_on_one_study(
     write_study: WriteStudy, data_directory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     study = write_study()
-    with OutcomeFolder(study.parent / "results" / study.stem).alone():
-        said = refused(("study",), study, data_directory, capsys)
-    assert said.endswith("another process works on this study: wait until it has ended, then repeat; nothing is lost")
+    with ResultsFolder(study.parent / "results" / study.stem).lock():
+        said = error_of(("study",), study, data_directory, capsys)
+    assert said.endswith("another process is running this study; repeat the command when it has ended")

@@ -1,4 +1,4 @@
-"""Seconds, bytes and order of events, against what can be worked out by hand and what runs really leave."""
+"""Seconds, bytes and the order of events, against hand calculation and the files that runs leave."""
 
 import itertools
 import json
@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from windtunnel.sweeps.execution.job import job_of, train_job
+from windtunnel.sweeps.execution.job import make_job, train_job
 from windtunnel.sweeps.planning.cost import (
-    Pace,
+    Timing,
     checkpoint_bytes,
     record_bytes,
     seconds_between,
-    seconds_of,
-    shape_of,
-    shapes_of,
+    step_shape,
+    step_shapes,
+    training_seconds,
 )
-from windtunnel.sweeps.planning.gpu_throughput import GPUS, parse_gpu, published_paces
+from windtunnel.sweeps.planning.gpu_throughput import GPUS, parse_gpu, published_timings
 from windtunnel.sweeps.planning.simulation import simulate
-from windtunnel.sweeps.planning.throughput import CACHE_NAME, paces_here
+from windtunnel.sweeps.planning.throughput import CACHE_NAME, local_timings
 from windtunnel.sweeps.study.load import parse_study
 from windtunnel.sweeps.study.plan import Plan, make_plan
 from windtunnel.train import checkpoint
@@ -49,7 +49,7 @@ targets:
   - rows: [{size.width: 32, horizon.steps: 120}]
 analysis: {laws: [chinchilla]}
 """
-PACE = Pace(start=1.0, step=0.5, evaluated_token=0.001, checkpoint=0.25, source="measured")
+TIMING = Timing(start=1.0, step=0.5, evaluated_token=0.001, checkpoint=0.25, source="measured")
 
 
 def plan_of(folder: Path, *, prepare: bool = False) -> Plan:
@@ -64,10 +64,10 @@ def plan(tmp_path: Path) -> Plan:
 def test_seconds_of_a_run_are_its_parts(plan: Plan) -> None:
     first = plan.runs[0]
     assert first.config.schedule.total_steps == 40
-    # 40 steps; the first milestone, 8 x 1,024 tokens, is after the end: one evaluation; two checkpoints, at the decay
-    # and at the end, and a third of one for the minute.
+    # 40 steps. The first milestone, 8 x 1,024 tokens, is after the end: one evaluation. Two checkpoints, at the start
+    # of the decay and at the end, and one per minute for resumption.
     assert first.config.logging.checkpoint_steps == (32,)
-    assert seconds_of(first, PACE) == pytest.approx(1 + 40 * 0.5 + 1.024 + (2 + 20 / 60) * 0.25)
+    assert training_seconds(first, TIMING) == pytest.approx(1 + 40 * 0.5 + 1.024 + (2 + 20 / 60) * 0.25)
 
 
 def test_seconds_add_up_along_a_run(plan: Plan) -> None:
@@ -75,29 +75,29 @@ def test_seconds_add_up_along_a_run(plan: Plan) -> None:
         config, end = run.config, run.config.schedule.total_steps
         for middle in (1, 32, 64, end - 1):
             if middle < end:
-                parts = seconds_between(config, PACE, 0, middle) + seconds_between(config, PACE, middle, end)
-                assert parts == pytest.approx(seconds_between(config, PACE, 0, end))
+                parts = seconds_between(config, TIMING, 0, middle) + seconds_between(config, TIMING, middle, end)
+                assert parts == pytest.approx(seconds_between(config, TIMING, 0, end))
 
 
-def test_runs_of_one_shape_share_a_pace(plan: Plan) -> None:
-    assert len(shapes_of(plan.runs)) == 3
+def test_runs_of_one_shape_share_a_timing(plan: Plan) -> None:
+    assert len(step_shapes(plan.runs)) == 3
     config = plan.runs[0].config
     same = replace(config, seed=9, optimizer=replace(config.optimizer, rate=1.0))
-    assert shape_of(same) == shape_of(config)
-    assert shape_of(replace(config, data=replace(config.data, sequence_length=64))) != shape_of(config)
-    assert shape_of(replace(config, model=replace(config.model, tied_embedding=True))) != shape_of(config)
-    assert shape_of(replace(config, runtime=replace(config.runtime, precision="bf16"))) != shape_of(config)
+    assert step_shape(same) == step_shape(config)
+    assert step_shape(replace(config, data=replace(config.data, sequence_length=64))) != step_shape(config)
+    assert step_shape(replace(config, model=replace(config.model, tied_embedding=True))) != step_shape(config)
+    assert step_shape(replace(config, runtime=replace(config.runtime, precision="bf16"))) != step_shape(config)
 
 
-def test_one_worker_takes_as_long_as_all_the_work(plan: Plan) -> None:
-    timeline = simulate(plan, dict.fromkeys(shapes_of(plan.runs), PACE), 1)
+def test_one_worker_takes_the_sum_of_all_work(plan: Plan) -> None:
+    timeline = simulate(plan, dict.fromkeys(step_shapes(plan.runs), TIMING), 1)
     assert timeline.seconds == pytest.approx(timeline.work)
-    assert timeline.work == pytest.approx(sum(seconds_of(run, PACE) for run in plan.runs))
+    assert timeline.work == pytest.approx(sum(training_seconds(run, TIMING) for run in plan.runs))
 
 
-def test_more_workers_are_faster_down_to_the_longest_path(plan: Plan) -> None:
-    paces = dict.fromkeys(shapes_of(plan.runs), PACE)
-    times = [simulate(plan, paces, workers) for workers in (1, 2, 3, 4, 100)]
+def test_more_workers_are_faster_up_to_the_longest_path(plan: Plan) -> None:
+    timings = dict.fromkeys(step_shapes(plan.runs), TIMING)
+    times = [simulate(plan, timings, workers) for workers in (1, 2, 3, 4, 100)]
     for before, after in itertools.pairwise(times):
         assert after.seconds <= before.seconds
     for workers, timeline in zip((1, 2, 3, 4, 100), times, strict=True):
@@ -106,30 +106,30 @@ def test_more_workers_are_faster_down_to_the_longest_path(plan: Plan) -> None:
     assert times[-1].seconds == pytest.approx(times[-1].longest_path)
 
 
-def test_the_longest_path_is_that_of_checkpoints_not_of_whole_runs(plan: Plan) -> None:
-    """A branch waits for its checkpoint, not for its parent's end; the targets for the whole family."""
-    timeline = simulate(plan, dict.fromkeys(shapes_of(plan.runs), PACE), 100)
-    # To the decay of 40 steps, on to that of 80, with an evaluation at 8,192 tokens, and on to the end of 120.
+def test_longest_path_goes_through_checkpoints(plan: Plan) -> None:
+    """A branch waits for its checkpoint, not for the end of its parent. Targets wait for the whole family."""
+    timeline = simulate(plan, dict.fromkeys(step_shapes(plan.runs), TIMING), 100)
+    # To the decay of the run of 40 steps, to that of 80, with an evaluation at 8,192 tokens, and to the end of 120.
     to_32 = 1 + 16 + (1 + 16 / 60) * 0.25
     to_64 = 1 + 16 + 1.024 + (1 + 16 / 60) * 0.25
     to_120 = 1 + 28 + 1.024 + (1 + 28 / 60) * 0.25
-    target = seconds_of(plan.of("target")[0], PACE)
+    target = training_seconds(plan.targets[0], TIMING)
     assert timeline.longest_path == pytest.approx(to_32 + to_64 + to_120 + target)
     assert timeline.seconds == pytest.approx(timeline.longest_path)
 
 
-def test_disk_at_the_end_is_the_targets_and_the_records(plan: Plan) -> None:
-    paces = dict.fromkeys(shapes_of(plan.runs), PACE)
-    few, many = simulate(plan, paces, 1), simulate(plan, paces, 100)
-    records = sum(record_bytes(run.config, 1, seconds_of(run, PACE)) for run in plan.runs)
-    assert few.left_bytes == many.left_bytes == records + checkpoint_bytes(plan.of("target")[0].config)
+def test_disk_at_the_end_holds_targets_and_records(plan: Plan) -> None:
+    timings = dict.fromkeys(step_shapes(plan.runs), TIMING)
+    few, many = simulate(plan, timings, 1), simulate(plan, timings, 100)
+    records = sum(record_bytes(run.config, 1, training_seconds(run, TIMING)) for run in plan.runs)
+    assert few.left_bytes == many.left_bytes == records + checkpoint_bytes(plan.targets[0].config)
     assert few.left_bytes < few.peak_bytes < many.peak_bytes
 
 
-def test_bytes_are_what_runs_leave(tmp_path: Path) -> None:
+def test_estimated_bytes_match_the_files_of_runs(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, prepare=True)
-    for run in (plan.runs[0], plan.of("target")[0]):
-        train_job(job_of(plan, run))
+    for run in (plan.runs[0], plan.targets[0]):
+        train_job(make_job(plan, run))
         files = [path for path in run.folder.iterdir() if path.is_file() and path.name != "lock"]
         left = sum(path.stat().st_size for path in files)
         assert left <= record_bytes(run.config, 1, 10) <= 3 * left
@@ -137,72 +137,73 @@ def test_bytes_are_what_runs_leave(tmp_path: Path) -> None:
             assert found.path.stat().st_size <= checkpoint_bytes(run.config) <= 1.5 * found.path.stat().st_size
 
 
-def test_a_probe_measures_once(tmp_path: Path, plan: Plan) -> None:
-    shapes = dict(list(shapes_of(plan.runs).items())[:2])
-    said: list[str] = []
-    first = paces_here(shapes, tmp_path / "runs", progress=said.append)
-    assert len(said) == 2
-    assert {pace.source for pace in first.values()} == {"measured"}
-    assert all(pace.step > pace.evaluated_token > 0 for pace in first.values())
-    assert paces_here(shapes, tmp_path / "runs", measure=False) == first
-    assert paces_here(shapes, tmp_path / "runs", progress=said.append) == first
-    assert len(said) == 2, "measured again"
+def test_timings_are_measured_once(tmp_path: Path, plan: Plan) -> None:
+    shapes = dict(list(step_shapes(plan.runs).items())[:2])
+    messages: list[str] = []
+    first = local_timings(shapes, tmp_path / "runs", progress=messages.append)
+    assert len(messages) == 2
+    assert {timing.source for timing in first.values()} == {"measured"}
+    assert all(timing.step > timing.evaluated_token > 0 for timing in first.values())
+    assert local_timings(shapes, tmp_path / "runs", measure=False) == first
+    assert local_timings(shapes, tmp_path / "runs", progress=messages.append) == first
+    assert len(messages) == 2, "measured again"
 
 
-def test_a_probe_measures_anew_where_asked(tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    shapes = shapes_of(plan.runs)
-    paces = iter([PACE] * 3 + [replace(PACE, step=0.1)] * 3)
+def test_remeasure_ignores_the_cache(tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes = step_shapes(plan.runs)
+    timings = iter([TIMING] * 3 + [replace(TIMING, step=0.1)] * 3)
     monkeypatch.setattr(
-        "windtunnel.sweeps.planning.throughput_measurement.measure_pace", lambda config, folder, sequences: next(paces)
+        "windtunnel.sweeps.planning.throughput_measurement.measure_timing",
+        lambda config, folder, sequences: next(timings),
     )
-    monkeypatch.setattr("windtunnel.sweeps.planning.throughput.LONGEST_SECONDS", 100.0)
-    assert set(paces_here(shapes, tmp_path).values()) == {PACE}
-    assert {pace.step for pace in paces_here(shapes, tmp_path, anew=True).values()} == {0.1}
-    assert {pace.step for pace in paces_here(shapes, tmp_path).values()} == {0.1}
+    monkeypatch.setattr("windtunnel.sweeps.planning.throughput.MAX_SECONDS", 100.0)
+    assert set(local_timings(shapes, tmp_path).values()) == {TIMING}
+    assert {timing.step for timing in local_timings(shapes, tmp_path, remeasure=True).values()} == {0.1}
+    assert {timing.step for timing in local_timings(shapes, tmp_path).values()} == {0.1}
 
 
-def test_a_cache_that_is_broken_or_of_another_machine_is_none(tmp_path: Path, plan: Plan) -> None:
-    shapes = shapes_of(plan.runs)
+def test_damaged_or_foreign_cache_is_ignored(tmp_path: Path, plan: Plan) -> None:
+    shapes = step_shapes(plan.runs)
     (tmp_path / CACHE_NAME).write_text("{")
-    assert paces_here(shapes, tmp_path, measure=False) == {}
-    (tmp_path / CACHE_NAME).write_text(json.dumps({"0" * 32: PACE.__dict__, "1": {"step": "fast"}}))
-    assert paces_here(shapes, tmp_path, measure=False) == {}
+    assert local_timings(shapes, tmp_path, measure=False) == {}
+    (tmp_path / CACHE_NAME).write_text(json.dumps({"0" * 32: TIMING.__dict__, "1": {"step": "fast"}}))
+    assert local_timings(shapes, tmp_path, measure=False) == {}
 
 
-def test_what_is_too_large_to_measure_follows_by_its_flops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unmeasured_shapes_are_derived_from_flops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = TINY.replace("size.width: [16, 24]", "size.width: [16, 24, 28, 4096]")
     plan = make_plan(parse_study(text, tmp_path / "s.yaml"), tmp_path / "runs", tmp_path / "data")
     measured: list[int] = []
 
-    def measure(config: object, folder: Path, sequences: int) -> Pace:
+    def measure(config: object, folder: Path, sequences: int) -> Timing:
         measured.append(config.model.width)  # type: ignore[attr-defined]
-        return replace(PACE, step=1e-3 * config.model.width)  # type: ignore[attr-defined]
+        return replace(TIMING, step=1e-3 * config.model.width)  # type: ignore[attr-defined]
 
-    monkeypatch.setattr("windtunnel.sweeps.planning.throughput_measurement.measure_pace", measure)
-    monkeypatch.setattr("windtunnel.sweeps.planning.throughput.MOST_MEASURED", 4)
-    paces = {shape.model[0]: pace for shape, pace in paces_here(shapes_of(plan.runs), tmp_path).items()}
+    monkeypatch.setattr("windtunnel.sweeps.planning.throughput_measurement.measure_timing", measure)
+    monkeypatch.setattr("windtunnel.sweeps.planning.throughput.MAX_MEASURED", 4)
+    timings = {shape.model[0]: timing for shape, timing in local_timings(step_shapes(plan.runs), tmp_path).items()}
     assert sorted(measured) == [16, 24, 32]
-    assert paces[28].source == "interpolated"
-    assert paces[24].step < paces[28].step < paces[32].step
-    assert paces[4096].source == "extrapolated"
-    assert paces[4096].step > 1000 * paces[32].step
+    assert timings[28].source == "interpolated"
+    assert timings[24].step < timings[28].step < timings[32].step
+    assert timings[4096].source == "extrapolated"
+    assert timings[4096].step > 1000 * timings[32].step
 
 
-def test_a_named_gpu_is_faster_the_higher_its_peak(plan: Plan) -> None:
+def test_named_gpu_with_a_higher_peak_is_faster(plan: Plan) -> None:
     assert parse_gpu("h100").count == 1
-    assert parse_gpu("A100:8").words == "8 x a100"
+    assert parse_gpu("A100:8").description == "8 x a100"
     text = TINY.replace("[16, 24]", "[2048]")
     large = make_plan(parse_study(text, Path("s.yaml")), Path("runs"), Path("data"))
     steps = {}
     for name in ("h100", "a100", "l4"):
-        paces = published_paces(shapes_of(large.runs), GPUS[name])
-        steps[name] = max(pace.step for pace in paces.values())
-        tiny = published_paces(shapes_of(plan.runs), GPUS[name])
-        assert min(pace.step for pace in tiny.values()) >= 1e-4, "a tiny step is a queue of launches"
+        timings = published_timings(step_shapes(large.runs), GPUS[name])
+        steps[name] = max(timing.step for timing in timings.values())
+        tiny = published_timings(step_shapes(plan.runs), GPUS[name])
+        assert min(timing.step for timing in tiny.values()) >= 1e-4, "kernel launches bound a tiny step"
     assert steps["h100"] <= steps["a100"] <= steps["l4"]
 
 
 @pytest.mark.parametrize("text", ["h101", "h100:0", "h100:x", "", "h100:4:4"])
-def test_an_unknown_gpu_is_refused_with_those_there_are(text: str) -> None:
+def test_unknown_gpu_error_lists_the_known_ones(text: str) -> None:
     with pytest.raises(InputError, match="h100, h100-pcie"):
         parse_gpu(text)

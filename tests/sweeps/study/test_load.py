@@ -1,10 +1,10 @@
-"""Every kind of mistake in a study file is one line that names the file, the line and the mend."""
+"""Every kind of mistake in a study file gives one line that names the file, the line and the fix."""
 
 from pathlib import Path
 
 import pytest
 
-from windtunnel.sweeps.study.load import load_study, named_studies, parse_study
+from windtunnel.sweeps.study.load import load_study, packaged_studies, parse_study
 from windtunnel.sweeps.study.plan import make_plan
 from windtunnel.sweeps.study.schema import LogRange
 from windtunnel.train.errors import InputError
@@ -29,7 +29,7 @@ budget: {tokens: 100M}
 
 LAUGHS = ", ".join(f"&a{number} [{', '.join([f'*a{number - 1}'] * 8)}]" for number in range(1, 25))
 
-# What is written instead of what, the line that is named, and words of the message.
+# Text to replace, replacement, line that is named (0: none), part of the message.
 MISTAKES = {
     "no such section": ("budget:", "bugdet:", 15, "no such key; there are title, fixed, family, targets, analysis"),
     "no such key of a block": ("  - rows:", "  - row:", 11, "row: no such key; there are grid, rows, where"),
@@ -43,7 +43,7 @@ MISTAKES = {
     "no such setting": ("  logging.wandb: off", "  logging.wandbb: off", 4, "did you mean wandb"),
     "no such group": ("  data: speeches", "  dat: speeches", 3, "dat: no such setting"),
     "no such choice": ("  data: speeches", "  data: newspapers", 3, "no such choice (allowed: context-tree"),
-    "a size that is none": ("[25k, 83k]", "[25k, large]", 7, "size=large: no such choice"),
+    "an invalid size": ("[25k, 83k]", "[25k, large]", 7, "size=large: no such choice"),
     "a size outside the family": ("[25k, 83k]", "[25k, 83]", 7, "outside the family"),
     "a value out of range": ("seed: [0, 1]", "seed: [0, -1]", 9, "seed=-1: must be at least 0"),
     "a value of another kind": ("seed: [0, 1]", "seed: [0, one]", 9, "valid integer"),
@@ -54,9 +54,14 @@ MISTAKES = {
     "a range of no numbers": ("[25k, 83k]", "{from: small, to: 83k, points: 3}", 7, "is not a count"),
     "an empty list": ("[25k, 83k]", "[]", 7, "at least 1 item"),
     "no value": ("size: [25k, 83k]", "size:", 7, "size"),
-    "a condition that is none": ("      seed: [0, 1]", "      seed: [0, 1]\n    where: D +", 10, "cannot read 'D +'"),
-    "a condition on no column": ("      seed: [0, 1]", "      seed: [0, 1]\n    where: loss < 3", 10, "no column loss"),
-    "a condition that leaves none": (
+    "an invalid condition": ("      seed: [0, 1]", "      seed: [0, 1]\n    where: D +", 10, "cannot read 'D +'"),
+    "an unknown column": (
+        "      seed: [0, 1]",
+        "      seed: [0, 1]\n    where: loss < 3",
+        10,
+        "no column loss",
+    ),
+    "a condition that leaves no run": (
         "      seed: [0, 1]",
         "      seed: [0, 1]\n    where: N > 1e9",
         10,
@@ -74,7 +79,7 @@ MISTAKES = {
         11,
         "size is in the grid and in the rows",
     ),
-    "the same key twice": ("  logging.wandb: off", "  data: plays", 4, "data stands here for the second time"),
+    "the same key twice": ("  logging.wandb: off", "  data: plays", 4, "duplicate key 'data'"),
     "targets without an analysis": ("analysis:\n  laws: [chinchilla]\n", "", 1, "targets need an analysis"),
     "an analysis without laws": ("  laws: [chinchilla]", "  laws: []", 13, "an analysis names laws"),
     "a target in the family": (
@@ -98,25 +103,25 @@ MISTAKES = {
         0,
         "4,000,001 runs; a study has at most",
     ),
-    "a budget that is no number": ("{tokens: 100M}", "{hours: long}", 15, "is not a count"),
+    "a budget of no number": ("{tokens: 100M}", "{hours: long}", 15, "is not a count"),
     "a budget of true": ("{tokens: 100M}", "{hours: true}", 15, "true is not a number"),
     "a budget below zero": ("{tokens: 100M}", "{hours: -1}", 15, "greater than 0"),
-    "a budget without end": ("{tokens: 100M}", "{flops: .inf}", 15, "finite number"),
-    "a budget of nothing known": ("{tokens: 100M}", "{disk_gigabytes: .nan}", 15, "greater than 0"),
-    "a range without end": ("[25k, 83k]", "{from: 25k, to: .inf, points: 3}", 7, "finite number"),
-    "a range of endless points": ("[25k, 83k]", "{from: 25k, to: 83k, points: .inf}", 7, "finite number"),
+    "an infinite budget": ("{tokens: 100M}", "{flops: .inf}", 15, "finite number"),
+    "a budget of NaN": ("{tokens: 100M}", "{disk_gigabytes: .nan}", 15, "greater than 0"),
+    "an infinite range": ("[25k, 83k]", "{from: 25k, to: .inf, points: 3}", 7, "finite number"),
+    "a range of infinitely many points": ("[25k, 83k]", "{from: 25k, to: 83k, points: .inf}", 7, "finite number"),
     "an infinite size": ("[25k, 83k]", "[25k, .inf]", 7, "size=inf: no such choice"),
     "a law twice": ("[chinchilla]", "[chinchilla, chinchilla]", 14, "chinchilla is named twice"),
     "an impossible date": ("title: a study", "title: 2020-99-99", 1, "month must be in 1..12"),
-    "a number of too many digits": ("[0, 1]", f"[{'9' * 5000}]", 9, "is no value"),
-    "a tag that does not fit": ("[0, 1]", "[!!int x]", 9, "'x' is no value"),
+    "a number of too many digits": ("[0, 1]", f"[{'9' * 5000}]", 9, "invalid value"),
+    "a tag that does not fit": ("[0, 1]", "[!!int x]", 9, "invalid value 'x'"),
     "a control character": ("[0, 1]", "[0, \a]", 9, "special characters are not allowed"),
-    "an alias within itself": ("[0, 1]", "&seeds [*seeds]", 9, "within itself"),
-    "aliases of aliases": ("[0, 1]", f"[&a0 [1, 2], {LAUGHS}]", 9, "stands for over 200,000 values"),
+    "an alias within itself": ("[0, 1]", "&seeds [*seeds]", 9, "contains it"),
+    "aliases of aliases": ("[0, 1]", f"[&a0 [1, 2], {LAUGHS}]", 9, "over 200,000 values"),
     "brackets in brackets": ("[0, 1]", "[" * 3000 + "]" * 3000, 9, "over 60 deep"),
     "brackets not quite as deep": ("[0, 1]", "[" * 100 + "]" * 100, 9, "over 60 deep"),
-    "no YAML": ("[25k, 83k]", "[25k, 83k", 8, "not YAML"),
-    "a tab": ("  data: speeches", "\tdata: speeches", 3, "not YAML"),
+    "invalid YAML": ("[25k, 83k]", "[25k, 83k", 8, "not valid YAML"),
+    "a tab": ("  data: speeches", "\tdata: speeches", 3, "not valid YAML"),
 }
 
 
@@ -125,9 +130,9 @@ def plan(text: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_names_its_line(mistake: str, tmp_path: Path) -> None:
+def test_mistake_names_its_line(mistake: str, tmp_path: Path) -> None:
     before, after, line, message = MISTAKES[mistake]
-    assert before in STUDY, "the test replaces nothing"
+    assert before in STUDY, "nothing is replaced"
     with pytest.raises(InputError) as caught:
         plan(STUDY.replace(before, after, 1), tmp_path)
     place = f"{tmp_path}/s.yaml:{line}: " if line else f"{tmp_path}/s.yaml: "
@@ -136,7 +141,7 @@ def test_a_mistake_names_its_line(mistake: str, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_without_a_mistake_there_is_a_plan(tmp_path: Path) -> None:
+def test_valid_study_has_a_plan(tmp_path: Path) -> None:
     plan(STUDY, tmp_path)
 
 
@@ -151,7 +156,7 @@ def test_without_a_mistake_there_is_a_plan(tmp_path: Path) -> None:
         (b"title: a\n", "family: must be given"),
     ],
 )
-def test_a_file_that_is_no_study(content: bytes, message: str, tmp_path: Path) -> None:
+def test_file_that_is_not_a_study(content: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_bytes(content)
     with pytest.raises(InputError, match=message) as caught:
@@ -160,14 +165,14 @@ def test_a_file_that_is_no_study(content: bytes, message: str, tmp_path: Path) -
     assert "\n" not in str(caught.value)
 
 
-def test_a_study_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_study(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         load_study(str(tmp_path / "none.yaml"))
     with pytest.raises(InputError, match=r"no such study \(there are: .*quickstart"):
         load_study("quickstrat")
 
 
-def test_data_that_do_not_suffice_are_refused_once_they_are_there(tmp_path: Path) -> None:
+def test_insufficient_data_are_refused_once_prepared(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("some words to be read\n" * 4000)
     (tmp_path / "b.txt").write_text("other words to be read\n" * 400)
     text = STUDY.replace("data: speeches", f'data: custom\n  data.spec: "text:{tmp_path}/*.txt"')
@@ -175,7 +180,7 @@ def test_data_that_do_not_suffice_are_refused_once_they_are_there(tmp_path: Path
         make_plan(parse_study(text, tmp_path / "s.yaml"), tmp_path / "runs", tmp_path / "data", prepare=True)
 
 
-def test_a_range_is_geometric_and_whole_where_its_ends_are() -> None:
+def test_range_is_geometric_and_whole_where_its_ends_are() -> None:
     assert LogRange.model_validate({"from": "25k", "to": "400k", "points": 5}).values() == [
         25_000,
         50_000,
@@ -186,14 +191,14 @@ def test_a_range_is_geometric_and_whole_where_its_ends_are() -> None:
     assert LogRange.model_validate({"from": 1e-3, "to": 1e-1, "points": 3}).values() == [0.001, 0.01, 0.1]
 
 
-@pytest.mark.parametrize("name", named_studies())
-def test_the_studies_that_come_with_windtunnel_can_be_planned(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", packaged_studies())
+def test_packaged_studies_can_be_planned(name: str, tmp_path: Path) -> None:
     plan = make_plan(load_study(name), tmp_path / "runs", tmp_path / "data")
-    assert plan.of("family")
+    assert plan.family
     assert plan.file.study.analysis is not None
 
 
-def test_an_evaluation_larger_than_its_data_is_refused_once_they_are_there(tmp_path: Path) -> None:
+def test_evaluation_larger_than_its_data_is_refused_once_prepared(tmp_path: Path) -> None:
     text = """\
 title: a study
 fixed: {data: context-tree, data.token_budget: 3M}
@@ -205,3 +210,15 @@ family:
 """
     with pytest.raises(InputError, match=r"s\.yaml:7: evaluation_tokens=1,000,000 but .*\(the run of "):
         make_plan(parse_study(text, tmp_path / "s.yaml"), tmp_path / "runs", tmp_path / "data", prepare=True)
+
+
+@pytest.mark.parametrize("key", ["holdout", "hold"])
+def test_holdout_has_an_older_name(key: str, tmp_path: Path) -> None:
+    text = STUDY.replace("  laws: [chinchilla]\n", f"  laws: [chinchilla]\n  {key}: D > 1.5e6\n")
+    file = parse_study(text, tmp_path / "s.yaml")
+    assert file.study.analysis is not None
+    assert file.study.analysis.holdout == "D > 1.5e6"
+    assert str(file.error_at(("analysis", "holdout", "hold"), "message")).startswith(f"{tmp_path}/s.yaml:15: ")
+    twice = text.replace(f"  {key}:", "  hold: N > 1e5\n  holdout:")
+    with pytest.raises(InputError, match=r"s\.yaml:15: analysis: hold: the older name of holdout"):
+        parse_study(twice, tmp_path / "s.yaml")

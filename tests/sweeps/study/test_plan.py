@@ -1,4 +1,4 @@
-"""The plan: runs each once, parents first, targets held out, and the numbers that follow from both."""
+"""The plan of a study: each run once, parents first, targets held out; and the extrapolation to the targets."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +36,7 @@ def plan(tmp_path: Path) -> Plan:
     return plan_of(STUDY, tmp_path)
 
 
-def test_every_run_once_and_parents_first(plan: Plan) -> None:
+def test_each_run_once_and_parents_first(plan: Plan) -> None:
     assert len(plan.runs) == len(plan.by_id) == 3 * 3 * 2 + 2
     seen: set[str] = set()
     for run in plan.runs:
@@ -44,7 +44,7 @@ def test_every_run_once_and_parents_first(plan: Plan) -> None:
         seen.add(run.run_id)
 
 
-def test_a_child_starts_from_a_checkpoint_that_its_parent_keeps(plan: Plan) -> None:
+def test_branch_starts_from_a_checkpoint_that_its_parent_keeps(plan: Plan) -> None:
     branches = [run for run in plan.runs if run.parent]
     assert len(branches) == 6 * 2 + 1
     for run in branches:
@@ -55,19 +55,19 @@ def test_a_child_starts_from_a_checkpoint_that_its_parent_keeps(plan: Plan) -> N
         assert run.new_tokens == run.tokens - run.parent_step * 1024
 
 
-def test_a_target_may_go_on_from_the_family_and_the_family_from_no_target(plan: Plan) -> None:
-    (longer,) = [run for run in plan.of("target") if run.parent]
+def test_targets_branch_from_the_family_and_not_the_reverse(plan: Plan) -> None:
+    (longer,) = [run for run in plan.targets if run.parent]
     assert plan.by_id[longer.parent or ""].role == "family"
-    assert all(plan.by_id[run.parent].role == "family" for run in plan.of("family") if run.parent)
+    assert all(plan.by_id[run.parent].role == "family" for run in plan.family if run.parent)
 
 
-def test_a_shorter_target_does_not_break_the_chain_of_the_family(tmp_path: Path) -> None:
+def test_shorter_target_does_not_break_the_chain_of_the_family(tmp_path: Path) -> None:
     text = STUDY.replace("{size: 83000, horizon.tokens: 8M}", "{size: 83000, horizon.tokens: 3M}")
     plan = plan_of(text, tmp_path)
     assert all(plan.by_id[run.parent].role == "family" for run in plan.runs if run.parent)
 
 
-def test_a_run_of_a_plan_is_the_run_of_the_train_command(plan: Plan, tmp_path: Path) -> None:
+def test_planned_run_equals_the_run_of_the_train_command(plan: Plan, tmp_path: Path) -> None:
     overrides = ["size=123k", "data=prose", "horizon.tokens=2M", "seed=1", "optimizer.rate=6e-3", "dry_run=true"]
     paths = [f"runtime.data_directory={tmp_path / 'data'}", f"runtime.runs_directory={tmp_path / 'runs'}"]
     config, _ = resolve(compose([*overrides, *paths]), overrides, progress=lambda message: None)
@@ -78,32 +78,32 @@ def test_a_run_of_a_plan_is_the_run_of_the_train_command(plan: Plan, tmp_path: P
 
 def test_equal_runs_of_two_blocks_are_one(tmp_path: Path) -> None:
     twice = STUDY.replace("targets:", "  - grid: {size: 25k, horizon.tokens: [1M, 2M], seed: [0, 2]}\ntargets:")
-    assert len(plan_of(twice, tmp_path).of("family")) == 18 + 2
+    assert len(plan_of(twice, tmp_path).family) == 18 + 2
 
 
-def test_where_keeps_what_it_says(tmp_path: Path) -> None:
+def test_where_keeps_matching_runs(tmp_path: Path) -> None:
     plan = plan_of(STUDY.replace("targets:", "    where: D > 20 * N or seed == 0\ntargets:"), tmp_path)
-    runs = plan.of("family")
+    runs = plan.family
     assert 0 < len(runs) < 18
     assert all(run.tokens > 20 * run.parameters.total or run.config.seed == 0 for run in runs)
 
 
-def test_equal_settings_written_otherwise_are_equal_runs(tmp_path: Path) -> None:
+def test_equal_settings_in_another_notation_are_equal_runs(tmp_path: Path) -> None:
     plain = STUDY.replace("optimizer.rate: 6e-3", "optimizer.rate: 0.006").replace("[4M, 1M, 2M]", "[4e6, 1000000, 2M]")
     assert plan_of(plain, tmp_path).by_id.keys() == plan_of(STUDY, tmp_path).by_id.keys()
 
 
-def test_values_of_different_kinds_are_not_taken_for_each_other(tmp_path: Path) -> None:
-    """1, 1.0 and true are equal in Python; what was read of one must not stand for another."""
+def test_values_of_different_types_are_not_confused(tmp_path: Path) -> None:
+    """1, 1.0 and true are equal in Python: a cached section of one must not serve another."""
     for wrong in ("true", "1.5"):
         with pytest.raises(InputError, match="seed"):
             plan_of(STUDY.replace("seed: [0, 1]", f"seed: [1, {wrong}]"), tmp_path)
 
 
-def test_asked_checkpoints_stay_beside_those_to_branch_from(tmp_path: Path) -> None:
+def test_requested_checkpoints_are_kept_beside_branch_points(tmp_path: Path) -> None:
     plan = plan_of(STUDY.replace("fixed: {", "fixed: {logging.checkpoint_steps: [500], "), tmp_path)
     first = next(run for run in plan.runs if run.tokens < 1.1e6)
-    assert first.asked_checkpoint_steps == (500,)
+    assert first.requested_checkpoint_steps == (500,)
     assert first.config.logging.checkpoint_steps == (500, first.config.schedule.decay_start)
 
 
@@ -122,19 +122,19 @@ family:
     assert plan_of(text, tmp_path).by_id.keys() == after.by_id.keys()
 
 
-def test_targets_are_measured_against_the_runs_that_are_fitted(plan: Plan) -> None:
+def test_extrapolation_is_relative_to_the_fitted_runs(plan: Plan) -> None:
     fitted = fitted_runs(plan)
     assert {run.tokens for run in fitted.runs} == {1_999_872, 3_999_744}
     near, far = target_points(plan, fitted)
-    largest = max(run.parameters.total for run in plan.of("family"))
-    assert far.beyond["N"] == far.runs[0].parameters.total / largest > 3
-    assert far.beyond["D"] == 1
-    assert near.beyond["D"] == pytest.approx(2, rel=1e-3)
-    assert far.beyond["C"] == pytest.approx(far.beyond["N"])
+    largest = max(run.parameters.total for run in plan.family)
+    assert far.extrapolation["N"] == far.runs[0].parameters.total / largest > 3
+    assert far.extrapolation["D"] == 1
+    assert near.extrapolation["D"] == pytest.approx(2, rel=1e-3)
+    assert far.extrapolation["C"] == pytest.approx(far.extrapolation["N"])
     assert far.tokens_per_parameter == pytest.approx(far.at["D"] / far.at["N"])
 
 
-def test_ratios_are_in_the_convention_that_is_fitted(tmp_path: Path) -> None:
+def test_extrapolation_uses_the_fitted_convention(tmp_path: Path) -> None:
     plan = plan_of(STUDY.replace("where: D", 'columns: "N=N_non_embedding", where: D'), tmp_path)
     far = target_points(plan, fitted_runs(plan))[-1]
     assert far.at["N"] == far.runs[0].parameters.non_embedding
@@ -144,13 +144,13 @@ def test_ratios_are_in_the_convention_that_is_fitted(tmp_path: Path) -> None:
     ("analysis", "message"),
     [("where: D +", "cannot read"), ("where: D > 1e12", "leaves no run"), ('columns: "N=parms"', "no column parms")],
 )
-def test_an_analysis_that_cannot_be_names_its_line(analysis: str, message: str, tmp_path: Path) -> None:
+def test_invalid_analysis_names_its_line(analysis: str, message: str, tmp_path: Path) -> None:
     plan = plan_of(STUDY.replace("where: D > 1.5e6", analysis), tmp_path)
     with pytest.raises(InputError, match=rf"s\.yaml:10: .*{message}"):
         target_points(plan, fitted_runs(plan))
 
 
-def test_a_condition_on_results_is_left_for_later(tmp_path: Path) -> None:
+def test_condition_on_a_measured_column_is_undecided(tmp_path: Path) -> None:
     plan = plan_of(STUDY.replace("where: D > 1.5e6", "where: loss < 3"), tmp_path)
     fitted = fitted_runs(plan)
     assert len(fitted.runs) == 18

@@ -1,4 +1,4 @@
-"""Any set of runs: what goes on from what shares every update before it, and each of those is trained once."""
+"""Any set of runs: a branch shares every step before its checkpoint with its parent, and shared steps train once."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from windtunnel.models.configuration import ModelConfig, Parametrization
-from windtunnel.sweeps.study.trunks import Link, chain, trunk_key
+from windtunnel.sweeps.study.trunks import Link, link_trunks, trunk_key
 from windtunnel.train.config.config import DataConfig, LoggingConfig, OptimizerConfig, RunConfig, RuntimeConfig
 from windtunnel.train.schedules import Schedule, shares_rates
 
@@ -42,52 +42,52 @@ def schedules(draw: st.DrawFn) -> Schedule:
 
 @st.composite
 def runs(draw: st.DrawFn) -> list[RunConfig]:
-    found = draw(st.lists(st.tuples(schedules(), st.integers(0, 1), st.sampled_from([6e-3, 1e-2])), max_size=12))
+    members = draw(st.lists(st.tuples(schedules(), st.integers(0, 1), st.sampled_from([6e-3, 1e-2])), max_size=12))
     return [
         replace(CONFIG, schedule=schedule, seed=seed, optimizer=replace(CONFIG.optimizer, rate=rate))
-        for schedule, seed, rate in found
+        for schedule, seed, rate in members
     ]
 
 
-def first_steps(links: list[Link | None], place: int) -> int:
-    link = links[place]
+def first_step(links: list[Link | None], index: int) -> int:
+    link = links[index]
     return link.step if link else 0
 
 
 @given(configs=runs(), share=st.floats(0, 1))
-def test_a_link_is_to_a_run_that_is_the_same_so_far(configs: list[RunConfig], share: float) -> None:
-    family = round(share * len(configs))
-    for place, link in enumerate(chain(configs, family)):
+def test_link_is_to_a_run_with_equal_steps_before_it(configs: list[RunConfig], share: float) -> None:
+    num_family = round(share * len(configs))
+    for index, link in enumerate(link_trunks(configs, num_family)):
         if link is None:
             continue
-        child, parent = configs[place], configs[link.parent]
+        child, parent = configs[index], configs[link.parent]
         assert 0 < link.step <= min(child.schedule.total_steps, parent.schedule.total_steps)
         assert shares_rates(child.schedule, parent.schedule, link.step)
         aligned = replace(child, schedule=parent.schedule)
         assert aligned == parent, "they differ in more than their schedules"
-        assert link.parent < family or place >= family, "a run of the family waits for a target"
+        assert link.parent < num_family or index >= num_family, "a family run waits for a target"
 
 
 @given(configs=runs(), share=st.floats(0, 1))
-def test_links_lead_to_a_root_and_never_back(configs: list[RunConfig], share: float) -> None:
-    links = chain(configs, round(share * len(configs)))
-    for place in range(len(configs)):
-        seen = {place}
-        link = links[place]
+def test_links_lead_to_a_root_without_cycles(configs: list[RunConfig], share: float) -> None:
+    links = link_trunks(configs, round(share * len(configs)))
+    for index in range(len(configs)):
+        seen = {index}
+        link = links[index]
         while link is not None:
             assert link.parent not in seen
-            assert first_steps(links, link.parent) <= link.step, "the parent starts after the checkpoint it should keep"
+            assert first_step(links, link.parent) <= link.step, "the parent starts after the checkpoint"
             seen.add(link.parent)
             link = links[link.parent]
 
 
 @given(configs=runs())
 def test_every_step_at_constant_rate_is_trained_once(configs: list[RunConfig]) -> None:
-    links = chain(configs)
+    links = link_trunks(configs)
     trained: dict[str, list[tuple[int, int]]] = {}
-    for place, config in enumerate(configs):
+    for index, config in enumerate(configs):
         if config.schedule.shape in ("wsd", "constant", "power"):
-            plateau = (first_steps(links, place), config.schedule.decay_start)
+            plateau = (first_step(links, index), config.schedule.decay_start)
             trained.setdefault(trunk_key(config), []).append(plateau)
     for intervals in trained.values():
         steps = [step for first, last in intervals for step in range(first, last)]
@@ -96,28 +96,28 @@ def test_every_step_at_constant_rate_is_trained_once(configs: list[RunConfig]) -
 
 @given(configs=runs(), share=st.floats(0, 1))
 def test_branching_never_trains_more_than_separate_runs(configs: list[RunConfig], share: float) -> None:
-    links = chain(configs, round(share * len(configs)))
-    new = [config.schedule.total_steps - first_steps(links, place) for place, config in enumerate(configs)]
+    links = link_trunks(configs, round(share * len(configs)))
+    new = [config.schedule.total_steps - first_step(links, index) for index, config in enumerate(configs)]
     assert all(steps >= 0 for steps in new)
     assert sum(new) <= sum(config.schedule.total_steps for config in configs)
 
 
-def test_where_and_how_a_run_trains_does_not_part_it_from_its_trunk() -> None:
+def test_runtime_and_logging_do_not_change_the_trunk() -> None:
     elsewhere = replace(
         CONFIG,
         schedule=replace(CONFIG.schedule, total_steps=200, decay_steps=40),
         runtime=replace(CONFIG.runtime, threads=2),
         logging=replace(CONFIG.logging, tags=("a",)),
     )
-    assert chain([CONFIG, elsewhere]) == [None, Link(0, 80)]
+    assert link_trunks([CONFIG, elsewhere]) == [None, Link(0, 80)]
 
 
-def test_another_warm_up_is_another_trunk() -> None:
+def test_another_warmup_is_another_trunk() -> None:
     warmed = replace(CONFIG, schedule=replace(CONFIG.schedule, warmup_steps=11, total_steps=200))
-    assert chain([CONFIG, warmed]) == [None, None]
+    assert link_trunks([CONFIG, warmed]) == [None, None]
 
 
-def test_a_cosine_shares_nothing() -> None:
+def test_cosine_shares_no_steps() -> None:
     cosine = replace(CONFIG, schedule=Schedule("cosine", 100, 10, 0, "linear", 0.1, 0.0))
     longer = replace(CONFIG, schedule=Schedule("cosine", 200, 10, 0, "linear", 0.1, 0.0))
-    assert chain([cosine, longer]) == [None, None]
+    assert link_trunks([cosine, longer]) == [None, None]

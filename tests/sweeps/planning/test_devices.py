@@ -1,4 +1,4 @@
-"""Where runs train beside each other. No GPU is here: what `nvidia-smi` would say comes from a stand-in."""
+"""The devices that runs train on. `nvidia-smi` is a stand-in."""
 
 import os
 from dataclasses import replace
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.tiny_study import write_study
-from windtunnel.sweeps.execution.devices import find_devices, memory_bytes
+from windtunnel.sweeps.planning.devices import find_devices, gpu_memory_bytes
 from windtunnel.sweeps.study.load import load_study
 from windtunnel.sweeps.study.plan import Plan, make_plan
 from windtunnel.train.errors import InputError
@@ -28,14 +28,14 @@ def two_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 
-def test_one_worker_a_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_worker_per_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))  # no nvidia-smi
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)))
     (device,) = find_devices(plan_with(tmp_path).runs)
     assert (device.name, device.workers, device.environment["OMP_NUM_THREADS"]) == ("cpu", 8, "1")
     assert find_devices(plan_with(tmp_path).runs, 3)[0].workers == 3
     assert find_devices(plan_with(tmp_path, runtime__threads=3).runs)[0].workers == 2
-    with pytest.raises(InputError, match="--workers 0: at least 1"):
+    with pytest.raises(InputError, match="workers must be at least 1, got 0"):
         find_devices([], 0)
 
 
@@ -55,10 +55,10 @@ def test_workers_are_spread_over_gpus(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [device.name for device in find_devices(plan_with(tmp_path, runtime__device="cpu").runs)] == ["cpu"]
 
 
-def test_memory_grows_with_parameters_and_batch(tmp_path: Path) -> None:
+def test_memory_estimate_grows_with_parameters_and_batch(tmp_path: Path) -> None:
     config = plan_with(tmp_path).runs[0].config
     wide = replace(config, model=replace(config.model, width=1024, feedforward_width=4096, depth=8))
     batch = replace(wide, optimizer=replace(wide.optimizer, tokens_per_step=65_536))
     split = replace(batch, runtime=replace(batch.runtime, micro_batch_sequences=64))
-    assert 0.8e9 < memory_bytes(config) < 0.9e9
-    assert memory_bytes(config) < memory_bytes(wide) < memory_bytes(split) < memory_bytes(batch)
+    assert 0.8e9 < gpu_memory_bytes(config) < 0.9e9
+    assert gpu_memory_bytes(config) < gpu_memory_bytes(wide) < gpu_memory_bytes(split) < gpu_memory_bytes(batch)
