@@ -1,31 +1,27 @@
-"""How far a law is from curves it was not fitted to, and which law is nearest by that on the training curves alone.
+"""Errors of a law on curves that were not fitted, and cross-validation of a law on the training curves.
 
-Legend: P points, U curves.
+Legend: P points, U curves, T compared times.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from windtunnel.analysis.curves.curve import Curve
-from windtunnel.analysis.curves.fit import CurveFit, fit_curves
+from windtunnel.analysis.curves.curve import LawKey, LossCurve
+from windtunnel.analysis.curves.fit import CurveFit, fit_curve_law
 from windtunnel.analysis.curves.laws.law import CurveLaw
-from windtunnel.analysis.curves.seed_means import mean_of
+from windtunnel.analysis.curves.seed_means import mean_over_seeds
 
-# Of a single training curve: this share of its updates is fitted, and the rest predicted.
-FITTED_SHARE = 0.6
-END = 0.1  # of the points of a curve: its end, where its distance from the law is taken
-# Schedules whose rates, at so many places, differ by less than this share of the peak are one.
-SAME, COMPARED = 0.02, 64
+FITTED_FRACTION = 0.6  # of the updates of a single training curve; the rest is predicted
+END_FRACTION = 0.1  # of the points of a curve: its end, over which the final residual is a mean
+# Two schedules are the same when their rates at this many times differ by less than this fraction of the peak.
+SAME_SCHEDULE_TOLERANCE, COMPARED_TIMES = 0.02, 64
 
 
 @dataclass(frozen=True)
 class CurveScore:
-    """Relative errors of a predicted curve, as shares of the loss: `final` is predicted / logged - 1 at the last
-    point.
-    """
+    """Relative errors of a predicted curve; `final` is predicted / measured - 1 at the last point."""
 
     curve: str
     mean_abs_relative_error: float
@@ -34,71 +30,83 @@ class CurveScore:
 
 
 @dataclass(frozen=True)
-class InnerScore:
-    """Inner validation of a law: each training curve, twins as one, predicted by a fit of the others."""
+class CrossValidationScore:
+    """Errors of a law on each training curve, predicted by a fit of the others; seed replicates count as one curve.
+
+    mean_abs_relative_error, worst: over the curves; infinite where a fit was refused, for the `reason`.
+    mean_squared_error: mean over the curves of the square of their mean error.
+    ends: the residual of every curve, replicates included, at its end (`end_residual`).
+    """
 
     law: str
-    mean_abs_relative_error: float  # infinite where a fit was refused
+    mean_abs_relative_error: float
     worst: float
-    mean_squared_error: float  # mean over the curves, twins as one, of the square of each one's mean error
+    mean_squared_error: float
     reason: str
-    ends: tuple[float, ...] = ()  # of each curve, how far in log loss its end was from what was said of it
+    ends: tuple[float, ...] = ()
 
 
-def score(fit: CurveFit, curve: Curve) -> CurveScore:
-    error_P = fit.predict(curve) / curve.loss_P - 1
+def score_curve(fit: CurveFit, curve: LossCurve) -> CurveScore:
+    error_P = fit.predict_losses(curve) / curve.loss_P - 1
     size_P = np.abs(error_P)
     return CurveScore(curve.name, float(size_P.mean()), float(size_P.max()), float(error_P[-1]))
 
 
-def end_apart(fit: CurveFit, curve: Curve) -> float:
-    """The mean of log predicted / logged loss over the last points of a curve."""
-    residual_P = np.log(fit.predict(curve) / curve.loss_P)
-    return float(residual_P[-max(1, round(END * curve.num_points)) :].mean())
+def end_residual(fit: CurveFit, curve: LossCurve) -> float:
+    """The mean of log(predicted / measured) over the last points of a curve."""
+    residual_P = np.log(fit.predict_losses(curve) / curve.loss_P)
+    return float(residual_P[-max(1, round(END_FRACTION * curve.num_points)) :].mean())
 
 
-def inner_score(law: CurveLaw, curves: Sequence[Curve], objective: str | None = None) -> InnerScore:
-    """Leave one training curve out, each in turn; of a single curve, its end. Errors are of the mean over twins: a law
-    says what a run comes to and is of no seed, and the noise between them is no law's mistake.
+def cross_validate(law: CurveLaw, curves: Sequence[LossCurve], objective: str | None = None) -> CrossValidationScore:
+    """Leave-one-curve-out cross-validation; of a single curve, the end is predicted from the start. Errors are those of
+    the mean over seed replicates, because the noise between seeds is not an error of the law.
     """
-    held_out: dict[Any, list[Curve]] = {}  # twins of which one fit says the same, by kind and fit
+    replicates: dict[tuple[LawKey, tuple[int, ...]], list[LossCurve]] = {}  # curves with the same prediction
     ends: list[float] = []
     fits: dict[tuple[int, ...], CurveFit] = {}  # curves of one schedule are predicted from the same others
-    for fitted, held in folds(curves):
+    for fitted, held_out in folds(curves):
         key = tuple(map(id, fitted)) if len(curves) > 1 else ()
         if key not in fits:
-            fits[key] = fit_curves(law, fitted, objective)
-        found = fits[key]
-        if not found.parameters:
-            return InnerScore(law.name, np.inf, np.inf, np.inf, f"{found.status}: {found.reason}")
-        held_out.setdefault((held.kind, key), []).append(held)
-        ends.append(end_apart(found, held))
-    scores = [score(fits[key], mean_of(twins)) for (_, key), twins in held_out.items()]
-    errors, worst = zip(*((each.mean_abs_relative_error, each.worst) for each in scores), strict=True)
-    return InnerScore(
-        law.name, float(np.mean(errors)), float(np.max(worst)), float(np.mean(np.square(errors))), "", tuple(ends)
+            fits[key] = fit_curve_law(law, fitted, objective)
+        fit = fits[key]
+        if not fit.parameters:
+            return CrossValidationScore(law.name, np.inf, np.inf, np.inf, f"{fit.status}: {fit.reason}")
+        replicates.setdefault((held_out.law_key, key), []).append(held_out)
+        ends.append(end_residual(fit, held_out))
+    scores = [score_curve(fits[key], mean_over_seeds(group)) for (_, key), group in replicates.items()]
+    error_U = np.array([score.mean_abs_relative_error for score in scores])
+    return CrossValidationScore(
+        law=law.name,
+        mean_abs_relative_error=float(np.mean(error_U)),
+        worst=max(score.worst for score in scores),
+        mean_squared_error=float(np.mean(np.square(error_U))),
+        reason="",
+        ends=tuple(ends),
     )
 
 
-def folds(curves: Sequence[Curve]) -> list[tuple[list[Curve], Curve]]:
-    """(fitted, held out), for each curve. Curves of other sizes and seeds under its schedule are left out with it: it
-    is the schedule that is to be predicted. Where there is only one schedule, they are not.
+def folds(curves: Sequence[LossCurve]) -> list[tuple[list[LossCurve], LossCurve]]:
+    """(fitted curves, held-out curve) for each curve. Curves of other sizes and seeds with the same schedule are held
+    out with it, since the schedule is what is to be predicted; but not where there is only one schedule.
     """
     if len(curves) == 1:
-        last = curves[0].time_P[-1]
-        first_P = curves[0].time_P <= FITTED_SHARE * last
-        return [([curves[0].points(first_P)], curves[0].points(~first_P))]
-    found = []
-    for held in curves:
-        others = [each for each in curves if each is not held]
-        found.append(([each for each in others if not same_schedule(each, held)] or others, held))
-    return found
+        (curve,) = curves
+        first_P = curve.time_P <= FITTED_FRACTION * curve.time_P[-1]
+        return [([curve.select(first_P)], curve.select(~first_P))]
+    pairs = []
+    for held_out in curves:
+        others = [curve for curve in curves if curve is not held_out]
+        pairs.append(([curve for curve in others if not same_schedule(curve, held_out)] or others, held_out))
+    return pairs
 
 
-def same_schedule(first: Curve, second: Curve) -> bool:
-    """Whether the rates of two curves are nearly those of one schedule, as shares of their peaks."""
-    if abs(first.rates.num_updates - second.rates.num_updates) > SAME * second.rates.num_updates:
+def same_schedule(first: LossCurve, second: LossCurve) -> bool:
+    """Whether the learning rates of two curves, relative to their peaks, are nearly the same."""
+    if abs(first.rates.num_updates - second.rates.num_updates) > SAME_SCHEDULE_TOLERANCE * second.rates.num_updates:
         return False
-    step_T = np.linspace(second.rates.warmup, second.rates.num_updates - 1, COMPARED)
-    shares = [np.interp(step_T, each.rates.step_J, each.rates.rate_J) / each.rates.peak for each in (first, second)]
-    return bool(np.max(np.abs(shares[0] - shares[1])) < SAME)
+    step_T = np.linspace(second.rates.warmup, second.rates.num_updates - 1, COMPARED_TIMES)
+    first_T, second_T = (
+        np.interp(step_T, rates.step_J, rates.rate_J) / rates.peak for rates in (first.rates, second.rates)
+    )
+    return bool(np.max(np.abs(first_T - second_T)) < SAME_SCHEDULE_TOLERANCE)

@@ -37,7 +37,7 @@ class CurveFit(FitResult[CurveLaw]):
     problem: CurveProblem | None = field(default=None, repr=False)
     members: "tuple[CurveFit, ...]" = field(default=(), repr=False)
 
-    def predict(self, curve: LossCurve) -> Array:
+    def predict_losses(self, curve: LossCurve) -> Array:
         """The loss at the logged times of a curve: (P,). Raises InputError where the fit was refused."""
         self.check_fitted()
         return np.asarray(self.law.predict(self.parameters, curve), dtype=np.float64)

@@ -1,74 +1,81 @@
-"""A run folder to a curve: the losses that were logged, under the schedule that its recorded configuration is.
+"""Loss curves from run folders: the logged losses under the recorded schedule.
 
-A line of the training curve is the mean of the steps since the line before: its time is their middle. An evaluation is
-of the model after so many updates.
+A line of the training curve is the mean over the steps since the line before; its time is the middle of those steps. An
+evaluation is of the model after a number of updates.
 """
 
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from windtunnel.analysis.curves.curve import Curve
-from windtunnel.analysis.curves.from_file import LEAST_POINTS
-from windtunnel.analysis.curves.schedule_sums import Rates
+from windtunnel.analysis.curves.curve import MIN_POINTS, LossCurve, LossKind
+from windtunnel.analysis.curves.schedule_sums import LearningRates
 from windtunnel.analysis.laws.law import Array
 from windtunnel.train.errors import InputError
 from windtunnel.train.records import read_metrics, read_record
 from windtunnel.train.schedules import Schedule, multiplier
 
-Losses = Literal["training", "validation"]
-LOSSES: tuple[Losses, ...] = get_args(Losses)
+# The rows of the metrics that hold the losses, and the name of the loss in them.
+METRICS: dict[LossKind, tuple[Literal["train", "evaluation"], str]] = {
+    "training": ("train", "loss"),
+    "validation": ("evaluation", "validation_nats_per_token"),
+}
 
 
-def run_curve(folder: Path, losses: Losses = "training") -> Curve:
-    """The curve of a run. Raises InputError where there is none to fit."""
+def curve_from_run(folder: Path, losses: LossKind = "training") -> LossCurve:
+    """The loss curve of a run, so far if it has not finished. Raises InputError for a diverged run and for one with too
+    few losses.
+    """
     folder = Path(folder)
     record = read_record(folder)
     if record["status"] == "diverged":
-        raise InputError(f"{folder}: the run diverged; leave it out, no curve law describes it")
+        raise InputError(f"{folder}: the run diverged; curve laws do not describe it: leave it out")
     config = record["config"]
-    rates = rates_of(Schedule(**config["schedule"]), config["optimizer"]["rate"])
-    notes = [] if record["status"] == "finished" else [f"{folder}: {record['status']}: its curve so far"]
-    if losses == "training":
-        rows, key = read_metrics(folder, "train"), "loss"
-    else:
-        rows, key = read_metrics(folder, "evaluation"), "validation_nats_per_token"
-    time_P = times_of(np.array([row["step"] for row in rows], dtype=np.float64), losses)
+    rates = learning_rates(Schedule(**config["schedule"]), config["optimizer"]["rate"])
+    kind, key = METRICS[losses]
+    rows = read_metrics(folder, kind)
+    time_P = times_of_steps(np.array([row["step"] for row in rows], dtype=np.float64), losses)
     loss_P = np.array([row[key] for row in rows], dtype=np.float64)
-    used_P = (time_P >= max(rates.warmup, 1)) & np.isfinite(loss_P) & (loss_P > 0)
-    if used_P.sum() < LEAST_POINTS:
+    used_P = usable_points(rates, time_P, loss_P)
+    if used_P.sum() < MIN_POINTS:
         raise InputError(
             f"{folder}: {int(used_P.sum())} {losses} losses after the warm-up, which ends at step {rates.warmup}; "
-            f"a curve needs {LEAST_POINTS} or more"
+            f"a curve needs {MIN_POINTS} or more"
         )
-    return Curve(
+    return LossCurve(
         name=str(folder),
         rates=rates,
         time_P=time_P[used_P],
         loss_P=loss_P[used_P],
-        size=size_of(record),
+        size=size_of_record(record),
         batch=float(config["optimizer"]["tokens_per_step"]),
-        notes=tuple(notes),
+        notes=() if record["status"] == "finished" else (f"{folder}: {record['status']}: its curve so far",),
         losses=losses,
     )
 
 
-def times_of(end_P: Array, losses: Losses) -> Array:
-    """The time of each line by the step it stands at: (P,)."""
+def times_of_steps(step_P: Array, losses: LossKind) -> Array:
+    """The time of each logged loss, from the step at which it was logged: (P,)."""
     if losses == "validation":
-        return end_P
-    # The loss of a step is that before its update.
-    return (np.concatenate([[0.0], end_P[:-1]]) + end_P - 1) / 2 if len(end_P) else end_P
+        return step_P
+    # The loss of a step is computed before its update.
+    return (np.concatenate([[0.0], step_P[:-1]]) + step_P - 1) / 2 if len(step_P) else step_P
 
 
-def size_of(record: dict[str, Any]) -> float:
-    """The parameters that laws of curves read as the size."""
+def usable_points(rates: LearningRates, time_P: Array, loss_P: Array) -> NDArray[np.bool_]:
+    """Which losses are finite, positive and logged after the warm-up: (P,)."""
+    return (time_P >= max(rates.warmup, 1)) & np.isfinite(loss_P) & (loss_P > 0)
+
+
+def size_of_record(record: dict[str, Any]) -> float:
+    """The number of parameters that curve laws use: without the embedding, with the head."""
     parameters = record["counts"]["parameters"]
     return float(parameters["non_embedding"] + parameters["head"])
 
 
-def rates_of(schedule: Schedule, rate: float) -> Rates:
-    """The rate of every update, `rate` at the peak."""
-    rate_S = rate * multiplier(schedule, np.arange(schedule.total_steps))
-    return Rates.of_updates(rate_S, schedule.warmup_steps)
+def learning_rates(schedule: Schedule, peak: float) -> LearningRates:
+    """The learning rate of every update of a schedule with this peak."""
+    rate_S = peak * multiplier(schedule, np.arange(schedule.total_steps))
+    return LearningRates.from_updates(rate_S, schedule.warmup_steps)

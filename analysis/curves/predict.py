@@ -1,49 +1,58 @@
-"""What a fitted law says of a schedule that was not trained: the curve, and the final loss with its interval.
+"""The predicted loss curve of a schedule, and the interval of its final loss.
 
-The interval joins what the bootstrap over curves says of the parameters with how far whole curves lie from the law at
-their ends: those that were fitted, and each when it was predicted from the others (`end_noise`). That distance is
-known from few curves, so its quantiles are Student's, of one degree of freedom less than there were curves.
+The interval combines the bootstrap distribution of the parameters with the residual of a whole curve at its end
+(`end_noise`): both of the fitted curves and of each when it was predicted from the others. Few curves determine that
+residual, so its quantiles are those of Student's t, with one degree of freedom less than there were curves.
 
 Legend: P points, R replicates, Q quantiles.
 """
 
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from windtunnel.analysis.curves.curve import Curve
-from windtunnel.analysis.curves.fit import CurveFit
-from windtunnel.analysis.curves.laws import curve_law
-from windtunnel.analysis.curves.result import FittedCurves, without_replicates
+from windtunnel.analysis.curves.curve import LossCurve
 from windtunnel.analysis.laws.law import Array
-from windtunnel.train.errors import InputError
 
-LEVEL = 0.90
-QUANTILES = 200
-SAME = 0.01  # sizes or batches this close are one: people round them
-PEAK_APART = 1.5  # a peak rate further than this from those that were fitted is refused
+INTERVAL_LEVEL = 0.90
+NUM_QUANTILES = 200
+NOTED_LENGTH_RATIO = 1.01  # a schedule longer than the longest fitted curve by this factor gets a note
 
 
 @dataclass(frozen=True)
 class CurvePrediction:
-    """`loss_P` at the times of the schedule; the interval is of the last, None without replicates."""
+    """The predicted loss at the times of a schedule.
 
-    curve: Curve
+    law, status: of the fit. curve: the schedule. loss_P: nats per token, at `curve.time_P`. interval_90: of the last
+    loss; None where the fit has no replicates. beyond: the length of the schedule relative to the longest fitted curve.
+    """
+
+    law: str
+    status: str
+    curve: LossCurve
     loss_P: Array
     interval_90: tuple[float, float] | None
-    beyond: float  # times the longest fitted curve
+    beyond: float
 
-    def document(self, fit: FittedCurves) -> dict[str, Any]:
+    @property
+    def final_loss(self) -> float:
+        return float(self.loss_P[-1])
+
+    @property
+    def notes(self) -> list[str]:
+        longer = f"{self.beyond:.3g} times as long as the longest fitted curve"
+        return [*self.curve.notes, *([longer] if self.beyond > NOTED_LENGTH_RATIO else [])]
+
+    def to_dict(self) -> dict[str, Any]:
         return {
-            "law": fit.law,
-            "status": fit.status,
+            "law": self.law,
+            "status": self.status,
             "schedule": self.curve.name,
             "final": {
                 "step": float(self.curve.time_P[-1]),
-                "loss": float(self.loss_P[-1]),
+                "loss": self.final_loss,
                 "interval_90": None if self.interval_90 is None else list(self.interval_90),
             },
             "extrapolation": {"steps": self.beyond},
@@ -51,82 +60,14 @@ class CurvePrediction:
         }
 
 
-def predict_curve(fit: FittedCurves, curve: Curve) -> CurvePrediction:
-    """The loss at every logged time of a schedule. Raises InputError where the fit says nothing of it."""
-    refuse_foreign(fit, curve)
-    interval = None
-    if fit.num_replicates:
-        drawn_R = fit.final_losses(curve)
-        share_Q = (np.arange(QUANTILES) + 0.5) / QUANTILES
-        noise_Q = fit.noise * (stdtrit(fit.num_curves - 1, share_Q) if fit.num_curves > 1 else ndtri(share_Q))
-        ends = (1 - LEVEL) / 2, (1 + LEVEL) / 2
-        low, high = np.quantile(drawn_R[:, None] * np.exp(noise_Q), ends, method="hazen")  # of shares as above
-        interval = float(low), float(high)
-    return CurvePrediction(curve, fit.predict(curve), interval, float(curve.time_P[-1]) / fit.last_update)
-
-
-def refuse_foreign(fit: FittedCurves, curve: Curve) -> None:
-    """Raises InputError where the law reads a size or a batch that the curve lacks, or knows nothing of the curve's
-    peak rate, size, batch or kind of losses.
+def final_loss_interval(
+    final_R: Array, noise: float, num_curves: int, level: float = INTERVAL_LEVEL
+) -> tuple[float, float]:
+    """The interval of the final loss of a new run, from that of each replicate and the noise of a curve at its end.
+    `num_curves` is the number of curves that the noise was estimated from; 0 where unknown.
     """
-    members = {name.rpartition(".")[0] for name in fit.parameters}  # "" alone, or those of a combination
-    knows_size = [":N" in (member or fit.law) or _named(member, "N_c") in fit.parameters for member in members]
-    knows_batch = [_named(member, "B_star") in fit.parameters for member in members]
-    if (any(knows_size) and curve.size is None) or (any(knows_batch) and curve.batch is None):
-        raise InputError(f"{curve.name}: the fit reads the size N and the batch B: give the schedule columns of them")
-    if not all(knows_size) and not _among(curve.size, fit.sizes):
-        several = "auto" if "*" in fit.law else fit.law if curve_law(fit.law).specialise is not None else f"{fit.law}:N"
-        raise InputError(
-            f"{curve.name}: its N is {curve.size:,.0f} (parameters without embeddings, with the head), and fitted was "
-            f"{listed(fit.sizes)}: of one size a law says nothing of others; fit {several} to curves of several"
-        )
-    if not all(knows_batch) and not _among(curve.batch, fit.batches):
-        raise InputError(
-            f"{curve.name}: its updates take {curve.batch:,.0f} tokens, and fitted were {listed(fit.batches)}: fit "
-            "curves with that batch"
-        )
-    if curve.losses and fit.losses and curve.losses != fit.losses:
-        raise InputError(f"{curve.name}: the fit is of {fit.losses} losses, not {curve.losses}: --losses {fit.losses}")
-    if not near_peaks(curve.rates.peak, fit.peaks):
-        low, high = fit.peaks
-        raise InputError(
-            f"{curve.name}: its peak rate is {curve.rates.peak:.3g}, and {low:.3g} to {high:.3g} were fitted: "
-            "a law of schedules says nothing of other peaks; fit curves with this one"
-        )
-
-
-def foreign_notes(found: CurveFit, train: Sequence[Curve], test: Sequence[Curve]) -> list[str]:
-    """Of curves that a fit was made of or tested on: batches that it takes for one, and test curves of which a
-    prediction would be refused.
-    """
-    if not found.parameters:
-        return []
-    fit = without_replicates(found, train)
-    notes = []
-    if len(fit.batches) > 1 and not any(_named(name.rpartition(".")[0], "B_star") == name for name in found.parameters):
-        notes.append(f"fitted were updates of {listed(fit.batches)} tokens, which {found.law.name} takes for one")
-    for curve in test:
-        try:
-            refuse_foreign(fit, curve)
-        except InputError as error:
-            notes.append(f"scored, though no prediction: {error}")
-    return notes
-
-
-def _named(member: str, parameter: str) -> str:
-    return f"{member}.{parameter}" if member else parameter
-
-
-def near_peaks(rate: float, peaks: Collection[float]) -> bool:
-    """Whether laws that were fitted to runs of these peak rates say anything of this one."""
-    return min(peaks) / PEAK_APART <= rate <= max(peaks) * PEAK_APART
-
-
-def listed(values: Collection[float]) -> str:
-    """Rates, sizes or batches for people."""
-    return ", ".join(f"{value:,.3g}" if value < 1 else f"{value:,.0f}" for value in sorted(values))
-
-
-def _among(value: float | None, fitted: tuple[float, ...]) -> bool:
-    """True where one of them is not known."""
-    return value is None or not fitted or any(abs(value / each - 1) < SAME for each in fitted)
+    share_Q = (np.arange(NUM_QUANTILES) + 0.5) / NUM_QUANTILES
+    noise_Q = noise * (stdtrit(num_curves - 1, share_Q) if num_curves > 1 else ndtri(share_Q))
+    ends = (1 - level) / 2, (1 + level) / 2
+    low, high = np.quantile(final_R[:, None] * np.exp(noise_Q), ends, method="hazen")  # as share_Q is defined
+    return float(low), float(high)

@@ -208,6 +208,8 @@ class CurveProblem:
     ) -> NormalEquations:
         residuals, jacobians = zip(*map(self.residual, internal_RK), strict=True)
         residual_RP, jacobian_RKP = np.stack(residuals), np.stack(jacobians)
-        equations = NormalEquations.of(residual_RP, jacobian_RKP, weights_RP[replicates], np.array([[delta]]))
+        equations = NormalEquations.from_residuals(
+            residual_RP, jacobian_RKP, weights_RP[replicates], np.array([[delta]])
+        )
         equations.value_R[equations.value_R < ROUNDING_RESIDUAL**2 * residual_RP.shape[1]] = 0.0  # no step gains more
         return equations if self.prior is None else equations.plus(self.prior.normal_equations(internal_RK))

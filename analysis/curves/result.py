@@ -1,24 +1,27 @@
-"""A fit of curves as a file, with the bootstrap replicates, so that a prediction from it alone has its interval."""
+"""A fitted curve law with its uncertainty and its domain: all that a prediction needs, kept in a JSON file.
 
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+Legend: P points, R replicates.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from windtunnel.analysis.curves.bootstrap import bootstrap_replicates, end_noise
-from windtunnel.analysis.curves.cross_validation import CrossValidationScore, CurveScore
+from windtunnel.analysis.curves.cross_validation import CrossValidationScore
 from windtunnel.analysis.curves.curve import LossCurve, LossKind
-from windtunnel.analysis.curves.ensemble import CombinedLaw, reconstruct_law
+from windtunnel.analysis.curves.domain import FittedDomain
+from windtunnel.analysis.curves.ensemble import reconstruct_law
 from windtunnel.analysis.curves.fit import CurveFit
 from windtunnel.analysis.curves.laws.law import CurveLaw
+from windtunnel.analysis.curves.load import ScheduleSource, load_schedule
+from windtunnel.analysis.curves.predict import CurvePrediction, final_loss_interval
 from windtunnel.analysis.laws.law import Array
 from windtunnel.analysis.signed_json import (
     JsonArray,
-    finite_or_none,
     from_document,
     parsing,
     read_signed,
@@ -29,47 +32,17 @@ from windtunnel.analysis.signed_json import (
 MADE_BY = "windtunnel curves fit"
 
 
-def fitted_curves(
-    fit: CurveFit,
-    curves: Sequence[LossCurve],
-    num_replicates: int,
-    seed: int,
-    member_scores: Sequence[CrossValidationScore] = (),
-) -> "FittedCurves":
-    """What predictions need of a fit to these curves that was not refused.
-
-    member_scores: cross-validation scores, of every member of a combination; they show how wrong the law is on a
-    schedule that it was not fitted to.
-    """
-    drawn, noise = bootstrap_replicates(fit, num_replicates, seed), end_noise(fit, curves, member_scores)
-    return replace(without_replicates(fit, curves), replicates=drawn, noise=noise)
-
-
-def without_replicates(fit: CurveFit, curves: Sequence[LossCurve]) -> "FittedCurves":
-    """What says of which runs a fit to these curves speaks, and not how surely."""
-    return FittedCurves(
-        law=fit.law.name,
-        parameters=fit.parameters,
-        status=fit.status,
-        replicates={},
-        noise=math.nan,
-        last_update=max(float(curve.time_P[-1]) for curve in curves),
-        peaks=(min(curve.rates.peak for curve in curves), max(curve.rates.peak for curve in curves)),
-        reason=fit.reason,
-        not_identified=fit.not_identified,
-        sizes=tuple(sorted({curve.size for curve in curves if curve.size is not None})),
-        batches=tuple(sorted({curve.batch for curve in curves if curve.batch is not None})),
-        num_curves=len(curves),
-        losses=", ".join(sorted({curve.losses for curve in curves if curve.losses is not None})),
-    )
-
-
 @dataclass(frozen=True)
-class FittedCurves:
-    """What a prediction needs of a fit: the law by name and what it was made for, parameters, replicates (R of them),
-    and how far whole curves lay from it (s.d. of log loss near their ends); and what a reader needs: why its status is
-    what it is, and the parameters that the curves do not tell. Of the fitted curves: their sizes (parameters), batches
-    (tokens an update) and kind of losses, as far as they are known, and their number (0: not known).
+class FittedCurveLaw:
+    """A curve law with fitted parameters.
+
+    law: the name of a law or of a combination. status, reason, not_identified: of the fit.
+    replicates: bootstrap replicates of the parameters, (R,) each.
+    noise: standard deviation of the log loss of a whole curve around the law at its end (`end_noise`).
+    last_update: the end of the longest fitted curve. peaks, sizes, batches, losses: the domain (`FittedDomain`).
+    num_curves: number of fitted curves; 0 where unknown.
+
+    The fields are those of the file; the ones with a default are missing in files of an earlier version.
     """
 
     law: str
@@ -78,7 +51,7 @@ class FittedCurves:
     replicates: dict[str, JsonArray]
     noise: float
     last_update: float
-    peaks: tuple[float, float]  # lowest and highest peak rate that was fitted
+    peaks: tuple[float, float]
     reason: str = ""
     not_identified: tuple[str, ...] = ()
     sizes: tuple[float, ...] = ()
@@ -86,10 +59,45 @@ class FittedCurves:
     losses: str = ""
     num_curves: int = 0
 
+    @classmethod
+    def from_fit(
+        cls,
+        fit: CurveFit,
+        curves: Sequence[LossCurve],
+        num_replicates: int,
+        seed: int,
+        scores: Sequence[CrossValidationScore] = (),
+    ) -> "FittedCurveLaw":
+        """The result of a fit to these curves. `scores` are the cross-validation scores of the law, or of every member
+        of a combination; they widen the intervals by the errors for other schedules. Raises InputError where the fit
+        was refused.
+        """
+        fit.check_fitted()
+        domain = FittedDomain.from_curves(fit, curves)
+        return cls(
+            law=fit.law.name,
+            parameters=fit.parameters,
+            status=fit.status,
+            replicates=bootstrap_replicates(fit, num_replicates, seed),
+            noise=end_noise(fit, curves, scores),
+            last_update=max(float(curve.time_P[-1]) for curve in curves),
+            peaks=domain.peaks,
+            reason=fit.reason,
+            not_identified=fit.not_identified,
+            sizes=domain.sizes,
+            batches=domain.batches,
+            losses=domain.losses,
+            num_curves=len(curves),
+        )
+
     @property
-    def kind(self) -> LossKind:
-        """Of the losses that it says; of training where it is not known."""
+    def loss_kind(self) -> LossKind:
+        """The kind of the predicted losses; "training" where unknown."""
         return "validation" if self.losses == "validation" else "training"
+
+    @property
+    def domain(self) -> FittedDomain:
+        return FittedDomain(self.law, self.parameters, self.peaks, self.sizes, self.batches, self.losses)
 
     @cached_property
     def fitted_law(self) -> CurveLaw:
@@ -99,8 +107,32 @@ class FittedCurves:
     def num_replicates(self) -> int:
         return len(next(iter(self.replicates.values()), ()))
 
-    def predict(self, curve: LossCurve) -> Array:
-        """The loss at the logged times of a curve, which need no losses: (P,)."""
+    def predict(
+        self,
+        schedule: ScheduleSource,
+        *,
+        columns: str | Mapping[str, str] | None = None,
+        warmup: int | None = None,
+        size: float | None = None,
+        batch: float | None = None,
+    ) -> CurvePrediction:
+        """The loss curve under a schedule that was not trained.
+
+        schedule: a curve, the learning rate of every update, a CSV or Parquet file or a DataFrame with the columns step
+            and lr. columns, warmup, size, batch: as in `load_schedule`.
+
+        Raises InputError where the schedule cannot be read, or is outside the domain of the fit.
+        """
+        curve = load_schedule(schedule, columns=columns, warmup=warmup, size=size, batch=batch)
+        self.domain.check(curve)
+        interval = None
+        if self.num_replicates:
+            interval = final_loss_interval(self.final_losses(curve), self.noise, self.num_curves)
+        beyond = float(curve.time_P[-1]) / self.last_update
+        return CurvePrediction(self.law, self.status, curve, self.predict_losses(curve), interval, beyond)
+
+    def predict_losses(self, curve: LossCurve) -> Array:
+        """The loss at the logged times of a curve, whatever its domain: (P,)."""
         return np.asarray(self.fitted_law.predict(self.parameters, curve), dtype=np.float64)
 
     def final_losses(self, curve: LossCurve) -> Array:
@@ -118,51 +150,8 @@ class FittedCurves:
         write_signed(path, to_document(self))
 
     @classmethod
-    def from_json(cls, path: Path) -> "FittedCurves":
-        """Reads what `to_json` wrote. Raises InputError where the file is missing, is not a fit of curves, or was
-        changed.
-        """
+    def from_json(cls, path: Path) -> "FittedCurveLaw":
+        """Reads a file written by `to_json`. Raises InputError where it is missing, not a fit of curves, or changed."""
         content = read_signed(path, "a fit of curves", MADE_BY)
         with parsing(path, "a fit of curves", MADE_BY):
             return from_document(cls, content)
-
-
-def fit_document(fit: CurveFit, tests: Sequence[CurveScore], inner: Sequence[CrossValidationScore]) -> dict[str, Any]:
-    """The fit for programs. Errors are shares of the loss; `mean_abs_relative_error` is the mean over the test curves,
-    `worst` the largest at any point of any, `mean_worst` the mean of the curves' own.
-    """
-    weights = fit.law.weights if isinstance(fit.law, CombinedLaw) else ()
-    return {
-        "law": fit.law.name,
-        "weights": dict(zip([each.law.name for each in fit.members], weights, strict=True)),
-        "parameters": fit.parameters,
-        "status": fit.status,
-        "reason": fit.reason,
-        "not_identified": list(fit.not_identified),
-        "objective": {"name": fit.objective, "value": finite_or_none(fit.value)},
-        "num_points": fit.num_points,
-        "certificate": {key: value for key, value in to_document(fit.certificate).items() if key != "at_bound"},
-        "seconds": fit.seconds,
-        "test": [vars(each) for each in tests],
-        **summary(tests),
-        "inner_validation": [
-            {
-                "law": each.law,
-                "mean_abs_relative_error": finite_or_none(each.mean_abs_relative_error),
-                "worst": finite_or_none(each.worst),
-                "reason": each.reason,
-            }
-            for each in inner
-        ],
-    }
-
-
-def summary(tests: Sequence[CurveScore]) -> dict[str, float | None]:
-    """Over the test curves; null where there are none."""
-    if not tests:
-        return {"mean_abs_relative_error": None, "worst": None, "mean_worst": None}
-    return {
-        "mean_abs_relative_error": float(np.mean([each.mean_abs_relative_error for each in tests])),
-        "worst": max(each.worst for each in tests),
-        "mean_worst": float(np.mean([each.worst for each in tests])),
-    }

@@ -1,27 +1,32 @@
-"""Sealed predictions of whole curves: what a law says of schedules, written before any of them is trained.
+"""Sealed predictions of whole curves: the losses that a law predicts for schedules, written before any is trained.
 
-One file is of one law and all its targets. As with predictions of final losses, the seal is the hash of everything else
-in the file (`windtunnel.analysis.signed_json`) and the file is named after it.
+A file holds one law and all its targets. Its seal is the hash of everything else in the file, and is part of its name
+(`windtunnel.analysis.signed_json`).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from windtunnel.analysis.curves.predict import predict_curve
-from windtunnel.analysis.curves.result import FittedCurves
+from pydantic import Field
+
+from windtunnel.analysis.curves.result import FittedCurveLaw
 from windtunnel.analysis.curves.target import CurveTarget
 from windtunnel.analysis.signed_json import from_document, parsing, read_sealed, sealed_stem, to_document, write_sealed
 from windtunnel.train.records import now
 
+KIND = "a sealed prediction of curves"
 MADE_BY = "windtunnel study or windtunnel curves predict"
 
 
 @dataclass(frozen=True)
 class PredictedCurve:
-    """A target and the loss that the law says after each of its steps. `interval_90` is of the last loss of a new run,
-    None where the fit has no replicates; `beyond` is its length over that of the longest curve fitted.
+    """The predicted curve of a target.
+
+    runs: ids of the runs, which differ in their seed alone. rate: peak rate. size: parameters.
+    step, loss: the predicted loss after a number of updates. interval_90: of the last loss of a new run; None where the
+    fit has no replicates. beyond: the length of the schedule relative to the longest fitted curve.
     """
 
     target: str
@@ -34,14 +39,30 @@ class PredictedCurve:
     interval_90: tuple[float, float] | None
     beyond: float
 
+    @classmethod
+    def from_target(cls, fit: FittedCurveLaw, target: CurveTarget) -> "PredictedCurve":
+        """Raises InputError where the target is outside the domain of the fit."""
+        prediction = fit.predict(target.query)
+        return cls(
+            target=target.name,
+            runs=target.runs,
+            schedule=target.schedule,
+            rate=target.rate,
+            size=float(target.query.size or 0.0),
+            step=tuple(prediction.curve.time_P.tolist()),
+            loss=tuple(prediction.loss_P.tolist()),
+            interval_90=prediction.interval_90,
+            beyond=prediction.beyond,
+        )
+
 
 @dataclass(frozen=True)
 class SealedCurves:
-    """asked: the law as it was named beforehand, which may be `auto`. fit: law, parameters, status and data of the fit.
-    losses: of which kind the curves are.
+    """requested: the name of the law as it was requested, which may be `auto`. fit: law, parameters, status and source
+    of the fit. losses: kind of the losses. sealed: the seal.
     """
 
-    asked: str
+    requested: Annotated[str, Field(alias="asked")]
     fit: Mapping[str, Any]
     losses: str
     targets: tuple[PredictedCurve, ...]
@@ -53,51 +74,38 @@ class SealedCurves:
     def law(self) -> str:
         return str(self.fit["law"])
 
+    def to_dict(self) -> dict[str, Any]:
+        return to_document(self)
+
 
 def seal_curves(
-    asked: str,
-    fit: FittedCurves,
+    requested: str,
+    fit: FittedCurveLaw,
     source: Mapping[str, Any],
     losses: str,
     targets: Sequence[CurveTarget],
     folder: Path,
     commit: str | None,
 ) -> Path:
-    """Writes what the fit says of the targets and returns the path. `source` says what was fitted. Whether a target has
-    begun is for the caller to refuse. Raises InputError where the law cannot say something of a target.
+    """Seals the predictions of a fit for the targets and returns the path. `source` says what was fitted. The caller
+    checks that no target has started. Raises InputError where a target is outside the domain of the fit.
     """
     content = {
         "kind": "curves",
-        "asked": asked,
+        "asked": requested,
         "fit": {"law": fit.law, "parameters": fit.parameters, "status": fit.status, "noise": fit.noise, **source},
         "losses": losses,
-        "targets": [to_document(_predicted(fit, target)) for target in targets],
+        "targets": [to_document(PredictedCurve.from_target(fit, target)) for target in targets],
         "commit": commit,
         "time": now(),
     }
-    return write_sealed(folder, sealed_stem("curves", asked), content)
-
-
-def _predicted(fit: FittedCurves, target: CurveTarget) -> PredictedCurve:
-    found = predict_curve(fit, target.query)
-    return PredictedCurve(
-        target=target.name,
-        runs=target.runs,
-        schedule=target.schedule,
-        rate=target.rate,
-        size=float(target.query.size or 0.0),
-        step=tuple(found.curve.time_P.tolist()),
-        loss=tuple(found.loss_P.tolist()),
-        interval_90=found.interval_90,
-        beyond=found.beyond,
-    )
+    return write_sealed(folder, sealed_stem("curves", requested), content)
 
 
 def read_sealed_curves(path: Path) -> SealedCurves:
     """A sealed prediction of curves, checked against its seal and its name. Raises InputError where it is not one or
     was changed.
     """
-    kind = "a sealed prediction of curves"
-    content = read_sealed(path, kind, MADE_BY)
-    with parsing(path, kind, MADE_BY):
+    content = read_sealed(path, KIND, MADE_BY)
+    with parsing(path, KIND, MADE_BY):
         return from_document(SealedCurves, content)

@@ -1,4 +1,4 @@
-"""Curves that differ in their seed alone, as one.
+"""Seed replicates (curves that differ in their seed alone) combined into one curve.
 
 Legend: P points, S seeds.
 """
@@ -8,19 +8,20 @@ from dataclasses import replace
 
 import numpy as np
 
-from windtunnel.analysis.curves.curve import Curve
+from windtunnel.analysis.curves.curve import LossCurve
 from windtunnel.analysis.laws.law import Array
 
 
-def together(twins: Sequence[Curve]) -> tuple[Curve, Array]:
-    """The logarithms of the losses of twins where the one that is logged least is, and that one: (S, P). How often runs
-    are logged is none of their science, so twins may differ in it.
+def align_seeds(replicates: Sequence[LossCurve]) -> tuple[LossCurve, Array]:
+    """The replicate with the fewest points, and the log losses of all replicates at its times: (S, P). Replicates may
+    differ in their logging interval.
     """
-    sparse = min(twins, key=lambda curve: curve.num_points)
-    return sparse, np.array([np.interp(sparse.time_P, curve.time_P, np.log(curve.loss_P)) for curve in twins])
+    sparsest = min(replicates, key=lambda curve: curve.num_points)
+    logs = [np.interp(sparsest.time_P, curve.time_P, np.log(curve.loss_P)) for curve in replicates]
+    return sparsest, np.array(logs)
 
 
-def mean_of(twins: Sequence[Curve]) -> Curve:
-    """Their mean, of the logarithms of their losses."""
-    sparse, log_SP = together(twins)
-    return replace(sparse, loss_P=np.exp(log_SP.mean(axis=0)))
+def mean_over_seeds(replicates: Sequence[LossCurve]) -> LossCurve:
+    """The curve with the geometric mean of the losses of the replicates."""
+    sparsest, log_SP = align_seeds(replicates)
+    return replace(sparsest, loss_P=np.exp(log_SP.mean(axis=0)))

@@ -1,45 +1,46 @@
-"""What depends on a curve's rates and logged times and on a few numbers, kept: a law's terms and slopes ask for the
-same, and runs that differ in their seed share it.
+"""A cache for quantities that depend on a curve's learning rates, its logged times and a few numbers. A law's terms and
+their derivatives share them, and so do runs that differ in their seed or size.
 """
 
 from collections.abc import Callable
 from functools import lru_cache, wraps
 from typing import TypeVar
 
-from windtunnel.analysis.curves.curve import Curve
+from windtunnel.analysis.curves.curve import LossCurve
 
-# Results that are kept of each function, and the most elements of one that is worked out: larger ones are not kept.
-KEPT, KEPT_ELEMENTS = 16, 200_000
+MAX_RESULTS = 16  # cached per function
+MAX_ELEMENTS = 200_000  # of one result; larger ones are computed each time
+
+Result = TypeVar("Result")
 
 
-class _Times:
-    """A curve as far as its rates and logged times go."""
+class _CacheKey:
+    """A curve, compared by its learning rates and logged times."""
 
-    def __init__(self, curve: Curve) -> None:
+    def __init__(self, curve: LossCurve) -> None:
         self.curve = curve
 
     def __hash__(self) -> int:
         return hash(self.curve.times_key)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Times) and self.curve.times_key == other.curve.times_key
+        return isinstance(other, _CacheKey) and self.curve.times_key == other.curve.times_key
 
 
-Found = TypeVar("Found")
+def cached(num_elements: Callable[[LossCurve], int]) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
+    """Decorator for a function of a curve's times and of numbers; `num_elements` is the size of its result."""
 
-
-def kept(elements: Callable[[Curve], int]) -> Callable[[Callable[..., Found]], Callable[..., Found]]:
-    """Decorates a function of a curve's times and of numbers; `elements` is how many it works out."""
-
-    def decorate(function: Callable[..., Found]) -> Callable[..., Found]:
-        @lru_cache(maxsize=KEPT)
-        def known(times: _Times, *values: float) -> Found:
-            return function(times.curve, *values)
+    def decorate(function: Callable[..., Result]) -> Callable[..., Result]:
+        @lru_cache(maxsize=MAX_RESULTS)
+        def from_cache(key: _CacheKey, *values: float) -> Result:
+            return function(key.curve, *values)
 
         @wraps(function)
-        def found(curve: Curve, *values: float) -> Found:
-            return function(curve, *values) if elements(curve) > KEPT_ELEMENTS else known(_Times(curve), *values)
+        def wrapped(curve: LossCurve, *values: float) -> Result:
+            if num_elements(curve) > MAX_ELEMENTS:
+                return function(curve, *values)
+            return from_cache(_CacheKey(curve), *values)
 
-        return found
+        return wrapped
 
     return decorate

@@ -1,6 +1,6 @@
-"""The family of a run: finished runs whose schedules have its shape, whatever their sizes, horizons and seeds.
+"""The family of a run: finished runs with a schedule of the same shape, of any size, horizon and seed.
 
-Legend: T places along a run.
+Legend: T compared times.
 """
 
 from collections import Counter
@@ -9,48 +9,48 @@ from pathlib import Path
 
 import numpy as np
 
-from windtunnel.analysis.curves.cross_validation import COMPARED, SAME
-from windtunnel.analysis.curves.monitoring.collapse import Member
-from windtunnel.analysis.curves.monitoring.forecast import LawOfRun, at_fitted_peak
-from windtunnel.analysis.curves.monitoring.partial_curve import RunInTraining
-from windtunnel.analysis.curves.result import FittedCurves
-from windtunnel.analysis.curves.schedule_sums import Rates
+from windtunnel.analysis.curves.cross_validation import COMPARED_TIMES, SAME_SCHEDULE_TOLERANCE
+from windtunnel.analysis.curves.monitoring.collapse import FamilyMember
+from windtunnel.analysis.curves.monitoring.forecast import RunForecaster, with_fitted_peak
+from windtunnel.analysis.curves.monitoring.partial_curve import PartialCurve
+from windtunnel.analysis.curves.result import FittedCurveLaw
+from windtunnel.analysis.curves.schedule_sums import LearningRates
 
 
-def member_of(fit: FittedCurves, run: RunInTraining) -> Member:
-    """The run with its points so far and the law along its schedule, at the nearest peak that was fitted."""
-    law = LawOfRun(fit, at_fitted_peak(fit, run.whole), intervals=False)
-    return Member(str(run.folder), law, *run.look(), run.seed)
+def family_member(fit: FittedCurveLaw, run: PartialCurve) -> FamilyMember:
+    """The run with its losses so far, and the law along its schedule with the nearest fitted peak."""
+    forecaster = RunForecaster(fit, with_fitted_peak(fit, run.query), intervals=False)
+    return FamilyMember(str(run.folder), forecaster, *run.read(), run.seed)
 
 
-class Family:
-    """Finished runs that were named as family; each is read once."""
+class RunFamily:
+    """The runs that were named as a family; each is read once."""
 
-    def __init__(self, fit: FittedCurves, runs: Sequence[RunInTraining]) -> None:
+    def __init__(self, fit: FittedCurveLaw, runs: Sequence[PartialCurve]) -> None:
         self._fit, self._runs = fit, list(runs)
-        self._members: dict[Path, Member] = {}
+        self._members: dict[Path, FamilyMember] = {}
 
-    def of(self, run: RunInTraining) -> tuple[list[Member], list[str]]:
-        """Those that can be compared with the run, and in words how many were left out and why."""
-        kept: list[Member] = []
+    def comparable_with(self, run: PartialCurve) -> tuple[list[FamilyMember], list[str]]:
+        """The members that the run can be compared with, and notes on how many were left out and why."""
+        members: list[FamilyMember] = []
         left_out: Counter[str] = Counter()
-        for each in self._runs:
-            if each.folder.resolve() == run.folder.resolve():
+        for other in self._runs:
+            if other.folder.resolve() == run.folder.resolve():
                 continue
-            why = self._refusal(run, each)
-            if why:
-                left_out[why] += 1
+            problem = self._problem(run, other)
+            if problem:
+                left_out[problem] += 1
             else:
-                kept.append(self._member(each))
-        return kept, [f"{number} of its family left out: {why}" for why, number in left_out.items()]
+                members.append(self._member(other))
+        return members, [f"{count} runs of the family left out: {problem}" for problem, count in left_out.items()]
 
-    def _member(self, run: RunInTraining) -> Member:
+    def _member(self, run: PartialCurve) -> FamilyMember:
         if run.folder not in self._members:
-            self._members[run.folder] = member_of(self._fit, run)
+            self._members[run.folder] = family_member(self._fit, run)
         return self._members[run.folder]
 
     @staticmethod
-    def _refusal(run: RunInTraining, other: RunInTraining) -> str | None:
+    def _problem(run: PartialCurve, other: PartialCurve) -> str | None:
         if (status := other.record()["status"]) != "finished":
             return f"{status}, not finished"
         if other.data != run.data:
@@ -60,11 +60,14 @@ class Family:
         return None
 
 
-def same_shape(first: Rates, second: Rates) -> bool:
-    """Whether two schedules, after both warm-ups, are the same as shares of their peaks over shares of their lengths.
-    Where they differ by more for a moment (the first steps of a decay that begins steeply) does not tell them apart.
+def same_shape(first: LearningRates, second: LearningRates) -> bool:
+    """Whether two schedules, after both warm-ups, are nearly equal as fractions of their peaks over fractions of their
+    lengths. The mean difference counts, so that a large one over a few steps (the start of a steep decay) may be.
     """
-    begin = max(each.warmup / each.num_updates for each in (first, second))
-    share_T = np.linspace(begin, 1.0, COMPARED)
-    rate_2T = [np.interp(share_T * (r.num_updates - 1), r.step_J, r.rate_J) / r.peak for r in (first, second)]
-    return bool(np.mean(np.abs(rate_2T[0] - rate_2T[1])) < SAME)
+    begin = max(rates.warmup / rates.num_updates for rates in (first, second))
+    share_T = np.linspace(begin, 1.0, COMPARED_TIMES)
+    first_T, second_T = (
+        np.interp(share_T * (rates.num_updates - 1), rates.step_J, rates.rate_J) / rates.peak
+        for rates in (first, second)
+    )
+    return bool(np.mean(np.abs(first_T - second_T)) < SAME_SCHEDULE_TOLERANCE)

@@ -1,5 +1,5 @@
-"""Where a run in training stands: its loss so far, the final loss that is expected of it, and whether it is on its
-family's collapsed curve.
+"""The state of a run in training: its loss so far, the forecast of its final loss, and whether it follows the collapsed
+curve of its family.
 """
 
 import json
@@ -9,33 +9,35 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from windtunnel.analysis.curves.from_runs import Losses
-from windtunnel.analysis.curves.monitoring.collapse import Collapse, check_collapse
-from windtunnel.analysis.curves.monitoring.forecast import Forecast, LawOfRun
-from windtunnel.analysis.curves.monitoring.partial_curve import RunInTraining
-from windtunnel.analysis.curves.monitoring.run_family import Family, member_of
-from windtunnel.analysis.curves.predict import CurvePrediction, predict_curve
-from windtunnel.analysis.curves.result import FittedCurves
+from windtunnel.analysis.curves.curve import LossKind
+from windtunnel.analysis.curves.monitoring.collapse import CollapseCheck, check_collapse
+from windtunnel.analysis.curves.monitoring.forecast import FinalLossForecast, RunForecaster
+from windtunnel.analysis.curves.monitoring.partial_curve import METRICS_FILE, PartialCurve
+from windtunnel.analysis.curves.monitoring.run_family import RunFamily, family_member
+from windtunnel.analysis.curves.predict import CurvePrediction
+from windtunnel.analysis.curves.result import FittedCurveLaw
 from windtunnel.train.errors import InputError
 
-TAIL_BYTES = 4096
-# A run that has written nothing for as long as this many lines take, and no less than this, may have ended unheard.
+TAIL_BYTES = 4096  # read from the end of the timings
+# A run may have died when it has written nothing for the time of this many lines, and for at least this long.
 SILENT_LINES, SILENT_SECONDS = 20, 120.0
 
 
 @dataclass(frozen=True)
-class Standing:
-    """`final` is by the law alone until there are points enough; `refusal` says why there is none."""
+class RunStatus:
+    """The state of a run. `loss` is the last logged one. `final` comes from the law alone until there are enough
+    points; where there is none, `refusal` says why.
+    """
 
     run: str
     status: str
     step: int
     total_steps: int
-    loss: float | None  # the last that was logged
+    loss: float | None
     seconds_left: float | None
-    final: Forecast | None
+    final: FinalLossForecast | None
     refusal: str
-    collapse: Collapse | None
+    collapse: CollapseCheck | None
     notes: tuple[str, ...]
 
     @property
@@ -43,115 +45,116 @@ class Standing:
         return self.step / self.total_steps
 
     @property
-    def over(self) -> bool:
-        """Whether nothing more will come of it unless it is begun again."""
+    def is_over(self) -> bool:
+        """Whether the run does not continue unless it is started again."""
         return self.status not in ("planned", "running")
 
-    def document(self) -> dict[str, Any]:
-        """For programs."""
+    def to_dict(self) -> dict[str, Any]:
         final: dict[str, Any] | None = None
         if self.final is not None:
             final = asdict(self.final)
             final["interval_90"] = None if self.final.interval_90 is None else list(self.final.interval_90)
             final["by"] = "law and own curve" if self.final.points else "law"
-        own = {name: getattr(self, name) for name in ("run", "status", "step", "total_steps", "progress", "loss")}
+        names = ("run", "status", "step", "total_steps", "progress", "loss")
         return {
-            **own,
+            **{name: getattr(self, name) for name in names},
             "seconds_left": None if self.seconds_left is None else round(self.seconds_left, 1),
             "final": final,
             "refusal": self.refusal or None,
-            "collapse": None if self.collapse is None else {**asdict(self.collapse), "few": self.collapse.few},
+            "collapse": None if self.collapse is None else self.collapse.to_dict(),
             "notes": list(self.notes),
         }
 
 
-class LiveRun:
-    """One run that is looked at again and again. Raises InputError where there is no readable record."""
+class RunMonitor:
+    """Monitors one run against a fitted law. Raises InputError where the folder has no readable record."""
 
-    def __init__(self, fit: FittedCurves, folder: Path, losses: Losses = "training") -> None:
-        self._fit, self.run = fit, RunInTraining(folder, losses)
-        self._refusal, self._notes = "", []
-        self._alone: CurvePrediction | None = None
-        self._law: LawOfRun | None = None
+    def __init__(self, fit: FittedCurveLaw, folder: Path, losses: LossKind = "training") -> None:
+        self._fit, self._run = fit, PartialCurve(folder, losses)
+        self._refusal = ""
+        self._notes: list[str] = []
+        self._prediction: CurvePrediction | None = None
+        self._forecaster: RunForecaster | None = None
         try:
-            self._alone = predict_curve(fit, self.run.whole)
+            self._prediction = fit.predict(self._run.query)
         except InputError as error:
             self._refusal = str(error).removeprefix(f"{folder}: ")
         else:
-            self._law = LawOfRun(fit, self.run.whole)
-            if self._alone.beyond > 1.01:
-                self._notes = [f"{self._alone.beyond:.3g} times as long as the longest curve that was fitted"]
+            self._forecaster = RunForecaster(fit, self._run.query)
+            self._notes = self._prediction.notes
 
-    def forecast(self) -> Forecast | None:
-        """The final loss by what is logged now; None where the law says nothing of such a run."""
-        time_P, loss_P = self.run.look()
-        found = None if self._law is None else self._law.forecast(time_P, loss_P)
-        if found is None and self._alone is not None:
-            return Forecast(float(self._alone.loss_P[-1]), self._alone.interval_90, 0.0, None, 0, 0.0)
-        return found
+    def forecast(self) -> FinalLossForecast | None:
+        """The forecast of the final loss; None where the run is outside the domain of the fit."""
+        time_P, loss_P = self._run.read()
+        forecast = None if self._forecaster is None else self._forecaster.forecast(time_P, loss_P)
+        if forecast is None and self._prediction is not None:
+            loss = self._prediction.final_loss
+            return FinalLossForecast(loss, self._prediction.interval_90, 0.0, None, 0, 0.0)
+        return forecast
 
-    def text(self) -> str:
-        """What a line of progress says of the final loss."""
-        found = self.forecast()
-        return f"no final loss: {self._refusal}" if found is None else f"final {in_words(found)}"
+    def format_final_loss(self) -> str:
+        """The forecast for a line of progress."""
+        forecast = self.forecast()
+        return f"no final loss: {self._refusal}" if forecast is None else f"final {format_forecast(forecast)}"
 
-    def standing(self, family: Family | None = None) -> Standing:
-        """All of it as it is now."""
-        record = self.run.record()
-        final = None if record["status"] == "diverged" else self.forecast()
+    def check(self, family: RunFamily | None = None) -> RunStatus:
+        """The current state of the run, compared with its family where there is one."""
+        record = self._run.record()
+        diverged = record["status"] == "diverged"
+        final = None if diverged else self.forecast()
         notes, collapse = list(self._notes), None
-        if family is not None and record["status"] != "diverged":
-            members, left_out = family.of(self.run)
-            collapse = check_collapse(member_of(self._fit, self.run), members, self._fit)
+        if family is not None and not diverged:
+            members, left_out = family.comparable_with(self._run)
+            collapse = check_collapse(family_member(self._fit, self._run), members, self._fit)
             notes += left_out
         speed = self._tokens_per_second()
-        left = None
+        seconds_left = None
         if record["status"] == "running" and speed:
-            left = (self.run.total_steps - self.run.step) * self.run.batch / speed
-            notes += self._silence(speed)
-        return Standing(
-            run=self.run.run_id,
+            seconds_left = (self._run.total_steps - self._run.step) * self._run.batch / speed
+            notes += self._silence_notes(speed)
+        return RunStatus(
+            run=self._run.run_id,
             status=record["status"],
-            step=self.run.step,
-            total_steps=self.run.total_steps,
-            loss=self.run.last_loss,
-            seconds_left=left,
+            step=self._run.step,
+            total_steps=self._run.total_steps,
+            loss=self._run.last_loss,
+            seconds_left=seconds_left,
             final=final,
-            refusal="it diverged" if record["status"] == "diverged" else self._refusal,
+            refusal="it diverged" if diverged else self._refusal,
             collapse=collapse,
             notes=tuple(notes),
         )
 
     def _tokens_per_second(self) -> float | None:
-        """By the last line of its timings."""
+        """From the last line of the timings."""
         try:
-            with (self.run.folder / "timings.jsonl").open("rb") as file:
+            with (self._run.folder / "timings.jsonl").open("rb") as file:
                 file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
                 lines = file.read().split(b"\n")[:-1]
             return float(json.loads(lines[-1])["tokens_per_second"]) or None
         except (OSError, ValueError, LookupError, TypeError):
             return None
 
-    def _silence(self, tokens_per_second: float) -> list[str]:
+    def _silence_notes(self, tokens_per_second: float) -> list[str]:
         try:
-            silent = time.time() - (self.run.folder / "metrics.jsonl").stat().st_mtime
+            silent = time.time() - (self._run.folder / METRICS_FILE).stat().st_mtime
         except OSError:
             return []
-        if silent < max(SILENT_SECONDS, SILENT_LINES * self.run.every_steps * self.run.batch / tokens_per_second):
+        seconds_per_line = self._run.every_steps * self._run.batch / tokens_per_second
+        if silent < max(SILENT_SECONDS, SILENT_LINES * seconds_per_line):
             return []
-        return [f"it has written nothing for {duration(silent)}: is it still being trained?"]
+        return [f"nothing written for {format_duration(silent)}: check that the run is still in training"]
 
 
-def in_words(found: Forecast) -> str:
-    """The final loss with its interval, and by what."""
-    text = f"{found.loss:.4g}"
-    if found.interval_90 is not None:
-        text += " [{:.4g}, {:.4g}]".format(*found.interval_90)
-    return text if found.points else f"{text} by the law alone"
+def format_forecast(forecast: FinalLossForecast) -> str:
+    """The final loss with its interval, and whether it comes from the law alone."""
+    text = f"{forecast.loss:.4g}"
+    if forecast.interval_90 is not None:
+        text += " [{:.4g}, {:.4g}]".format(*forecast.interval_90)
+    return text if forecast.points else f"{text} by the law alone"
 
 
-def duration(seconds: float) -> str:
-    """As people say it."""
+def format_duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,1 @@
+"""Schedules of least final loss under a fitted law."""

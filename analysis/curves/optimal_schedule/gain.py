@@ -1,6 +1,7 @@
-"""What one schedule gains over another under a fitted law, and how sure that is.
+"""The gain of one schedule over another under a fitted law with its uncertainty, and warnings about optimal schedules
+at the edge of what the law was fitted to.
 
-Legend: J updates between which the rate is linear, R replicates.
+Legend: J updates between which the rate is linear, P points along a schedule, R replicates.
 """
 
 from collections.abc import Callable
@@ -8,91 +9,94 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from windtunnel.analysis.curves.curve import Curve
-from windtunnel.analysis.curves.predict import LEVEL
-from windtunnel.analysis.curves.result import FittedCurves
-from windtunnel.analysis.curves.schedule_sums import Rates
+from windtunnel.analysis.curves.curve import LossCurve
+from windtunnel.analysis.curves.predict import INTERVAL_LEVEL
+from windtunnel.analysis.curves.result import FittedCurveLaw
+from windtunnel.analysis.curves.schedule_sums import LearningRates
 from windtunnel.analysis.laws.law import Array
 from windtunnel.train.errors import InputError
 from windtunnel.train.schedules import Schedule, multiplier
 
+NUM_POINTS = 2000  # at which a schedule is inspected
+HELD_MULTIPLIER, HELD_FRACTION = 0.99, 0.98  # a schedule that is at its peak for nearly the whole run
+JUMP, JUMP_LENGTH = 0.3, 0.01  # a drop by this multiplier within this fraction of the run
+MIN_RATE_FACTOR, MIN_RATE_FRACTION = 1.5, 0.02  # at most this times the lowest multiplier, for this part of the run
+
 
 @dataclass(frozen=True)
-class Gain:
-    """Shares of the reference's final loss, positive where the schedule is better.
+class ScheduleGain:
+    """The reduction of the final loss, relative to that of the reference; positive where the schedule is better.
 
-    The interval is of a paired difference: under each replicate of the bootstrap over curves both schedules are
-    predicted with the same parameters, so that what lifts or lowers whole curves alike (the seed, an error of the
-    floor) cancels. It has in it how far the fitted curves leave the parameters open, and nothing else: neither the
-    noise of two trained runs, nor that the law may be wrong of schedules unlike those it was fitted to, nor that a best
-    schedule was chosen by the law that praises it. None where the fit has no replicates.
+    The interval is that of a paired difference: each bootstrap replicate predicts both schedules with the same
+    parameters, so that what shifts whole curves alike (the seed, an error of the irreducible loss) cancels. It contains
+    the uncertainty of the parameters and nothing else: not the noise of two trained runs, nor errors of the law for
+    schedules unlike the fitted ones, nor the selection of a schedule by the law that evaluates it. None where the fit
+    has no replicates.
     """
 
     gain: float
     interval_90: tuple[float, float] | None
 
 
-def gain_over(fit: FittedCurves, reference: Curve, curve: Curve) -> Gain:
-    """Of one schedule over another, at their ends."""
-    gain = float(1 - fit.predict(curve)[-1] / fit.predict(reference)[-1])
+def schedule_gain(fit: FittedCurveLaw, reference: LossCurve, curve: LossCurve) -> ScheduleGain:
+    """The gain of one schedule over another at their ends."""
+    gain = float(1 - fit.predict_losses(curve)[-1] / fit.predict_losses(reference)[-1])
     if not fit.num_replicates:
-        return Gain(gain, None)
-    drawn_R = 1 - fit.final_losses(curve) / fit.final_losses(reference)
-    low, high = np.quantile(drawn_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Gain(gain, (float(low), float(high)))
+        return ScheduleGain(gain, None)
+    gain_R = 1 - fit.final_losses(curve) / fit.final_losses(reference)
+    low, high = np.quantile(gain_R, [(1 - INTERVAL_LEVEL) / 2, (1 + INTERVAL_LEVEL) / 2])
+    return ScheduleGain(gain, (float(low), float(high)))
 
 
-def final_loss_under(fit: FittedCurves, like: Curve) -> Callable[[Array, Array], float]:
-    """The final loss of other schedules of a curve's peak, warm-up, size and batch, as searches read it
-    (`optimal_schedule.FinalLoss`). Raises InputError where the law has no best schedule.
+def final_loss_function(fit: FittedCurveLaw, like: LossCurve) -> Callable[[Array, Array], float]:
+    """The final loss of schedules with the peak, warm-up, size and batch size of a curve, as a function of (updates,
+    multipliers) for `optimal_schedule.search`. Raises InputError where the law has no optimal schedule.
     """
     law = fit.fitted_law
-    if not law.prices_noise:
+    if not law.penalizes_high_rates:
         raise InputError(
-            f"law {fit.law}: it knows no cost of a high rate, and so no best schedule: fit another, such as annealing"
+            f"law {fit.law}: high rates cost nothing, so no schedule is optimal; fit another, such as annealing"
         )
-    unlogged = np.array([np.nan])
 
-    def loss_of(step_J: Array, multiplier_J: Array) -> float:
-        rates = Rates(step_J, like.rates.peak * multiplier_J, like.rates.warmup)
-        end = np.array([float(rates.num_updates)])
-        return float(law.predict(fit.parameters, Curve("", rates, end, unlogged, like.size, like.batch))[0])
+    def final_loss(step_J: Array, multiplier_J: Array) -> float:
+        rates = LearningRates(step_J, like.rates.peak * multiplier_J, like.rates.warmup)
+        end = LossCurve.query("", rates, np.array([float(rates.num_updates)]), like.size, like.batch)
+        return float(law.predict(fit.parameters, end)[0])
 
-    return loss_of
-
-
-PLACES = 2000
-HELD, HELD_LONG = 0.99, 0.98  # of the peak; of the updates after the warm-up
-JUMP, JUMP_WITHIN = 0.3, 0.01  # of the peak; of the updates
-AT_FLOOR = 0.02  # of the updates
+    return final_loss
 
 
-def jumps(schedule: Schedule) -> bool:
-    """Whether a large part of the peak is lost in a few updates."""
-    value_P = _along(schedule)
-    width = round(JUMP_WITHIN * PLACES)
-    return bool(np.max(value_P[:-width] - value_P[width:]) > JUMP)
+def has_jump(schedule: Schedule) -> bool:
+    """Whether the rate loses a large part of the peak within a few updates."""
+    multiplier_P = _multipliers(schedule)
+    width = round(JUMP_LENGTH * NUM_POINTS)
+    return bool(np.max(multiplier_P[:-width] - multiplier_P[width:]) > JUMP)
 
 
-def cautions(schedule: Schedule, least: float) -> list[str]:
-    """What is odd in it, each to follow "the best free schedule"; `least` is its lowest multiplier but for the last."""
-    value_P = _along(schedule)
-    held = float(np.mean(value_P >= HELD))
-    at_floor = float(np.mean(value_P <= 1.5 * least))
-    told = []
-    if held >= HELD_LONG:
-        told.append(f"holds its peak for {held:.1%} of the updates after the warm-up: the law sees little in a decay")
-    if jumps(schedule):
-        told.append("falls all but at once: a jump, which a law that was fitted to other schedules may misjudge")
-    if at_floor >= AT_FLOOR and held < HELD_LONG:
-        told.append(
-            f"is at its floor for {at_floor:.1%} of the updates after the warm-up: the law would rather not train then"
+def schedule_warnings(schedule: Schedule, min_multiplier: float) -> list[str]:
+    """What is unusual about an optimal schedule, each a predicate ("the best free schedule ..."). `min_multiplier` is
+    the lowest multiplier before the end.
+    """
+    multiplier_P = _multipliers(schedule)
+    held = float(np.mean(multiplier_P >= HELD_MULTIPLIER))
+    at_minimum = float(np.mean(multiplier_P <= MIN_RATE_FACTOR * min_multiplier))
+    warnings = []
+    if held >= HELD_FRACTION:
+        warnings.append(
+            f"is at its peak for {held:.1%} of the updates after the warm-up: the law gains little by decay"
         )
-    return told
+    if has_jump(schedule):
+        warnings.append("has a jump, which a law fitted to other schedules may misjudge")
+    if at_minimum >= MIN_RATE_FRACTION and held < HELD_FRACTION:
+        warnings.append(
+            f"is at the lowest rate for {at_minimum:.1%} of the updates after the warm-up: the law gains nothing by "
+            "training there"
+        )
+    return warnings
 
 
-def _along(schedule: Schedule) -> Array:
-    """Multipliers from the end of the warm-up to the end."""
-    along = schedule.total_steps - schedule.warmup_steps
-    step_P = (schedule.warmup_steps + np.linspace(0, along, PLACES)).astype(np.int64)
+def _multipliers(schedule: Schedule) -> Array:
+    """Multipliers of the peak from the end of the warm-up to the end: (P,)."""
+    length = schedule.total_steps - schedule.warmup_steps
+    step_P = (schedule.warmup_steps + np.linspace(0, length, NUM_POINTS)).astype(np.int64)
     return multiplier(schedule, step_P)

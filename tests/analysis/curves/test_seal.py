@@ -1,4 +1,4 @@
-"""Sealed predictions of curves: what is in the file, and that it cannot be changed unseen."""
+"""Sealed predictions of curves: the content of the file, and the detection of changes."""
 
 import json
 import stat
@@ -9,44 +9,43 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.held_out_curves import PEAK, SIZES, fits, schedule, target
-from windtunnel.analysis.curves.predict import predict_curve, refuse_foreign
-from windtunnel.analysis.curves.result import FittedCurves
+from tests.support.synthetic_curve_study import PEAK, SIZES, make_fits, make_schedule, make_target
+from windtunnel.analysis.curves.result import FittedCurveLaw
 from windtunnel.analysis.curves.seal import read_sealed_curves, seal_curves
 from windtunnel.analysis.signed_json import digest_of
 from windtunnel.train.errors import InputError
 
-SOURCE = {"study": "made", "curves": ["a", "b"], "digest": "cd" * 32}
-TARGETS = [target(schedule("wsd", decay=0.2), size, 0) for size in SIZES]
+SOURCE = {"study": "synthetic", "curves": ["a", "b"], "digest": "cd" * 32}
+TARGETS = [make_target(make_schedule("wsd", decay=0.2), size, 0) for size in SIZES]
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return seal_curves("auto", fits()["auto"], SOURCE, "validation", TARGETS, tmp_path / "new", "f" * 40)
+    return seal_curves("auto", make_fits()["auto"], SOURCE, "validation", TARGETS, tmp_path / "new", "f" * 40)
 
 
-def test_what_is_read_is_what_the_fit_says(path: Path) -> None:
-    found, fit = read_sealed_curves(path), fits()["auto"]
-    assert (found.asked, found.law, found.losses, found.commit) == ("auto", fit.law, "validation", "f" * 40)
-    assert (
-        found.fit == {"law": fit.law, "parameters": fit.parameters, "status": fit.status, "noise": fit.noise} | SOURCE
-    )
-    assert len(found.targets) == len(TARGETS)
-    for sealed, asked in zip(found.targets, TARGETS, strict=True):
-        said = predict_curve(fit, asked.blank)
-        assert (sealed.target, sealed.runs, sealed.rate, sealed.size) == (
-            asked.name,
-            asked.runs,
-            PEAK,
-            asked.blank.size,
-        )
-        np.testing.assert_array_equal(sealed.step, asked.blank.time_P)
-        np.testing.assert_array_equal(sealed.loss, said.loss_P)
-        assert sealed.interval_90 == said.interval_90
-        assert dict(sealed.schedule) == {**asked.schedule, "knots": []}
+def test_sealed_content_is_the_prediction_of_the_fit(path: Path) -> None:
+    sealed, fit = read_sealed_curves(path), make_fits()["auto"]
+    assert (sealed.requested, sealed.law, sealed.losses, sealed.commit) == ("auto", fit.law, "validation", "f" * 40)
+    assert sealed.fit == {
+        "law": fit.law,
+        "parameters": fit.parameters,
+        "status": fit.status,
+        "noise": fit.noise,
+        **SOURCE,
+    }
+    assert len(sealed.targets) == len(TARGETS)
+    for predicted, target in zip(sealed.targets, TARGETS, strict=True):
+        prediction, query = fit.predict(target.query), target.query
+        assert (predicted.target, predicted.runs, predicted.rate) == (target.name, target.runs, PEAK)
+        assert predicted.size == query.size
+        np.testing.assert_array_equal(predicted.step, query.time_P)
+        np.testing.assert_array_equal(predicted.loss, prediction.loss_P)
+        assert predicted.interval_90 == prediction.interval_90
+        assert dict(predicted.schedule) == {**target.schedule, "knots": []}
 
 
-def test_the_file_is_named_by_its_seal_and_read_only(path: Path) -> None:
+def test_sealed_file_is_named_by_its_seal_and_read_only(path: Path) -> None:
     content = json.loads(path.read_text())
     assert path.name == f"curves-auto-{content['sealed'][:16]}.json"
     assert digest_of(content, "sealed") == content["sealed"]
@@ -54,7 +53,7 @@ def test_the_file_is_named_by_its_seal_and_read_only(path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", ["loss", "run", "time", "added", "name", "cut", "list"])
-def test_no_change_goes_unseen(path: Path, change: str) -> None:
+def test_every_change_is_detected(path: Path, change: str) -> None:
     content = json.loads(path.read_text())
     if change == "loss":
         content["targets"][0]["loss"][3] *= 1.0001
@@ -68,62 +67,64 @@ def test_no_change_goes_unseen(path: Path, change: str) -> None:
         del content["sealed"]
     edited = path.with_name("curves-auto-0000000000000000.json" if change == "name" else f"copy-{path.name}")
     edited.write_text("[]" if change == "list" else json.dumps(content))
-    words = {"name": "its name is not the one", "cut": "no sealed prediction", "list": "no sealed prediction|not"}
-    with pytest.raises(InputError, match=words.get(change, "changed after it was sealed")):
+    messages = {"name": "its name lacks the seal", "cut": "not a sealed prediction", "list": "not a sealed prediction"}
+    with pytest.raises(InputError, match=messages.get(change, "changed after it was sealed")):
         read_sealed_curves(edited)
 
 
-def test_a_schedule_that_a_law_says_nothing_of_is_not_sealed(tmp_path: Path) -> None:
-    fit = fits()["annealing:N"]
-    far = replace(fit, peaks=(PEAK / 10, PEAK / 5))
-    with pytest.raises(InputError, match="says nothing of other peaks"):
-        seal_curves("annealing:N", far, SOURCE, "validation", TARGETS, tmp_path, None)
+def test_a_target_outside_the_domain_is_not_sealed(tmp_path: Path) -> None:
+    fit = replace(make_fits()["annealing:N"], peaks=(PEAK / 10, PEAK / 5))
+    with pytest.raises(InputError, match="do not extrapolate in the peak rate"):
+        seal_curves("annealing:N", fit, SOURCE, "validation", TARGETS, tmp_path, None)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
-    ("law", "known", "complaint"),
+    ("law", "fitted", "message"),
     [
         (
             "instantaneous",
             {"sizes": (1e4, 2e4)},
-            "fitted was 10,000, 20,000: .*; fit instantaneous:N to curves",
+            "that of the fitted curves is 10,000, 20,000; fit instantaneous:N to curves",
         ),
         ("trajectory", {"sizes": (1e4,)}, "fit trajectory to curves of several"),
         ("0.5*annealing+0.5*instantaneous", {"sizes": (1e4,)}, "fit auto to curves of several"),
         (
             "instantaneous",
             {"batches": (512.0,)},
-            r"its updates take [\d,]+ tokens, and fitted were 512: fit",
+            r"an update has [\d,]+ tokens, but those of the fitted curves have 512; fit",
         ),
-        ("instantaneous", {"losses": "training"}, "the fit is of training losses, not validation: --losses training"),
+        ("instantaneous", {"losses": "training"}, r"but the fit is of training losses; pass losses=\.\.\."),
     ],
 )
-def test_what_a_fit_was_not_made_of_is_not_said(law: str, known: dict[str, Any], complaint: str) -> None:
-    fit = replace(fits()["instantaneous:N"], law=law, **known)
-    blank = TARGETS[0].blank
-    with pytest.raises(InputError, match=complaint):
-        refuse_foreign(fit, blank)
-    alike = {"sizes": (1.004 * (blank.size or 0),), "batches": (blank.batch,), "losses": "validation"}  # a rounded size
-    refuse_foreign(replace(fit, **alike), blank)
-    refuse_foreign(fit, replace(blank, size=None, batch=None, losses=None))
+def test_domain_of_a_fit(law: str, fitted: dict[str, Any], message: str) -> None:
+    fit = replace(make_fits()["instantaneous:N"], law=law, **fitted)
+    query = TARGETS[0].query
+    with pytest.raises(InputError, match=message):
+        fit.domain.check(query)
+    # A size that was rounded is the same size.
+    same = {"sizes": (1.004 * (query.size or 0),), "batches": (query.batch,), "losses": "validation"}
+    replace(fit, **same).domain.check(query)
+    fit.domain.check(replace(query, size=None, batch=None, losses=None))
 
 
-def test_one_member_that_reads_batches_does_not_speak_for_the_others() -> None:
-    fit = replace(fits()["auto"], batches=(512.0,))
-    with pytest.raises(InputError, match="fitted were 512"):
-        refuse_foreign(replace(fit, parameters={**fit.parameters, "trajectory.B_star": 1e5}), TARGETS[0].blank)
+def test_domain_of_a_combination_is_that_of_its_narrowest_member() -> None:
+    fit = replace(make_fits()["auto"], batches=(512.0,))
+    with_trajectory = replace(fit, parameters={**fit.parameters, "trajectory.B_star": 1e5})
+    with pytest.raises(InputError, match="those of the fitted curves have 512"):
+        with_trajectory.domain.check(TARGETS[0].query)
 
 
-def test_a_fit_comes_back_from_its_file_with_what_it_does_not_tell(tmp_path: Path) -> None:
-    made_of: dict[str, Any] = {"sizes": (25e3, 83e3), "batches": (1024.0,), "losses": "validation", "num_curves": 9}
-    fit, path = replace(fits()["auto"], **made_of), tmp_path / "fit.json"
+def test_a_fit_is_read_back_from_its_file(tmp_path: Path) -> None:
+    fitted: dict[str, Any] = {"sizes": (25e3, 83e3), "batches": (1024.0,), "losses": "validation", "num_curves": 9}
+    fit, path = replace(make_fits()["auto"], **fitted), tmp_path / "fit.json"
     fit.to_json(path)
-    found = FittedCurves.from_json(path)
-    assert {name: getattr(found, name) for name in made_of} == made_of
-    assert (found.reason, found.not_identified) == (fit.reason, ("annealing:N.C",))
-    np.testing.assert_array_equal(found.predict(TARGETS[0].blank), fit.predict(TARGETS[0].blank))
+    read = FittedCurveLaw.from_json(path)
+    assert {name: getattr(read, name) for name in fitted} == fitted
+    assert (read.reason, read.not_identified) == (fit.reason, ("annealing:N.C",))
+    query = TARGETS[0].query
+    np.testing.assert_array_equal(read.predict_losses(query), fit.predict_losses(query))
     content = {name: value for name, value in json.loads(path.read_text()).items() if name != "digest"}
-    old = {name: value for name, value in content.items() if name not in ("reason", "not_identified", *made_of)}
+    old = {name: value for name, value in content.items() if name not in ("reason", "not_identified", *fitted)}
     path.write_text(json.dumps({**old, "digest": digest_of(old, "digest")}))
-    assert FittedCurves.from_json(path).not_identified == ()
+    assert FittedCurveLaw.from_json(path).not_identified == ()
