@@ -47,7 +47,7 @@ def fit(
     began = time.perf_counter()
     if law.steps is not None:
         if objective is not None:
-            raise InputError(f"law {law.name} is two steps, each with its own objective: pass no objective")
+            raise InputError(f"law {law.name} is two steps, each with its own objective: leave out objective=...")
         return fit_two_step(
             table, law, bootstrap=bootstrap, seed=seed, profile=profile, allow_few_points=allow_few_points
         )
@@ -133,7 +133,7 @@ def fit_batch(
     """Many replicates as one batch, each from its own start: natural parameters (R, K) and objective values (R,).
     `target` and `weights` are (P,) or (R, P); `starts_RK` are natural parameters.
     """
-    problem = Problem.of(law, columns, target, weights, parse_objective(objective))
+    problem = Problem.from_points(law, columns, target, weights, parse_objective(objective))
     solution = problem.solve(problem.coordinates.to_internal(starts_RK), problem.deltas())
     prediction_RP = problem.predict(solution.internal_RK)
     value_R = problem.objective.value(prediction_RP, np.atleast_2d(target), np.atleast_2d(weights))
@@ -152,7 +152,7 @@ class _PreparedFit:
 
     def problem(self) -> Problem:
         points = self.points
-        return Problem.of(self.law, points.columns, points.target_P, points.weights_P, self.objective)
+        return Problem.from_points(self.law, points.columns, points.target_P, points.weights_P, self.objective)
 
     def unfitted(self, status: Status, reason: str) -> Fit:
         """The fit without parameters."""

@@ -7,10 +7,10 @@ import numpy as np
 
 from windtunnel.analysis.fitting.certificate import Certificate, certify, count_agreeing
 from windtunnel.analysis.laws.law import Array
-from windtunnel.analysis.solver.least_absolute import sharpen
+from windtunnel.analysis.solver.least_absolute import refine_absolute
 from windtunnel.analysis.solver.levenberg_marquardt import Solution
 from windtunnel.analysis.solver.problem import Problem
-from windtunnel.analysis.solver.starts import NUM_STARTS, choose_starts, solve_distinct, thinned
+from windtunnel.analysis.solver.starts import NUM_STARTS, choose_starts, solve_distinct, subsample
 
 # Two starts agree when their objectives do to this share (absolute deviations have kinks, which are reached less
 # sharply), or to this part of what a standard deviation of one parameter costs: a flat valley shows no more.
@@ -37,7 +37,7 @@ def global_optimum(problem: Problem, seed: int = 0, starts_RK: Array | None = No
         value_R = np.concatenate([value_R, problem.value(more.internal_RK)])
     best_K = internal_RK[np.argmin(value_R)]
     if kind == "lad":
-        best_K, best_value, decrement = sharpen(problem, best_K)
+        best_K, best_value, decrement = refine_absolute(problem, best_K)
     else:
         offset_2K = np.array([[0.0], [RESTART_DISTANCE]]) * np.random.default_rng(seed).standard_normal(
             (2, len(best_K))
@@ -59,7 +59,7 @@ def global_optimum(problem: Problem, seed: int = 0, starts_RK: Array | None = No
 
 def _solve_starts(problem: Problem, start_RK: Array) -> Solution:
     """Each start solved; in a large table first on a few of its points, and then once for all starts that met there."""
-    few = thinned(problem)
+    few = subsample(problem)
     if few is problem or not len(start_RK):
         return problem.solve(start_RK, problem.deltas())
     deltas = problem.deltas() if problem.objective.kind == "lad" else problem.deltas()[-1:]

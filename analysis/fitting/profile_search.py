@@ -1,9 +1,10 @@
-"""Walks from an optimum along one parameter, all walks as one batch: the others are refitted at every step, from where
-they were at the steps before, until the objective has risen as far as it may.
+"""Searches for the ends of profile likelihood intervals, as one batch.
 
-The root of the rise is close to linear in the distance, so that a secant finds the end in a few steps.
+Each search steps away from the optimum along one parameter and refits the others at every step, starting from the steps
+before, until the objective has risen by a given amount. The square root of the rise is close to linear in the distance,
+so that a secant finds the end in a few steps.
 
-Legend: R walks (replicates), S those still under way, K parameters.
+Legend: R searches (replicates), S active searches, K parameters.
 """
 
 from collections.abc import Sequence
@@ -14,27 +15,29 @@ from numpy.typing import NDArray
 
 from windtunnel.analysis.laws.law import Array
 from windtunnel.analysis.solver.problem import Problem
-from windtunnel.analysis.solver.starts import thinned
+from windtunnel.analysis.solver.starts import subsample
 
-STEPS = 40
-NEAR = 3e-3  # of the root of the rise: near enough that a secant's end is the end
-SETTLED = 1e-4  # of the rise: how far each refit is solved
-NARROW = 1e-5  # of the distance: a bracket as narrow as this is a jump
-FARTHER = 4.0  # times the distance so far, where the end is not in sight
-STRAIGHT = 3.0  # in internal coordinates: a straight line is followed no farther
-TINY = 1e-9  # a walk with less room than this cannot leave its bound
+MAX_STEPS = 40
+ROOT_TOLERANCE = 3e-3  # of the root of the rise: then the secant's end is accepted
+REFIT_TOLERANCE = 1e-4  # of the rise
+JUMP_WIDTH = 1e-5  # of the distance: the profile jumps inside a bracket as narrow as this
+EXPANSION = 4.0  # largest ratio of successive distances while no end is bracketed
+MAX_MOVE = 3.0  # in internal coordinates: how far a straight line is extrapolated
+NO_ROOM = 1e-9  # a search with less room than this is at its bound
 
 
 @dataclass(frozen=True)
-class Walk:
-    """Walks in coordinates in which each own parameter is natural (`Coordinates.uncentred`). A walk ends where the
-    Huber sum at `delta_R1` is `rise_R` above `value_R`, its value at the start.
+class ProfileSearch:
+    """A batch of searches in coordinates in which each search's own parameter is natural (`Coordinates.uncentered`).
+
+    A search ends where the Huber sum at `delta_R1` is `rise_R` above `value_R`, its value at the start. first_R is the
+    distance of the first step, first_RK the expected parameters there.
     """
 
     parameter_R: NDArray[np.intp]
     sign_R: Array
     start_RK: Array
-    first_R: Array  # the distance of the first step, and where it is thought to lead
+    first_R: Array
     first_RK: Array
     furthest_R: Array
     value_R: Array
@@ -42,68 +45,68 @@ class Walk:
     delta_R1: Array
 
     @classmethod
-    def joined(cls, walks: Sequence["Walk"]) -> "Walk":
-        return cls(*(np.concatenate([getattr(walk, field.name) for walk in walks]) for field in fields(cls)))
+    def joined(cls, searches: Sequence["ProfileSearch"]) -> "ProfileSearch":
+        return cls(*(np.concatenate([getattr(one, field.name) for one in searches]) for field in fields(cls)))
 
 
 @dataclass
-class _Place:
-    """A point of each walk: how far, the root of the share risen there, and the parameters."""
+class _ProfilePoint:
+    """A point of each search: its distance, the square root of the rise as a share of the full one, the parameters."""
 
     distance_R: Array
     root_R: Array
     internal_RK: Array
 
-    def rows(self, chosen: NDArray[np.intp]) -> "_Place":
-        return _Place(self.distance_R[chosen], self.root_R[chosen], self.internal_RK[chosen])
+    def rows(self, chosen: NDArray[np.intp]) -> "_ProfilePoint":
+        return _ProfilePoint(self.distance_R[chosen], self.root_R[chosen], self.internal_RK[chosen])
 
-    def put(self, chosen: NDArray[np.intp], other: "_Place") -> None:
+    def put(self, chosen: NDArray[np.intp], other: "_ProfilePoint") -> None:
         self.distance_R[chosen], self.root_R[chosen] = other.distance_R, other.root_R
         self.internal_RK[chosen] = other.internal_RK
 
 
-def walk_out(problem: Problem, walk: Walk) -> Array:
-    """Where each own parameter is at the end of its walk: (R,), infinite where no end was reached."""
-    num_walks = len(walk.sign_R)
-    own = replace(problem, coordinates=problem.coordinates.uncentred(walk.parameter_R))
-    few = thinned(own)
-    # The last point before the end, the one before that, and the first beyond it.
-    inner = _Place(np.zeros(num_walks), np.zeros(num_walks), walk.start_RK.copy())
-    previous = inner.rows(np.arange(num_walks))
-    outer = _Place(np.full(num_walks, np.inf), np.full(num_walks, np.inf), walk.start_RK.copy())
-    end_R = np.full(num_walks, np.inf)
-    active = np.flatnonzero(walk.furthest_R > TINY)
-    distance_S, guess_SK = walk.first_R[active], walk.first_RK[active]
-    for step in range(STEPS):
+def find_ends(problem: Problem, search: ProfileSearch) -> Array:
+    """The value of each search's own parameter at the end: (R,), infinite where no end was reached."""
+    num_searches = len(search.sign_R)
+    uncentered = replace(problem, coordinates=problem.coordinates.uncentered(search.parameter_R))
+    few = subsample(uncentered)
+    # The last point before the end, the point before that, and the first beyond the end.
+    inner = _ProfilePoint(np.zeros(num_searches), np.zeros(num_searches), search.start_RK.copy())
+    previous = inner.rows(np.arange(num_searches))
+    outer = _ProfilePoint(np.full(num_searches, np.inf), np.full(num_searches, np.inf), search.start_RK.copy())
+    end_R = np.full(num_searches, np.inf)
+    active = np.flatnonzero(search.furthest_R > NO_ROOM)
+    distance_S, guess_SK = search.first_R[active], search.first_RK[active]
+    for step in range(MAX_STEPS):
         if not len(active):
             break
-        here = _refit(own, few, walk, active, distance_S, guess_SK, inner.internal_RK[active])
+        here = _refit(uncentered, few, search, active, distance_S, guess_SK, inner.internal_RK[active])
         before_S = here.root_R < 1.0
         previous.put(active[before_S], inner.rows(active[before_S]))
         inner.put(active[before_S], here.rows(np.flatnonzero(before_S)))
         outer.put(active[~before_S], here.rows(np.flatnonzero(~before_S)))
         beyond_S = outer.distance_R[active]
-        narrow_S = np.isfinite(beyond_S) & (beyond_S <= (1 + NARROW) * inner.distance_R[active])
-        found_S = (np.abs(here.root_R - 1.0) < NEAR) | narrow_S
+        narrow_S = np.isfinite(beyond_S) & (beyond_S <= (1 + JUMP_WIDTH) * inner.distance_R[active])
+        found_S = (np.abs(here.root_R - 1.0) < ROOT_TOLERANCE) | narrow_S
         secant_S = _secant(previous.rows(active), inner.rows(active), outer.rows(active))
         end_R[active[found_S]] = np.where(narrow_S, distance_S, secant_S)[found_S]
-        on_S = ~found_S & ~(before_S & (distance_S >= walk.furthest_R[active]))
-        active = active[on_S]
+        continue_S = ~found_S & ~(before_S & (distance_S >= search.furthest_R[active]))
+        active = active[continue_S]
         distance_S, guess_SK = _next(
             previous.rows(active),
             inner.rows(active),
             outer.rows(active),
-            secant_S[on_S],
-            walk.furthest_R[active],
-            halve=step % 4 == 3,
+            secant_S[continue_S],
+            search.furthest_R[active],
+            bisect=step % 4 == 3,
         )
     end_R[active] = outer.distance_R[active]
-    return np.asarray(walk.start_RK[np.arange(num_walks), walk.parameter_R] + walk.sign_R * end_R)
+    return np.asarray(search.start_RK[np.arange(num_searches), search.parameter_R] + search.sign_R * end_R)
 
 
-def _secant(previous: _Place, inner: _Place, outer: _Place) -> Array:
-    """Where the root would be 1 on the straight line between the points before and beyond the end, or on from the last
-    two where none is beyond; not finite where that line does not rise.
+def _secant(previous: _ProfilePoint, inner: _ProfilePoint, outer: _ProfilePoint) -> Array:
+    """The distance at which the root is 1 on the straight line through the points before and beyond the end, or through
+    the last two points where none is beyond; infinite where that line does not rise.
     """
     bracketed_S = np.isfinite(outer.distance_R)
     other_S = np.where(bracketed_S, outer.distance_R, previous.distance_R)
@@ -113,49 +116,55 @@ def _secant(previous: _Place, inner: _Place, outer: _Place) -> Array:
 
 
 def _next(
-    previous: _Place, inner: _Place, outer: _Place, secant_S: Array, furthest_S: Array, *, halve: bool
+    previous: _ProfilePoint,
+    inner: _ProfilePoint,
+    outer: _ProfilePoint,
+    secant_S: Array,
+    furthest_S: Array,
+    *,
+    bisect: bool,
 ) -> tuple[Array, Array]:
-    """The next distances (S,), and where they are thought to lead (S, K) on the same straight line."""
+    """The next distances (S,), and the expected parameters there (S, K) on the same straight line."""
     bracketed_S = np.isfinite(outer.distance_R)
     width_S = np.where(bracketed_S, outer.distance_R - inner.distance_R, 0.0)
     step_S = secant_S - inner.distance_R
-    # The secant stays off the ends of its bracket, and gives way to a half now and then, where it is slow.
-    across_S = 0.5 * width_S if halve else np.clip(step_S, 0.02 * width_S, 0.98 * width_S)
-    ahead_S = np.clip(1.02 * step_S, 1e-3 * inner.distance_R, (FARTHER - 1) * inner.distance_R)
+    # The secant stays off the ends of its bracket. Every few steps a bisection replaces it, in case it is slow.
+    across_S = 0.5 * width_S if bisect else np.clip(step_S, 0.02 * width_S, 0.98 * width_S)
+    ahead_S = np.clip(1.02 * step_S, 1e-3 * inner.distance_R, (EXPANSION - 1) * inner.distance_R)
     distance_S = np.minimum(inner.distance_R + np.where(bracketed_S, across_S, ahead_S), furthest_S)
     other_S = np.where(bracketed_S, outer.distance_R, previous.distance_R)
     other_SK = np.where(bracketed_S[:, None], outer.internal_RK, previous.internal_RK)
     gap_S = np.where(other_S == inner.distance_R, np.inf, other_S - inner.distance_R)
     share_S = (distance_S - inner.distance_R) / gap_S
     moved_SK = share_S[:, None] * (other_SK - inner.internal_RK)
-    return distance_S, inner.internal_RK + np.clip(moved_SK, -STRAIGHT, STRAIGHT)
+    return distance_S, inner.internal_RK + np.clip(moved_SK, -MAX_MOVE, MAX_MOVE)
 
 
 def _refit(
     problem: Problem,
     few: Problem,
-    walk: Walk,
+    search: ProfileSearch,
     active: NDArray[np.intp],
     distance_S: Array,
     guess_SK: Array,
-    neighbour_SK: Array,
-) -> _Place:
-    """The other parameters refitted at that distance, from the guess or from where they were nearby, whichever is the
-    better start for a few of the points.
+    neighbor_SK: Array,
+) -> _ProfilePoint:
+    """The other parameters refitted at a distance, from the guess or from the neighboring point, whichever is the
+    better start on a few of the points.
     """
-    rows, parameter_S = np.arange(len(active)), walk.parameter_R[active]
-    held_S = walk.start_RK[active, parameter_S] + walk.sign_R[active] * distance_S
+    rows, parameter_S = np.arange(len(active)), search.parameter_R[active]
+    fixed_S = search.start_RK[active, parameter_S] + search.sign_R[active] * distance_S
     coordinates = problem.coordinates.rows(active)
-    own, few = replace(problem, coordinates=coordinates), replace(few, coordinates=coordinates)
-    delta_S1 = walk.delta_R1[active]
-    starts_2SK = np.stack([guess_SK, neighbour_SK])
-    starts_2SK[:, rows, parameter_S] = held_S
+    uncentered, few = replace(problem, coordinates=coordinates), replace(few, coordinates=coordinates)
+    delta_S1 = search.delta_R1[active]
+    starts_2SK = np.stack([guess_SK, neighbor_SK])
+    starts_2SK[:, rows, parameter_S] = fixed_S
     value_2S = np.stack([few.huber(start_SK, delta_S1) for start_SK in starts_2SK])
     start_SK = starts_2SK[np.argmin(value_2S, axis=0), rows]
     free_SK = np.ones(start_SK.shape, dtype=bool)
     free_SK[rows, parameter_S] = False
-    # Values settle to a share of the rise, however small that is beside them.
-    tolerance_S = np.maximum(SETTLED * walk.rise_R[active] / walk.value_R[active], 1e-13)
-    found = own.solve(start_SK, [delta_S1], free_RK=free_SK, max_iterations=60, tolerance=tolerance_S)
-    risen_S = np.maximum(found.value_R - walk.value_R[active], 0.0)
-    return _Place(distance_S, np.sqrt(risen_S / walk.rise_R[active]), found.internal_RK)
+    # The tolerance is a share of the rise, however small the rise is beside the value.
+    tolerance_S = np.maximum(REFIT_TOLERANCE * search.rise_R[active] / search.value_R[active], 1e-13)
+    solution = uncentered.solve(start_SK, [delta_S1], free_RK=free_SK, max_iterations=60, tolerance=tolerance_S)
+    risen_S = np.maximum(solution.value_R - search.value_R[active], 0.0)
+    return _ProfilePoint(distance_S, np.sqrt(risen_S / search.rise_R[active]), solution.internal_RK)

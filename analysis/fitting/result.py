@@ -117,7 +117,7 @@ class Fit(FitResult[Law]):
     def problem(self) -> Problem:
         """The fitting problem of the fitted points."""
         points, objective = self.points, parse_objective(self.objective)
-        return Problem.of(self.law, points.columns, points.target_P, points.weights_P, objective)
+        return Problem.from_points(self.law, points.columns, points.target_P, points.weights_P, objective)
 
     def steps_or_self(self) -> "tuple[Fit, ...]":
         """The fits that this fit is made of: itself, or its steps."""

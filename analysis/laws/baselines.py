@@ -1,4 +1,4 @@
-"""The plain forms that every law is compared with: no dependence, a power law without a floor, and one with it."""
+"""Baselines of every ranking: no dependence, a power law without an irreducible loss, and one with it."""
 
 from collections.abc import Collection
 from typing import Any
@@ -10,7 +10,7 @@ from windtunnel.analysis.laws.law import Columns, Law, Parameter, Values
 
 
 def baseline_laws(columns: Collection[str]) -> tuple[Law, ...]:
-    """The rivals that a table with these columns allows, in compute where it has C, else in D or N."""
+    """The baselines for a table with these columns: in C where the table has it, else in D or N."""
     column = next((name for name in ("C", "D", "N") if name in columns), None)
     if column is None:
         column = next(iter(columns))
@@ -18,7 +18,7 @@ def baseline_laws(columns: Collection[str]) -> tuple[Law, ...]:
 
 
 def constant(column: str) -> Law:
-    """The loss does not change: what a law must beat to say anything."""
+    """A constant loss."""
 
     def predict(values: Values, columns: Columns) -> Any:
         return values["E"] + np.zeros_like(columns[column])
@@ -37,14 +37,14 @@ def constant(column: str) -> Law:
 
 
 def power_no_floor(column: str) -> Law:
-    """A straight line in logarithms: what a law with a floor must beat."""
+    """A power law without an irreducible loss: a straight line in logarithms."""
 
     def predict(values: Values, columns: Columns) -> Any:
         return values["A"] * np.exp(-values["alpha"] * np.log(columns[column]))
 
     return Law(
         name=f"power_no_floor:{column}",
-        title="Power law without a floor",
+        title="Power law without an irreducible loss",
         formula=f"L = A/{column}^alpha",
         citation="baseline",
         grid="two values of the column or more",

@@ -1,7 +1,7 @@
 """Broken power law with one smooth break: y = a + b x^-c_0 (1 + (x/d)^(1/f))^(-c_1 f).
 
-Below the break at d the exponent is c_0, above it c_0 + c_1; f says how gradual the change is, in natural logarithms of
-x. One break is what a curve can usually carry: six points a break, and more of them than that to place it.
+Below the break at d the exponent is c_0, above it c_0 + c_1; f is the width of the change in natural logarithms of x.
+A curve usually identifies one break: it takes six points for each break, and more to locate it.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ WIDTHS = (0.03, 0.15, 0.5, 1.5)
 
 
 def softplus(exponent: Any) -> Any:
-    """log(1 + exp(exponent)), for complex values too, without overflow."""
+    """log(1 + exp(exponent)) without overflow, for complex values too."""
     large = exponent.real > 0
     return np.where(large, exponent, 0.0) + np.log1p(np.exp(np.where(large, -exponent, exponent)))
 
@@ -30,7 +30,7 @@ def in_column(columns: Sequence[str]) -> Law:
     column = columns[0]
 
     def shape(values: Values, log_x: Array) -> Any:
-        """The power law with its break, without a and b: (R, P)."""
+        """The power law with its break, for a = 0 and b = 1: (R, P)."""
         bend = softplus((log_x - np.log(values["d"])) / values["f"])
         return np.exp(-values["c_0"] * log_x - values["c_1"] * values["f"] * bend)
 
@@ -38,26 +38,26 @@ def in_column(columns: Sequence[str]) -> Law:
         return values["a"] + values["b"] * shape(values, np.log(table[column]))
 
     def starts(table: Columns, target_P: Array) -> dict[str, Array]:
-        """Exponents, place and width of the break on a grid; a and b in closed form, of relative residuals."""
+        """Exponents, location and width of the break on a grid; a and b in closed form, for relative residuals."""
         log_x = np.log(table[column])
-        places = np.exp(np.quantile(np.unique(log_x), (0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 1.0)))
+        breaks = np.exp(np.quantile(np.unique(log_x), (0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 1.0)))
         changes = (*(-exponent for exponent in EXPONENTS[1:]), *EXPONENTS[1:])
-        grid_RK = np.array(list(product(EXPONENTS, changes, places, WIDTHS)))
-        values = {name: grid_RK[:, [place]] for place, name in enumerate(("c_0", "c_1", "d", "f"))}
+        grid_RK = np.array(list(product(EXPONENTS, changes, breaks, WIDTHS)))
+        values = {name: grid_RK[:, [column]] for column, name in enumerate(("c_0", "c_1", "d", "f"))}
         log_scale = np.median(log_x)
         basis_RP = shape(values, log_x)
         basis_RP = basis_RP * np.exp(values["c_0"] * log_scale) / target_P
         ones_P = 1.0 / target_P
-        # Two unknowns, by hand: minimise sum (a ones + b basis - 1)**2 with a >= 0.
+        # Minimize sum (a ones + b basis - 1)**2 with a >= 0.
         oo, ob, bb = ones_P @ ones_P, basis_RP @ ones_P, np.einsum("rp,rp->r", basis_RP, basis_RP)
         determinant_R = oo * bb - ob**2
         usable_R = determinant_R > 1e-10 * oo * bb
         safe_R = np.where(usable_R, determinant_R, 1.0)
-        floor_R = np.where(usable_R, (ones_P.sum() * bb - basis_RP.sum(axis=1) * ob) / safe_R, 0.0)
-        floor_R = np.where(floor_R > 0, floor_R, 1e-3 * float(np.min(target_P)))
-        amplitude_R = (basis_RP.sum(axis=1) - floor_R * ob) / bb
-        amplitude_R = np.where(amplitude_R > 0, amplitude_R, np.nan) * np.exp(grid_RK[:, 0] * log_scale)
-        return {"a": floor_R, "b": amplitude_R, **{name: value[:, 0] for name, value in values.items()}}
+        a_R = np.where(usable_R, (ones_P.sum() * bb - basis_RP.sum(axis=1) * ob) / safe_R, 0.0)
+        a_R = np.where(a_R > 0, a_R, 1e-3 * float(np.min(target_P)))
+        b_R = (basis_RP.sum(axis=1) - a_R * ob) / bb
+        b_R = np.where(b_R > 0, b_R, np.nan) * np.exp(grid_RK[:, 0] * log_scale)
+        return {"a": a_R, "b": b_R, **{name: value[:, 0] for name, value in values.items()}}
 
     return Law(
         name="broken" if column == "N" else f"broken:{column}",
@@ -67,11 +67,11 @@ def in_column(columns: Sequence[str]) -> Law:
         grid="at least 8 points of one column, 4 or more on either side of the break",
         columns=(column,),
         parameters=(
-            Parameter("a", "what is left at infinite scale"),
+            Parameter("a", "loss at infinite scale"),
             Parameter("b", f"amplitude at {column} = 1"),
             Parameter("c_0", "exponent before the break", positive=False, lower=-20.0, upper=20.0),
             Parameter("c_1", "change of the exponent at the break", positive=False, lower=-50.0, upper=50.0),
-            Parameter("d", f"where the break is, in units of {column}"),
+            Parameter("d", f"location of the break, in units of {column}"),
             Parameter("f", "width of the break, in natural logarithms of the column", lower=1e-3, upper=20.0),
         ),
         predict=predict,

@@ -1,5 +1,5 @@
-"""Additive law of size and data: E + A / N^alpha + B / D^beta. Its fit is the third of three approaches to the best
-size (`windtunnel.analysis.compute_optimal.approaches` has them side by side).
+"""Additive law of size and data: E + A / N^alpha + B / D^beta. Its fit is the third approach to the best size
+(`windtunnel.analysis.compute_optimal.approaches`).
 """
 
 from typing import Any

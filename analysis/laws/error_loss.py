@@ -26,7 +26,7 @@ LAW = Law(
     target="error",
     objective="mse",
     parameters=(
-        Parameter("epsilon", "error of a model that knows nothing, as a share"),
+        Parameter("epsilon", "error of guessing, as a share"),
         Parameter("k", "amplitude: error below epsilon at a loss of 0, as a share"),
         Parameter("gamma", "rate at which error falls with loss, per nat", upper=50.0),
     ),

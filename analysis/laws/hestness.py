@@ -1,4 +1,4 @@
-"""Learning curve of the best model size at every amount of data, and how that size grows (`hestness:growth`)."""
+"""Learning curve of the best model size at every amount of data, and the growth of that size (`hestness:growth`)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,15 +24,15 @@ def jacobian(values: Values, columns: Columns) -> Array:
 
 
 def best_sizes(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
-    """The rows of the size whose mean loss is lowest at each D: (P,). Every row where the table has no N or loss."""
+    """The rows of the size with the lowest mean loss at each D: (P,). All rows where the table has no N or loss."""
     if "N" not in columns or "loss" not in columns:
         return np.ones(len(columns["D"]), dtype=bool)
     chosen_P = np.zeros(len(columns["D"]), dtype=bool)
     for data in np.unique(columns["D"]):
-        here_P = columns["D"] == data
-        sizes = np.unique(columns["N"][here_P])
-        means = [float(np.mean(columns["loss"][here_P & (columns["N"] == size)])) for size in sizes]
-        chosen_P |= here_P & (columns["N"] == sizes[int(np.argmin(means))])
+        same_data_P = columns["D"] == data
+        sizes = np.unique(columns["N"][same_data_P])
+        means = [float(np.mean(columns["loss"][same_data_P & (columns["N"] == size)])) for size in sizes]
+        chosen_P |= same_data_P & (columns["N"] == sizes[int(np.argmin(means))])
     return chosen_P
 
 
@@ -61,7 +61,8 @@ GROWTH = Law(
 )
 
 
-def part(names: Sequence[str]) -> Law:
+def named_part(names: Sequence[str]) -> Law:
+    """`hestness:growth`. Raises InputError for any other name."""
     if list(names) != ["growth"]:
         raise InputError(f"hestness:{'+'.join(names)} is not a law; there are hestness and hestness:growth")
     return GROWTH
@@ -76,7 +77,7 @@ LAW = Law(
     columns=("D",),
     parameters=(
         Parameter("alpha", "amplitude, nats per token at D = 1"),
-        Parameter("beta_g", "exponent of generalisation, below 0", positive=False, lower=-10.0, upper=0.0),
+        Parameter("beta_g", "exponent of generalization, below 0", positive=False, lower=-10.0, upper=0.0),
         Parameter("gamma", "irreducible loss, nats per token"),
     ),
     predict=predict,
@@ -85,5 +86,5 @@ LAW = Law(
     start_grid={"beta_g": (-0.02, -0.03, -0.05, -0.08, -0.12, -0.18, -0.25, -0.35, -0.5, -0.7, -1.0, -1.4)},
     couplings=(("alpha", "beta_g", "1/D"),),
     rows=best_sizes,
-    specialize=part,
+    specialize=named_part,
 )

@@ -1,4 +1,4 @@
-"""Joint law of size and data without an irreducible loss: the baseline that every other law has to beat."""
+"""Joint law of size and data without an irreducible loss."""
 
 import itertools
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ def starts(columns: Columns, target_P: Array) -> Mapping[str, Array]:
     rows = []
     for alpha_N, alpha_D in itertools.product(EXPONENTS, EXPONENTS):
         ratio = alpha_N / alpha_D
-        # Relative to the loss and centred, so that the powers stay of order one.
+        # Relative to the loss and centered, so that the powers stay of order one.
         relative_P = (target_P / np.median(target_P)) ** (-1.0 / alpha_D)
         log_N = np.log(columns["N"]) - np.mean(np.log(columns["N"]))
         log_D = np.log(columns["D"]) - np.mean(np.log(columns["D"]))

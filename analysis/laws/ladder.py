@@ -1,6 +1,6 @@
 """Accuracy in two steps: a task's loss from size and data, then accuracy as a logistic function of that loss.
 
-A table for it has both the task's loss (nats or bits per byte of the right answer) and its accuracy; each step is
+Its table has both the loss of the task (nats or bits per byte of the right answer) and its accuracy; each step is
 fitted to its own column.
 """
 
@@ -15,7 +15,7 @@ from windtunnel.train.errors import InputError
 
 
 def logistic(exponent: Any) -> Any:
-    """1 / (1 + exp(exponent)), for complex values too, without overflow."""
+    """1 / (1 + exp(exponent)) without overflow, for complex values too."""
     small = np.exp(np.where(exponent.real > 0, -exponent, exponent))
     return np.where(exponent.real > 0, small, 1.0) / (1.0 + small)
 
@@ -25,20 +25,20 @@ def predict(values: Values, columns: Columns) -> Any:
 
 
 def starts(columns: Columns, target_P: Array) -> dict[str, Array]:
-    """Place and steepness on a grid over the losses; a and b in closed form."""
+    """Steepness and midpoint on a grid over the losses; a and b in closed form."""
     outside_P = (target_P < 0) | (target_P > 1)
     if outside_P.any():
         row = int(np.argmax(outside_P))
         raise InputError(f"ladder: row {row + 1}, accuracy {target_P[row]:g}: give it as a share between 0 and 1")
     loss_P = columns["loss"]
     spread = float(np.ptp(loss_P)) or 1.0
-    found = []
+    rows = []
     for steepness in np.array([0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 40.0]) / spread:
-        for middle in loss_P.min() + spread * np.array([-1.0, -0.5, -0.2, 0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.3]):
-            curve_P = logistic(steepness * (loss_P - middle))
-            rise, floor = np.polyfit(curve_P, target_P, 1) if np.ptp(curve_P) > 1e-9 else (np.nan, np.nan)
-            found.append([min(rise, 1.0) if rise > 0 else np.nan, floor, steepness, middle])
-    return dict(zip(("a", "b", "k", "L_0"), np.array(found).T, strict=True))
+        for midpoint in loss_P.min() + spread * np.array([-1.0, -0.5, -0.2, 0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.3]):
+            curve_P = logistic(steepness * (loss_P - midpoint))
+            rise, lowest = np.polyfit(curve_P, target_P, 1) if np.ptp(curve_P) > 1e-9 else (np.nan, np.nan)
+            rows.append([min(rise, 1.0) if rise > 0 else np.nan, lowest, steepness, midpoint])
+    return dict(zip(("a", "b", "k", "L_0"), np.array(rows).T, strict=True))
 
 
 ACCURACY_STEP = Law(

@@ -1,7 +1,7 @@
-"""What a scaling law is: a formula with named parameters, the columns it reads, and how to start a fit of it.
+"""A scaling law: a formula with named parameters, the columns it reads, and the starts of its fits.
 
-A law is data. The fitter needs only `predict`, which takes natural parameter values and must accept complex ones:
-derivatives are taken by complex step, exact to rounding, unless the law brings its own `jacobian`.
+A law is data. A fit needs only `predict`, which takes natural parameter values and must accept complex ones:
+derivatives are taken by complex step, exact to rounding, unless the law defines `jacobian`.
 
 Legend: P points, R replicates (or starts), K parameters.
 """
@@ -41,34 +41,34 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Law:
-    """A formula, its citation, and what fitting it takes."""
+    """A formula, its citation, and what a fit of it needs."""
 
     name: str
     title: str
     formula: str
     citation: str
-    grid: str  # the runs it needs, in one line
-    columns: tuple[str, ...]  # read beside the target
+    grid: str  # the runs a fit needs, in one line
+    columns: tuple[str, ...]  # that it reads, without the target
     parameters: tuple[Parameter, ...]
     predict: Callable[[Values, Columns], Any]  # natural parameters (R, 1), columns (P,) -> (R, P)
     target: str = "loss"
-    objective: str = "log-huber:1e-3"  # the objective of a fit that names none
-    # Parameters in which `predict` is affine once the others are given: starts have them in closed form.
+    objective: str = "log-huber:1e-3"  # the default of its fits
+    # Parameters in which `predict` is affine, given the others: starts compute them in closed form.
     linear: tuple[str, ...] = ()
-    # Values of all the other parameters that starts try, every combination of them.
+    # Values of all other parameters; starts try every combination.
     start_grid: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    # (amplitude, exponent, column): the term amplitude * column**-exponent is fitted centred at the column's geometric
-    # mean. The column may be a quotient or product, such as "C/M".
+    # (amplitude, exponent, column): the term amplitude * column**-exponent is fitted centered at the geometric mean of
+    # the column, which may be a quotient or product such as "C/M".
     couplings: tuple[tuple[str, str, str], ...] = ()
-    # Starts of a law that is not separable: (columns, target_P) -> natural values, each (R,).
+    # Starts of a law that is not separable: (columns, target_P) -> natural values, (R,) each.
     starts: Callable[[Columns, Array], Mapping[str, Array]] | None = None
-    # d prediction / d parameter in natural values, (R, K, P): for the laws whose speed matters.
+    # d prediction / d parameter in natural values, (R, K, P), for laws whose speed matters.
     jacobian: Callable[[Values, Columns], Array] | None = None
-    # The rows of a table that the law is of, such as those of the best size: columns -> (P,).
+    # The rows of a table that the law describes, such as those of the best size: columns -> (P,).
     rows: Callable[[Mapping[str, NDArray[Any]]], NDArray[np.bool_]] | None = None
-    # The two laws of a law in two steps (`windtunnel.analysis.laws.two_step`): it is fitted step by step.
+    # The two laws of a law in two steps (`windtunnel.analysis.laws.two_step`), which are fitted one by one.
     steps: "tuple[Law, Law] | None" = None
-    # A law whose columns are in the table (domains of a mixture) makes itself for them: column names -> Law.
+    # The same law in other columns: column names -> Law.
     specialize: Callable[[Sequence[str]], "Law"] | None = None
 
     def __post_init__(self) -> None:
@@ -78,9 +78,11 @@ class Law:
             raise ValueError(f"law {self.name}: two parameters have one name")
         used = set(self.linear) | grid | {name for pair in self.couplings for name in pair[:2]}
         if used - names:
-            raise ValueError(f"law {self.name}: {sorted(used - names)} named but no parameters of it")
+            raise ValueError(f"law {self.name} has no parameters {sorted(used - names)}")
         if self.starts is None and self.specialize is None and (set(self.linear) | grid) != names:
-            raise ValueError(f"law {self.name}: every parameter is linear, on the start grid, or started by `starts`")
+            raise ValueError(
+                f"law {self.name}: define `starts`, or make every parameter linear or give it a start grid"
+            )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -112,7 +114,7 @@ def monomial(expression: str, columns: Columns) -> Array:
 
 
 def require_columns(law: Law, columns: Mapping[str, Any]) -> None:
-    """Raises InputError where the law reads a column that is not there."""
+    """Raises InputError where the law reads a missing column."""
     for name in law.columns:
         if name not in columns:
             raise InputError(f"law {law.name} needs the column {name}; {list_columns(columns, name)}")

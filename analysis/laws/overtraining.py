@@ -1,4 +1,4 @@
-"""Loss of over-trained models in compute and tokens per parameter: lines of constant M are parallel."""
+"""Loss of over-trained models in compute and tokens per parameter: in logarithms, lines of constant M are parallel."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ LAW = Law(
     title="Over-training law in compute and tokens per parameter",
     formula="L = E + (a*M^eta + b*M^-eta) * C^-eta, with M = D/N",
     citation="Gadre et al. 2024, arXiv 2403.08540",
-    grid="4 sizes at one M and the smallest at a large M (5 points: --allow-few-points), better 4 x 3",
+    grid="4 sizes at one M and the smallest at a large M (5 points: allow few points), better 4 x 3",
     columns=("C", "M"),
     parameters=(
         Parameter("E", "irreducible loss, nats per token"),

@@ -1,5 +1,5 @@
-"""Power law plus constant in any one column, with its entropy reading: the constant is the entropy of the data, what is
-above it the divergence of the model from the data (Henighan et al. 2020).
+"""Power law plus constant in one column. The constant can be read as the entropy of the data, and the rest as the
+divergence of the model from the data (Henighan et al. 2020).
 """
 
 from collections.abc import Sequence

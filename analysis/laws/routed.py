@@ -14,7 +14,7 @@ LOG_10 = float(np.log(10.0))
 
 
 def effective_experts(values: Values, experts_P: Array) -> Any:
-    """E', the saturating count of experts: (R, P). No number where E_start is not below E_max."""
+    """E', the saturating count of experts: (R, P). NaN where E_start is not below E_max."""
     gap_R1 = 1.0 / values["E_start"] - 1.0 / values["E_max"]
     first_R1 = 1.0 / np.where(gap_R1.real > 0, gap_R1, np.nan)
     return 1.0 / (1.0 / (experts_P - 1.0 + first_R1) + 1.0 / values["E_max"])
@@ -28,16 +28,16 @@ def predict(values: Values, columns: Columns) -> Any:
 
 
 def starts(columns: Columns, target_P: Array) -> dict[str, Array]:
-    """Given E', the logarithm of the loss is linear in the rest."""
+    """Given E', the logarithm of the loss is linear in the other parameters."""
     log_N, log_L = np.log10(columns["N"]), np.log10(target_P)
-    found = []
+    rows = []
     for start in (1.0, 1.3, 2.0, 4.0):
         for most in (30.0, 100.0, 300.0, 1e3, 1e4):
-            given = {"E_start": np.array([[start]]), "E_max": np.array([[most]])}
-            log_E = np.log10(effective_experts(given, columns["experts"])[0])
+            fixed = {"E_start": np.array([[start]]), "E_max": np.array([[most]])}
+            log_E = np.log10(effective_experts(fixed, columns["experts"])[0])
             design = np.stack([log_N, log_E, log_N * log_E, np.ones_like(log_N)], axis=1)
-            found.append([*np.linalg.lstsq(design, log_L, rcond=None)[0], start, most])
-    return dict(zip(("a", "b", "c", "d", "E_start", "E_max"), np.array(found).T, strict=True))
+            rows.append([*np.linalg.lstsq(design, log_L, rcond=None)[0], start, most])
+    return dict(zip(("a", "b", "c", "d", "E_start", "E_max"), np.array(rows).T, strict=True))
 
 
 LAW = Law(
@@ -55,7 +55,7 @@ LAW = Law(
         Parameter("c", "interaction: above 0, experts help less as size grows", positive=False),
         Parameter("d", "log10 of the loss at N = 1 with one effective expert", positive=False),
         Parameter("E_start", "effective experts of a dense model", lower=1e-3, upper=1e3),
-        Parameter("E_max", "effective experts of endlessly many", lower=1.5, upper=1e9),
+        Parameter("E_max", "effective experts in the limit of many", lower=1.5, upper=1e9),
     ),
     predict=predict,
     starts=starts,

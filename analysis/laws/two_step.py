@@ -1,4 +1,4 @@
-"""A law made of two in a row: the first predicts a loss from scale, the second what follows from that loss."""
+"""Laws in two steps: the first predicts a loss from scale, the second what follows from that loss."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,18 +8,19 @@ from windtunnel.train.errors import InputError
 
 
 def compose(first: Law, second: Law, **changes: Any) -> Law:
-    """The law that is `second` at the loss `first` predicts. Parameters keep their names; one that both laws have takes
-    its law's in front. Raises InputError where the second does not read what the first predicts.
+    """The law `second` at the loss that `first` predicts. Parameters keep their names; one that both laws have gets its
+    law's name in front. Raises InputError where the second does not read what the first predicts.
     """
     if second.columns != (first.target,):
         raise InputError(
-            f"{second.name} reads {', '.join(second.columns)} and {first.name} predicts {first.target}: no chain"
+            f"{second.name} reads {', '.join(second.columns)}, and {first.name} predicts {first.target}: "
+            "the second step must read what the first predicts, and nothing else"
         )
     labels = [{name: parameter_label(step, name, first, second) for name in step.names} for step in (first, second)]
 
     def predict(values: Values, columns: Columns) -> Any:
-        own = [{name: values[whole] for name, whole in names.items()} for names in labels]
-        return second.predict(own[1], {first.target: first.predict(own[0], columns)})
+        first_values, second_values = ({name: values[label] for name, label in names.items()} for names in labels)
+        return second.predict(second_values, {first.target: first.predict(first_values, columns)})
 
     def starts(columns: Columns, target_P: Array) -> dict[str, Array]:
         raise ValueError(f"{first.name}/{second.name} is fitted step by step")
@@ -46,5 +47,5 @@ def compose(first: Law, second: Law, **changes: Any) -> Law:
 
 
 def parameter_label(step: Law, name: str, first: Law, second: Law) -> str:
-    """What a parameter of one of the steps is called in the whole."""
+    """The name of a step's parameter in the law of both steps."""
     return f"{step.name}.{name}" if name in first.names and name in second.names else name

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from windtunnel.analysis.fitting.result import Fit
 from windtunnel.analysis.prediction.target import complete, matching_rows
 from windtunnel.analysis.tables.expressions import compute_column
-from windtunnel.analysis.tables.from_file import read_file
+from windtunnel.analysis.tables.from_dataframe import DataFrame
 from windtunnel.analysis.tables.from_runs import RunSet
-from windtunnel.analysis.tables.from_wandb import read_wandb
-from windtunnel.analysis.tables.load import Source
+from windtunnel.analysis.tables.load import Source, read_rows
 from windtunnel.analysis.tables.run_row import row_from_record
 from windtunnel.analysis.tables.selection import parse_columns
+from windtunnel.analysis.tables.table import DATAFRAME, IN_MEMORY, Table
 from windtunnel.train.errors import InputError
 from windtunnel.train.records import Json, find_runs, read_record
 
@@ -23,6 +24,9 @@ from windtunnel.train.records import Json, find_runs, read_record
 SIZES = ("total", "non_embedding", "active")
 # The status in a file of a run that has not started.
 NOT_STARTED = ("", "planned", "pending")
+
+# A source of runs to search: whatever `load_table` reads, and a table that it has read.
+ResultSource = Source | DataFrame | Table
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class ExistingRun:
     started: str | None
 
 
-def find_runs_at(source: Source, at: Mapping[str, float], columns: str | None = None) -> list[ExistingRun]:
+def find_runs_at(source: ResultSource, at: Mapping[str, float], columns: str | None = None) -> list[ExistingRun]:
     """Runs of a source that are at the target and have started, finished or not, whether or not they can be fitted.
     `columns` as `load_table` takes them. Raises InputError where the source cannot be read or lacks a column of the
     target.
@@ -44,13 +48,12 @@ def find_runs_at(source: Source, at: Mapping[str, float], columns: str | None = 
     if isinstance(source, RunSet):
         folders = [source.directory / run for run in source.runs if (source.directory / run / "run.json").exists()]
         return _records_at(folders, at)
-    path = Path(source)
-    if path.is_dir():
+    if isinstance(source, str | Path) and (path := Path(source)).is_dir():
         folders = [path] if (path / "run.json").exists() else find_runs(path)
         if not folders and (path / "runs").is_dir():
             folders = find_runs(path / "runs")
         return _records_at(folders, at)
-    return _rows_at(str(source), at, columns)
+    return _rows_at(source, at, columns)
 
 
 def evidence_of_start(folder: Path, record: Json) -> str | None:
@@ -71,26 +74,50 @@ def evidence_of_start(folder: Path, record: Json) -> str | None:
     return None
 
 
-def _rows_at(source: str, at: Mapping[str, float], columns: str | None) -> list[ExistingRun]:
-    if not source.startswith("wandb:") and not Path(source).exists():
+def source_name(source: ResultSource) -> str:
+    """The source as messages name it."""
+    if isinstance(source, Table):
+        return source.source
+    return str(source) if isinstance(source, str | Path | RunSet) else DATAFRAME
+
+
+def fitted_sources(fit: Fit, others: Sequence[ResultSource]) -> list[str]:
+    """Where the fitted table came from, to be searched for results at a target: rows that were not fitted may be there.
+    Raises InputError where that source is gone and there are no `others` to search.
+    """
+    if not fit.source or fit.source in IN_MEMORY:
+        return []
+    if not fit.source.startswith("wandb:") and not Path(fit.source).exists():
+        if not others:
+            raise InputError(f"{fit.source}: the source of the fit is not here; name it with results=...")
+        return []
+    return [fit.source]
+
+
+def _rows_at(source: ResultSource, at: Mapping[str, float], columns: str | None) -> list[ExistingRun]:
+    if isinstance(source, str | Path) and not str(source).startswith("wandb:") and not Path(source).exists():
         raise InputError(f"{source}: no such file or folder to search for results at the target")
-    rows = read_wandb(source, "final") if source.startswith("wandb:") else read_file(Path(source))
-    named = dict(rows.table.columns)
+    if isinstance(source, Table):
+        table, problem_P = source, [""] * len(source)
+    else:
+        rows = read_rows(source)
+        table, problem_P = rows.table, [str(problem) for problem in rows.problem]
+    named = dict(table.columns)
     for name, expression in parse_columns(columns).items():
-        named[name] = compute_column(expression, rows.table.columns, len(rows.table))
+        named[name] = compute_column(expression, table.columns, len(table))
     numbers = {name: values_P for name, values_P in named.items() if values_P.dtype.kind == "f"}
     with np.errstate(all="ignore"):
         numbers = complete(numbers)
     for name in at:
         if name not in numbers:
-            raise InputError(f"{source}: no column {name} to search for the target; name it with columns=...")
-    same_P = matching_rows(numbers, at, len(rows.table))
-    status_P = named.get("status", np.full(len(rows.table), ""))
+            raise InputError(f"{source_name(source)}: no column {name} to search for the target; name it with columns=...")
+    same_P = matching_rows(numbers, at, len(table))
+    status_P = named.get("status", np.full(len(table), ""))
     if "loss" in numbers:  # a row without a loss may have started all the same: a diverged run is a result
         is_text = status_P.dtype.kind != "f"
-        started_P = ~np.isin(status_P, NOT_STARTED) if is_text else np.zeros(len(rows.table), dtype=np.bool_)
+        started_P = ~np.isin(status_P, NOT_STARTED) if is_text else np.zeros(len(table), dtype=np.bool_)
         same_P &= np.isfinite(numbers["loss"]) | started_P
-    return [ExistingRun(str(rows.table.label[row]), str(rows.problem[row]), None) for row in np.flatnonzero(same_P)]
+    return [ExistingRun(str(table.label[row]), problem_P[row], None) for row in np.flatnonzero(same_P)]
 
 
 def _records_at(folders: Sequence[Path], at: Mapping[str, float]) -> list[ExistingRun]:

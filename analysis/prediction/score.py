@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from windtunnel.analysis.laws.catalog import get_law
-from windtunnel.analysis.prediction.existing_results import ExistingRun, find_runs_at
+from windtunnel.analysis.prediction.existing_results import ExistingRun, ResultSource, find_runs_at, source_name
 from windtunnel.analysis.prediction.predict import Prediction
 from windtunnel.analysis.prediction.seal import read_sealed
 from windtunnel.analysis.prediction.target import columns_at, format_target, matching_rows
 from windtunnel.analysis.tables.from_runs import RunSet
-from windtunnel.analysis.tables.load import Source, load_table
+from windtunnel.analysis.tables.load import load_table
 from windtunnel.analysis.tables.seeds import seed_noise
 from windtunnel.analysis.tables.table import Table
 from windtunnel.train.errors import InputError
@@ -116,7 +116,7 @@ class Score:
 
 
 def score(
-    path: Path, source: Source, *, columns: str | None = None, where: str | None = None, allow_mixed: bool = False
+    path: Path, source: ResultSource, *, columns: str | None = None, where: str | None = None, allow_mixed: bool = False
 ) -> Score:
     """Scores the sealed prediction in the file `path` against the finished runs of `source` at its target.
 
@@ -128,22 +128,26 @@ def score(
     """
     prediction = read_sealed(path)
     at = prediction.at
-    if columns is None and source == prediction.fit.get("source"):
+    name = source_name(source)
+    if columns is None and isinstance(source, str) and source == prediction.fit.get("source"):
         columns = prediction.fit.get("columns") or None
     existing = {run.run: run for run in find_runs_at(source, at, columns)}
-    with_targets = replace(source, with_held_out=True) if isinstance(source, RunSet) else source
-    table = load_table(with_targets, columns=columns, where=where, allow_mixed=allow_mixed)
+    if isinstance(source, Table):
+        table = source.select(where)
+    else:
+        with_targets = replace(source, with_held_out=True) if isinstance(source, RunSet) else source
+        table = load_table(with_targets, columns=columns, where=where, allow_mixed=allow_mixed)
     rows = np.flatnonzero(matching_rows(table.columns, at, len(table))) if len(table) else np.zeros(0, dtype=np.intp)
     if not len(rows):
-        raise InputError(_nothing_to_score(source, at, table, list(existing.values()), where))
+        raise InputError(_nothing_to_score(name, at, table, list(existing.values()), where))
     target = table.take(rows)
     law = get_law(prediction.law)
     loss_P = target.require(law.target)[law.target]
-    notes = _check_hindsight(prediction, target, existing, source)
+    notes = _check_hindsight(prediction, target, existing, name)
     notes += [
-        f"{name} is at the target and not in this score: {reason}"
-        for name, run in existing.items()
-        if name not in set(target.label.tolist()) and (reason := _reason_left_out(run, table, where)) != OTHER_COUNT
+        f"{label} is at the target and not in this score: {reason}"
+        for label, run in existing.items()
+        if label not in set(target.label.tolist()) and (reason := _reason_left_out(run, table, where)) != OTHER_COUNT
     ]
     noise = prediction.fit.get("seed_noise")
     if noise is None:
@@ -155,7 +159,7 @@ def score(
     )
     mean = score_run(prediction, "mean", float(np.mean(loss_P)), noise)
     notes += _away_from_target(prediction, target)
-    return Score(prediction, str(source), mean, runs, tuple(notes))
+    return Score(prediction, name, mean, runs, tuple(notes))
 
 
 def score_run(prediction: Prediction, run: str, loss: float, noise: float | None) -> RunScore:
@@ -170,7 +174,7 @@ def _reason_left_out(run: ExistingRun, table: Table, where: str | None) -> str:
 
 
 def _nothing_to_score(
-    source: Source, at: Mapping[str, float], table: Table, existing: Sequence[ExistingRun], where: str | None
+    source: str, at: Mapping[str, float], table: Table, existing: Sequence[ExistingRun], where: str | None
 ) -> str:
     if not existing:
         return f"{source}: no run at {format_target(at)}; train the target, or name its columns with columns=..."
@@ -181,7 +185,7 @@ def _nothing_to_score(
 
 
 def _check_hindsight(
-    prediction: Prediction, target: Table, existing: Mapping[str, ExistingRun], source: Source
+    prediction: Prediction, target: Table, existing: Mapping[str, ExistingRun], source: str
 ) -> list[str]:
     """Notes where the target shares a fitted trunk, or the source does not say when it started. Raises InputError where
     the target was fitted or started before the seal.

@@ -10,12 +10,11 @@ from pathlib import Path
 
 from windtunnel.analysis.fitting.result import Fit
 from windtunnel.analysis.laws.catalog import get_law
-from windtunnel.analysis.prediction.existing_results import find_runs_at
+from windtunnel.analysis.prediction.existing_results import ResultSource, find_runs_at, source_name
 from windtunnel.analysis.prediction.predict import SEALABLE, Prediction, is_fitted, law_digest
 from windtunnel.analysis.prediction.target import columns_at, format_target, is_same_target
 from windtunnel.analysis.signed_json import parsing, sealed_stem, write_sealed
 from windtunnel.analysis.signed_json import read_sealed as read_sealed_json
-from windtunnel.analysis.tables.load import Source
 from windtunnel.train.errors import InputError
 from windtunnel.train.records import now
 
@@ -29,7 +28,7 @@ def seal(
     fit: Fit,
     folder: Path,
     *,
-    results: Sequence[Source],
+    results: Sequence[ResultSource],
     columns: str | None = None,
     commit: str | None = None,
 ) -> Path:
@@ -51,12 +50,12 @@ def seal(
     if is_fitted(fit, prediction.at):
         raise InputError(f"{target} is among the points that were fitted: leave them out of the fit to predict them")
     for source in results:
-        mapping = fit.column_mapping or columns if source == fit.source else columns
+        mapping = fit.column_mapping or columns if isinstance(source, str) and source == fit.source else columns
         existing = find_runs_at(source, prediction.at, mapping)
         if existing:
             state = existing[0].problem or "finished"
             raise InputError(
-                f"{source}: {existing[0].run} ({state}) already has results at {target}: "
+                f"{source_name(source)}: {existing[0].run} ({state}) already has results at {target}: "
                 "a prediction is sealed before its target is trained"
             )
     notes = (*prediction.notes, *_sealed_before(prediction, folder))

@@ -1,5 +1,5 @@
-"""The coordinates a fit works in: logarithms of positive parameters, and amplitudes centred at the columns' geometric
-means, which takes the condition number of a typical fit from 1e11 to 1e3.
+"""Internal coordinates of a fit: logarithms of positive parameters, and amplitudes centered at the columns' geometric
+means. Centering takes the condition number of a typical fit from 1e11 to 1e3.
 
 Legend: P points, R replicates, K parameters.
 """
@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from windtunnel.analysis.laws.law import Array, Columns, Law, Parameter, monomial
 
-# How far below the target's scale (in natural logarithm) an amplitude counts as zero, and how far outside the start
-# grid any other positive parameter may go.
+# Lower bound of an amplitude, below the target's scale in natural logarithm: less counts as zero.
 ZERO_AMPLITUDE = 18.0
-OUTSIDE_GRID = math.log(300.0)
+OUTSIDE_GRID = math.log(300.0)  # how far a positive parameter may leave its start grid
 LOWEST_LOG, HIGHEST_LOG = -50.0, 700.0  # of any other positive parameter
 AT_BOUND = 1e-6  # in internal coordinates: nearer than this is at the bound
 
@@ -43,18 +42,20 @@ def internal_bounds(
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Maps internal coordinates (R, K) to natural parameters (R, K) and Jacobians back. Bounds are (K,) and means are
-    numbers, or (R, K) and (R,) where each replicate has coordinates of its own.
+    """Maps internal coordinates (R, K) to natural parameters (R, K), and Jacobians back.
+
+    Bounds are (K,) and means are numbers, or (R, K) and (R,) where every replicate has its own coordinates. couplings:
+    (amplitude, exponent, mean of the logarithm of the column).
     """
 
     law: Law
     positive_K: NDArray[np.bool_]
-    couplings: tuple[tuple[int, int, float | Array], ...]  # (amplitude, exponent, mean of the logarithm of the column)
+    couplings: tuple[tuple[int, int, float | Array], ...]
     lower_K: Array
     upper_K: Array
 
     @classmethod
-    def of(cls, law: Law, columns: Columns, target_P: Array) -> "Coordinates":
+    def from_law(cls, law: Law, columns: Columns, target_P: Array) -> "Coordinates":
         index = {name: number for number, name in enumerate(law.names)}
         couplings: list[tuple[int, int, float | Array]] = []
         for amplitude, exponent, column in law.couplings:
@@ -66,7 +67,7 @@ class Coordinates:
         lower, upper = [], []
         for number, parameter in enumerate(law.parameters):
             if number in coupled and (parameter.minimum > 0 or parameter.upper < math.inf):
-                raise ValueError(f"law {law.name}: {parameter.name} is centred and cannot have bounds")
+                raise ValueError(f"law {law.name}: {parameter.name} is centered and cannot have bounds")
             amplitude_scale = scale if parameter.name in amplitudes else None
             low, high = internal_bounds(parameter, amplitude_scale, law.start_grid.get(parameter.name))
             lower.append(low)
@@ -74,9 +75,9 @@ class Coordinates:
         positive_K = np.array([parameter.positive for parameter in law.parameters])
         return cls(law, positive_K, tuple(couplings), np.array(lower), np.array(upper))
 
-    def uncentred(self, parameter_R: NDArray[np.intp]) -> "Coordinates":
-        """Coordinates of as many replicates in which that parameter of each, where it is a centred amplitude, is the
-        natural one, so that holding it holds what is reported.
+    def uncentered(self, parameter_R: NDArray[np.intp]) -> "Coordinates":
+        """Coordinates of as many replicates, in which the given parameter of each is natural, also where it is a
+        centered amplitude: fixing it fixes the reported value.
         """
         shape = (len(parameter_R), self.law.num_parameters)
         lower_RK, upper_RK = np.tile(self.lower_K, (shape[0], 1)), np.tile(self.upper_K, (shape[0], 1))
@@ -89,7 +90,7 @@ class Coordinates:
         return replace(self, couplings=tuple(couplings), lower_K=lower_RK, upper_K=upper_RK)
 
     def rows(self, replicates: NDArray[np.intp]) -> "Coordinates":
-        """Those of some replicates."""
+        """The coordinates of some replicates."""
         if self.lower_K.ndim == 1:
             return self
         couplings = tuple((a, e, np.asarray(mean_log)[replicates]) for a, e, mean_log in self.couplings)
@@ -116,8 +117,8 @@ class Coordinates:
             return self._broadcast(self.law.predict(self.law.values(self.to_natural(internal_RK)), columns), columns)
 
     def _broadcast(self, prediction: Any, columns: Columns) -> Array:
-        found_RP = np.asarray(prediction, dtype=np.float64)
-        return np.broadcast_to(found_RP, (found_RP.shape[0], len(next(iter(columns.values())))))
+        prediction_RP = np.asarray(prediction, dtype=np.float64)
+        return np.broadcast_to(prediction_RP, (prediction_RP.shape[0], len(next(iter(columns.values())))))
 
     def predict_with_jacobian(self, internal_RK: Array, columns: Columns) -> tuple[Array, Array]:
         """Predictions (R, P) and their derivatives in internal coordinates, laid out (R, K, P). Neither is finite
@@ -135,19 +136,19 @@ class Coordinates:
         else:
             jacobian_RKP = self._complex_step(natural_RK, columns, prediction_RP.shape)
         own_RK = np.where(self.positive_K, natural_RK, 1.0)
-        pulled = []
+        from_amplitude = []  # the derivative by an exponent through its centered amplitude
         for amplitude, exponent, mean_log in self.couplings:
             if not self.positive_K[amplitude]:
                 own_RK[:, amplitude] = np.exp(natural_RK[:, exponent] * mean_log)
-            pull_R = natural_RK[:, amplitude] * mean_log * own_RK[:, exponent]
-            pulled.append((exponent, jacobian_RKP[:, amplitude] * pull_R[:, None]))
+            slope_R = natural_RK[:, amplitude] * mean_log * own_RK[:, exponent]
+            from_amplitude.append((exponent, jacobian_RKP[:, amplitude] * slope_R[:, None]))
         jacobian_RKP *= own_RK[:, :, None]
-        for exponent, share_RP in pulled:
-            jacobian_RKP[:, exponent] += share_RP
+        for exponent, derivative_RP in from_amplitude:
+            jacobian_RKP[:, exponent] += derivative_RP
         return prediction_RP, jacobian_RKP
 
     def _complex_step(self, natural_RK: Array, columns: Columns, shape: tuple[int, ...]) -> Array:
-        """d prediction / d natural parameter as Im f(x + ih)/h, exact to rounding at h far below it."""
+        """d prediction / d natural parameter as Im f(x + ih)/h, exact to rounding for tiny h."""
         jacobian_RKP = np.empty((shape[0], natural_RK.shape[1], shape[1]))
         for number in range(natural_RK.shape[1]):
             step_R = np.maximum(np.abs(natural_RK[:, number]), 1e-30) * 1e-20

@@ -1,7 +1,7 @@
-"""Whether a table's design can tell a law's parameters apart at all: one size, one budget or one ratio cannot, nor two
-sizes those of a power law with a constant.
+"""Whether the design of a table can identify a law's parameters at all. One size, one budget or one ratio cannot, and
+two sizes cannot identify a power law plus constant.
 
-Legend: P points, R places among the parameters, K parameters.
+Legend: P points, R points of parameter space, K parameters.
 """
 
 from typing import Literal
@@ -10,26 +10,28 @@ import numpy as np
 
 from windtunnel.analysis.laws.law import Array, Columns, Law
 from windtunnel.analysis.solver.problem import Problem
-from windtunnel.analysis.solver.starts import thinned
+from windtunnel.analysis.solver.starts import subsample
 
 DesignStatus = Literal["one_size", "one_budget", "one_ratio", "too_few_points"]
-# A direction in (log N, log D) along which the points spread by less than this does not count as varied.
-SPREAD = 0.03
+# A direction in (log N, log D) with a smaller standard deviation than this does not count as varied.
+MIN_SPREAD = 0.03
 SCALE_COLUMNS = ("N", "D", "C", "M")
-RANK = 1e-9  # of the largest singular value of the scaled derivatives: below it they are linearly dependent
+# Derivatives are linearly dependent where a singular value is below this share of the largest.
+RANK_TOLERANCE = 1e-9
 
 
 def design_problem(
     law: Law, columns: Columns, num_points: int, allow_few_points: bool = False
 ) -> tuple[DesignStatus, str] | None:
-    """Why the law cannot be fitted to these points, with its mend, or None. `allow_few_points` waives the rule that there be
-    two points more than parameters.
+    """Why the law cannot be fitted to these points, and what to do about it; or None. allow_few_points: allow as many
+    points as parameters; the rule is two points more.
     """
     needed = law.num_parameters + (0 if allow_few_points else 2)
     if num_points < needed:
+        enough_with_option = num_points >= law.num_parameters and not allow_few_points
+        hint = "add runs, or pass allow_few_points=True" if enough_with_option else "add runs"
         return "too_few_points", (
-            f"{num_points} points for the {law.num_parameters} parameters of {law.name}; "
-            f"it needs {needed}: add runs (windtunnel fit and rank take {law.num_parameters} with --allow-few-points)"
+            f"{num_points} points for the {law.num_parameters} parameters of {law.name}, which needs {needed}; {hint}"
         )
     used = [name for name in SCALE_COLUMNS if name in law.columns]
     for name in used:
@@ -48,43 +50,43 @@ def design_problem(
         return "one_budget", f"every point has one compute budget, N*D; {law.name} needs several: {law.grid}"
     if _constant(log_D - log_N):
         return "one_ratio", f"every point has one ratio D/N; {law.name} needs several: {law.grid}"
-    if _residual_spread(log_N, log_D) < SPREAD:
-        return "one_ratio", f"D follows from N in this table; {law.name} needs them varied apart: {law.grid}"
+    if _residual_spread(log_N, log_D) < MIN_SPREAD:
+        return "one_ratio", f"D follows from N in this table; {law.name} needs them varied independently: {law.grid}"
     return None
 
 
 def rank_problem(problem: Problem, internal_RK: Array) -> tuple[DesignStatus, str] | None:
-    """Why these points cannot determine all parameters whatever their losses are, or None: at none of these places
-    (R, K) are the law's derivatives by its parameters linearly independent.
+    """Why these points cannot identify all parameters whatever their losses are, or None. They cannot where the law's
+    derivatives by its parameters are linearly dependent at all of these internal parameters (R, K).
     """
-    few, law = thinned(problem), problem.law
+    few, law = subsample(problem), problem.law
     _, jacobian_RKP = few.coordinates.predict_with_jacobian(internal_RK, few.columns)
     jacobian_RKP = np.nan_to_num(jacobian_RKP)
     size_RK1 = np.sqrt(np.sum(jacobian_RKP**2, axis=2, keepdims=True))
     singular_RK = np.linalg.svd(jacobian_RKP / np.maximum(size_RK1, 1e-300), compute_uv=False)
-    rank = int(np.max(np.sum(singular_RK > RANK * singular_RK[:, :1], axis=1), initial=0))
+    rank = int(np.max(np.sum(singular_RK > RANK_TOLERANCE * singular_RK[:, :1], axis=1), initial=0))
     if rank >= law.num_parameters:
         return None
-    different = {name: len(np.unique(column)) for name, column in problem.columns.items()}
-    counted = ", ".join(f"{count} value{'s' if count > 1 else ''} of {name}" for name, count in different.items())
+    counts = {name: len(np.unique(column)) for name, column in problem.columns.items()}
+    values = ", ".join(f"{count} value{'s' if count > 1 else ''} of {name}" for name, count in counts.items())
     return "too_few_points", (
-        f"{counted}: whatever the losses, they determine {rank} of the {law.num_parameters} parameters of {law.name}; "
+        f"{values} identify {rank} of the {law.num_parameters} parameters of {law.name}, whatever the losses; "
         f"it needs {law.grid}"
     )
 
 
 def _constant(log_P: Array) -> bool:
-    return float(np.std(log_P)) < SPREAD
+    return float(np.std(log_P)) < MIN_SPREAD
 
 
 def _residual_spread(log_N: Array, log_D: Array) -> float:
-    """The spread of log D that a straight line in log N leaves."""
+    """The standard deviation of log D about its straight line in log N."""
     slope = float(np.cov(log_N, log_D, bias=True)[0, 1] / np.var(log_N))
     return float(np.std(log_D - slope * log_N))
 
 
 def _size_and_data(columns: Columns, used: list[str]) -> tuple[Array, Array] | None:
-    """log N and log D (up to constants) where the law reads two columns of scale."""
+    """log N and log D, up to constants, where the law reads two columns of scale."""
     if {"N", "D"} <= set(used):
         return np.log(columns["N"]), np.log(columns["D"])
     if {"C", "M"} <= set(used):

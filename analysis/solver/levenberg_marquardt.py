@@ -1,8 +1,8 @@
 """Huber regression of many replicates as one batch: Levenberg-Marquardt with tiny dense solves.
 
-The curvature of a step mixes two: that of the points inside the Huber threshold (Newton: fast, but it may be singular)
-and that of reweighted least squares (a majoriser: safe, but it converges linearly). The damping is the share of the
-second, so that a replicate moves from safe to fast by itself.
+The curvature of a step mixes that of the points inside the Huber threshold (Newton: fast, but possibly singular) and
+that of reweighted least squares (a majorizer: safe, but it converges linearly). The damping is the share of the second,
+so that every replicate moves from safe to fast by itself.
 
 Legend: P points, R replicates, K parameters.
 """
@@ -19,14 +19,15 @@ from windtunnel.analysis.laws.law import Array
 LARGEST_STEP = 2.0  # in any internal coordinate: a factor of e**2 for a positive parameter
 LARGEST_DAMPING = 1e10
 SMALLEST_DAMPING = 1e-12
-# A Newton step (damped by less than SAFE) that promises less than this share of the tolerance is not tried.
-NOTHING, SAFE = 0.1, 2e-2
+# A Newton step (a step with little damping) that promises less than this share of the tolerance is not tried.
+NEGLIGIBLE_PROMISE, NEWTON_DAMPING = 0.1, 2e-2
 
 
 @dataclass
 class NormalEquations:
-    """The Huber sum of each replicate, infinite where the law overflows, and what a step needs: the gradient, the
-    curvature of the points inside the threshold, and that of reweighted least squares. Sums over points add up.
+    """The Huber sum of each replicate and what a step needs: the gradient, the curvature of the points inside the
+    threshold, and that of reweighted least squares. The sum is infinite where the law overflows. Equations of different
+    points add up.
     """
 
     value_R: Array
@@ -35,7 +36,9 @@ class NormalEquations:
     whole_RKK: Array
 
     @classmethod
-    def of(cls, residual_RP: Array, jacobian_RKP: Array, weights_RP: Array, delta_RP: Array) -> "NormalEquations":
+    def from_residuals(
+        cls, residual_RP: Array, jacobian_RKP: Array, weights_RP: Array, delta_RP: Array
+    ) -> "NormalEquations":
         size_RP = np.abs(residual_RP)
         inside_RP = size_RP <= delta_RP
         clipped_RP = np.clip(residual_RP, -delta_RP, delta_RP)
@@ -64,18 +67,18 @@ class NormalEquations:
         )
 
     def put(self, chosen: NDArray[np.bool_], other: "NormalEquations") -> None:
-        """Takes over the chosen replicates of another."""
+        """Takes the chosen replicates from another."""
         self.value_R[chosen], self.gradient_RK[chosen] = other.value_R[chosen], other.gradient_RK[chosen]
         self.inner_RKK[chosen], self.whole_RKK[chosen] = other.inner_RKK[chosen], other.whole_RKK[chosen]
 
 
-# (internal_RK, replicates) -> the normal equations of those replicates there
+# (internal_RK, replicates) -> the normal equations of these replicates at these parameters
 Evaluate = Callable[[Array, NDArray[np.intp]], NormalEquations]
 
 
 @dataclass
 class Solution:
-    """Where each replicate ended. `decrement_R` is g'H^-1 g, twice the decrease a Newton step would still promise."""
+    """Where each replicate ended. `decrement_R` is g'H^-1 g, twice the decrease that a Newton step still promises."""
 
     internal_RK: Array
     value_R: Array
@@ -84,7 +87,7 @@ class Solution:
 
 
 def huber_sum(residual_RP: Array, weights_RP: Array, delta_RP: Array) -> Array:
-    """Of each replicate, infinite where the law overflows: (R,)."""
+    """The Huber sum of each replicate, infinite where the law overflows: (R,)."""
     size_RP = np.abs(residual_RP)
     inner_RP = np.minimum(size_RP, delta_RP)
     with np.errstate(invalid="ignore"):
@@ -104,28 +107,30 @@ def minimize(
     tolerance: float | Array = 1e-13,
     damping: float = 1e-2,
 ) -> Solution:
-    """Minimises the Huber sum of each replicate from its start, within bounds (which may be (R, K)), moving only the
-    `free` parameters. Stops a replicate when a step no longer lowers its value by `tolerance` of it, a number or (R,).
+    """Minimizes the Huber sum of each replicate from its start, within bounds, which may be (R, K).
+
+    free_RK: the parameters that move; default: all. tolerance: a replicate stops when a step no longer lowers its value
+    by this share, a number or (R,).
     """
     num_replicates, num_parameters = start_RK.shape
     lower_RK, upper_RK = np.broadcast_to(lower_K, start_RK.shape), np.broadcast_to(upper_K, start_RK.shape)
     internal_RK = np.clip(start_RK, lower_RK, upper_RK)
     tolerance_R = np.broadcast_to(tolerance, num_replicates)
     free_RK = np.ones(start_RK.shape, dtype=bool) if free_RK is None else free_RK
-    everyone = np.arange(num_replicates)
-    here = evaluate(internal_RK, everyone)
+    replicates = np.arange(num_replicates)
+    here = evaluate(internal_RK, replicates)
     value_R = here.value_R.copy()
     decrement_R = np.full(num_replicates, np.inf)
     damping_R = np.full(num_replicates, damping)
-    quiet_R = np.zeros(num_replicates, dtype=np.int64)  # steps in a row that gained next to nothing
-    active = everyone[np.isfinite(value_R)]
-    # The state of the replicates still moving, in the order of `active`; written back when one stops.
+    quiet_R = np.zeros(num_replicates, dtype=np.int64)  # consecutive steps with a negligible gain
+    active = replicates[np.isfinite(value_R)]
+    # The state of the active replicates, in the order of `active`; written back when one stops.
     here_RK, here = internal_RK[active], here.rows(active)
     identity_KK = np.eye(num_parameters)
     iterations = 0
     while len(active) and iterations < max_iterations:
         iterations += 1
-        low_RK, high_RK, loose_R = lower_RK[active], upper_RK[active], tolerance_R[active]
+        low_RK, high_RK, tolerance_S = lower_RK[active], upper_RK[active], tolerance_R[active]
         blocked_RK = ((here_RK <= low_RK) & (here.gradient_RK > 0)) | ((here_RK >= high_RK) & (here.gradient_RK < 0))
         moving_RK = free_RK[active] & ~blocked_RK
         diagonal_RK = np.einsum("rkk->rk", here.whole_RKK)
@@ -139,7 +144,9 @@ def minimize(
         step_RK = -np.linalg.solve(curvature_RKK, force_RK[:, :, None])[:, :, 0]
         promise_R = -np.einsum("rk,rk->r", step_RK, force_RK)
         decrement_R[active] = np.abs(promise_R)
-        settled_R = (promise_R <= NOTHING * loose_R * here.value_R) & (damping_R[active] <= SAFE)
+        settled_R = (promise_R <= NEGLIGIBLE_PROMISE * tolerance_S * here.value_R) & (
+            damping_R[active] <= NEWTON_DAMPING
+        )
         largest_R1 = np.abs(step_RK).max(axis=1, keepdims=True)
         step_RK = step_RK * np.minimum(1.0, LARGEST_STEP / np.maximum(largest_R1, 1e-300))
         trial_RK = np.clip(here_RK + step_RK, low_RK, high_RK)
@@ -147,7 +154,9 @@ def minimize(
             trial = evaluate(trial_RK, active)
             gain_R = here.value_R - trial.value_R
             better_R = (gain_R > 0) & ~settled_R
-            small_R = (gain_R <= loose_R * here.value_R) & (promise_R <= 1e3 * loose_R * np.abs(here.value_R) + 1e-300)
+            small_R = (gain_R <= tolerance_S * here.value_R) & (
+                promise_R <= 1e3 * tolerance_S * np.abs(here.value_R) + 1e-300
+            )
             quiet_R[active] = np.where(better_R & ~small_R, 0, quiet_R[active] + small_R)
             factor_R = np.where(better_R, np.where(gain_R > 0.25 * promise_R, 0.15, 1.0), 6.0)
             damping_R[active] = np.clip(damping_R[active] * factor_R, SMALLEST_DAMPING, LARGEST_DAMPING)

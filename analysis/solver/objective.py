@@ -1,9 +1,9 @@
 """The objective of a fit, as named data: `log-huber:1e-3`, `log-lad`, `log-mse`, `huber:D`, `lad`, `mse`.
 
-`log-huber:seed-noise` has the threshold that the table's seed noise asks for, and is named with it once that is known:
-`log-huber:seed-noise=0.0054`. `log-` takes residuals of the logarithm. Values are sums over points, not means. A name
-may end in `@COLUMN`: points are then weighted by 1/COLUMN**2, COLUMN being the standard deviation of each point's
-residual (its seed noise).
+`log-` means residuals of the logarithm. `log-huber:seed-noise` derives the threshold from the seed noise of the table;
+once known, it is part of the name: `log-huber:seed-noise=0.0054`. A name may end in `@COLUMN`: points are then weighted
+by 1/COLUMN**2, where COLUMN is the standard deviation of each point's residual (its seed noise). Values are sums over
+points, not means.
 
 Legend: P points, R replicates.
 """
@@ -21,10 +21,10 @@ from windtunnel.train.errors import InputError, did_you_mean
 Kind = Literal["huber", "lad", "mse"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 DEFAULT_DELTA = 1e-3
-# In standard deviations: 95 % efficient for normal noise.
+# Huber threshold in standard deviations with 95 % efficiency for normal noise.
 EFFICIENT_DELTA = 1.345
 SEED_NOISE = "seed-noise"
-# Least absolute deviations are approached as a Huber objective of this delta, relative to the residuals' unit.
+# Least absolute deviations are approximated by a Huber objective of this delta, in the unit of the residuals.
 LAD_DELTA = 1e-6
 
 
@@ -53,7 +53,7 @@ class Objective:
         return difference_RP
 
     def of_residual(self, residual: Array) -> Array:
-        """Each point's share of the objective."""
+        """The contribution of each point to the objective."""
         if self.kind == "mse":
             return np.square(residual)
         size = np.abs(residual)
@@ -63,8 +63,8 @@ class Objective:
 
     def value(self, prediction_RP: Array, target_RP: Array, weights_RP: Array | float = 1.0) -> Array:
         """The objective, summed over points: (R,)."""
-        shares_RP = self.of_residual(self.residual(prediction_RP, target_RP)) * weights_RP
-        return np.asarray(np.where(np.isfinite(shares_RP), shares_RP, np.inf).sum(axis=-1))
+        values_RP = self.of_residual(self.residual(prediction_RP, target_RP)) * weights_RP
+        return np.asarray(np.where(np.isfinite(values_RP), values_RP, np.inf).sum(axis=-1))
 
     def weights(self, columns: Columns, num_points: int) -> Array:
         """The weight of each point, of mean 1: (P,)."""
@@ -86,8 +86,9 @@ class Objective:
 
 
 def parse_objective(text: "str | Objective", seed_noise: float | None = None) -> Objective:
-    """The objective of that name. `seed_noise` is that of the table to fit, for an objective that asks for it. Raises
-    InputError naming those there are.
+    """The objective of that name. seed_noise: of the table to fit, for an objective that derives its threshold from it.
+
+    Raises InputError for an unknown name; the message lists the objectives.
     """
     if isinstance(text, Objective):
         return text
@@ -99,15 +100,15 @@ def parse_objective(text: "str | Objective", seed_noise: float | None = None) ->
         names = [prefix + each for prefix in ("log-", "") for each in KINDS]
         raise InputError(f"no objective named {text!r}; there are {known}{did_you_mean(body.partition(':')[0], names)}")
     if (at and not noise_column) or (colon and not number):
-        raise InputError(f"objective {text!r}: say what follows its {'@' if at else ':'}; there are {known}")
+        raise InputError(f"objective {text!r}: write what follows its {'@' if at else ':'}; there are {known}")
     delta = math.inf if kind == "mse" else LAD_DELTA
     seeds, _, resolved = number.partition("=")
     from_seeds = log and seeds == SEED_NOISE
     if from_seeds and not resolved:
         if seed_noise is None:
             raise InputError(
-                f"objective {text!r}: there are no repeated seeds to take the noise from; "
-                "run some, or name a number such as log-huber:1e-3"
+                f"objective {text!r}: the table has no repeated seeds to measure the noise with; "
+                "add some, or name a number such as log-huber:1e-3"
             )
         delta = float(f"{max(DEFAULT_DELTA, EFFICIENT_DELTA * seed_noise):.4g}")
     elif kind == "huber":

@@ -34,7 +34,9 @@ class PredictionPenalty:
         value_R, gradient_RK = self.predict(coordinates, internal_RK, replicates)
         weights_R1 = self.weight_R[replicates, None]
         residual_R1 = (value_R - self.target_R[replicates])[:, None]
-        return NormalEquations.of(residual_R1, gradient_RK[:, :, None], weights_R1, np.full_like(residual_R1, np.inf))
+        return NormalEquations.from_residuals(
+            residual_R1, gradient_RK[:, :, None], weights_R1, np.full_like(residual_R1, np.inf)
+        )
 
     def cost(self, value_R: Array) -> Array:
         return 0.5 * self.weight_R * (self.target_R - value_R) ** 2

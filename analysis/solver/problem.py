@@ -1,4 +1,4 @@
-"""One fitting problem: a law, its columns, an objective, and the batch of targets and weights to fit it to.
+"""A fitting problem: a law, its columns, an objective, and a batch of targets and weights.
 
 Legend: P points, R replicates, K parameters.
 """
@@ -17,12 +17,12 @@ from windtunnel.analysis.solver.levenberg_marquardt import NormalEquations, Solu
 from windtunnel.analysis.solver.objective import Objective
 from windtunnel.analysis.solver.penalty import PredictionPenalty
 
-# A Jacobian has at most about this many numbers, so that it stays in the cache, and is of so many replicates.
-CHUNK = 100_000
-TOGETHER = 8
-# Derivatives beyond this are those of a law that overflows; their squares still have a value.
+# A Jacobian has at most about this many numbers, so that it stays in the cache, but at least this many replicates.
+JACOBIAN_SIZE = 100_000
+MIN_REPLICATES = 8
+# Larger derivatives are those of a law that overflows; squares of this still have a value.
 LARGEST_DERIVATIVE = 1e100
-CONTINUATION = (0.1, 0.01)
+CONTINUATION = (0.1, 0.01)  # the easy Huber thresholds, in the unit of the residuals
 
 
 def continuation(objective: Objective, target: Array) -> tuple[float, ...]:
@@ -44,7 +44,7 @@ def continuation(objective: Objective, target: Array) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class Problem:
-    """Shared columns; targets and weights are (P,), or (R, P) where each replicate has its own."""
+    """Columns are shared by all replicates; targets and weights are (P,), or (R, P) where each has its own."""
 
     law: Law
     columns: Columns
@@ -54,17 +54,18 @@ class Problem:
     coordinates: Coordinates
 
     @classmethod
-    def of(cls, law: Law, columns: Columns, target: Array, weights: Array, objective: Objective) -> "Problem":
+    def from_points(cls, law: Law, columns: Columns, target: Array, weights: Array, objective: Objective) -> "Problem":
         used = {name: np.asarray(columns[name], dtype=np.float64) for name in law.columns}
         flat = np.atleast_2d(target)[0]
-        return cls(law, used, target, weights, objective, Coordinates.of(law, used, flat))
+        return cls(law, used, target, weights, objective, Coordinates.from_law(law, used, flat))
 
     def rows(self, array: Array, replicates: NDArray[np.intp]) -> Array:
+        """The rows of some replicates of targets or weights, (1, P) where they are shared."""
         return array[replicates] if array.ndim == 2 else array[None, :]
 
     @property
     def stage_tolerance(self) -> float:
-        """How far each threshold before the last is solved."""
+        """Tolerance of the thresholds before the last."""
         return 1e-8 if self.objective.kind == "lad" else 1e-4
 
     def deltas(self) -> tuple[float, ...]:
@@ -75,7 +76,7 @@ class Problem:
         return self.coordinates.predict(internal_RK, self.columns)
 
     def value(self, internal_RK: Array) -> Array:
-        """The objective itself, of the first target and weights: (R,)."""
+        """The objective, of the first target and weights: (R,)."""
         first_R = np.zeros(len(internal_RK), dtype=np.intp)
         value_R = np.zeros(len(internal_RK))
         for block in self._blocks(len(internal_RK)):
@@ -85,13 +86,13 @@ class Problem:
         return value_R
 
     def huber(self, internal_RK: Array, delta_R1: Array) -> Array:
-        """The Huber sum that `solve` lowers, of as many replicates: (R,)."""
-        everyone = np.arange(len(internal_RK))
+        """The Huber sum that `solve` minimizes, of all replicates: (R,)."""
+        replicates = np.arange(len(internal_RK))
         value_R = np.zeros(len(internal_RK))
         for block in self._blocks(len(internal_RK)):
             part = self._part(block)
-            residual_RP = self.objective.residual(part.predict(internal_RK), part.rows(part.target, everyone))
-            value_R += huber_sum(residual_RP, part.rows(part.weights, everyone), delta_R1)
+            residual_RP = self.objective.residual(part.predict(internal_RK), part.rows(part.target, replicates))
+            value_R += huber_sum(residual_RP, part.rows(part.weights, replicates), delta_R1)
         return value_R
 
     def solve(
@@ -105,9 +106,10 @@ class Problem:
         damping: float = 1e-2,
         penalty: PredictionPenalty | None = None,
     ) -> Solution:
-        """Each replicate from its start (internal coordinates) through the thresholds. The value is the Huber sum at
-        the last one (half the sum of squares where it is infinite). A threshold may be an array, (R, 1) or (R, P), and
-        the tolerance (R,). A penalty adds to the value.
+        """Each replicate solved from its start (internal coordinates) through the thresholds.
+
+        The value of the solution is the Huber sum at the last threshold (half the sum of squares where it is infinite),
+        with the penalty. A threshold may be an array, (R, 1) or (R, P), and the tolerance (R,).
         """
         num_replicates = len(start_RK)
         internal_RK = np.array(start_RK)
@@ -119,7 +121,7 @@ class Problem:
             for number, delta in enumerate(deltas):
                 last = number == len(deltas) - 1
                 delta_R1 = delta[chunk] if isinstance(delta, np.ndarray) else np.full((len(chunk), 1), delta)
-                found = minimize(
+                solution = minimize(
                     partial(self._normal_equations, chunk, delta_R1, penalty),
                     internal_RK[chunk],
                     coordinates.lower_K,
@@ -129,21 +131,21 @@ class Problem:
                     tolerance=np.broadcast_to(tolerance, num_replicates)[chunk] if last else self.stage_tolerance,
                     damping=damping,
                 )
-                internal_RK[chunk] = found.internal_RK
-                iterations += found.iterations
-            value_R[chunk], decrement_R[chunk] = found.value_R, found.decrement_R
+                internal_RK[chunk] = solution.internal_RK
+                iterations += solution.iterations
+            value_R[chunk], decrement_R[chunk] = solution.value_R, solution.decrement_R
         return Solution(internal_RK, value_R, decrement_R, iterations)
 
     def _chunks(self, num_replicates: int) -> list[NDArray[np.intp]]:
-        """Replicates to solve together: as many as fit the cache, and several where one alone does not, since they
-        share what is the same for all.
+        """Replicates to solve together: as many as fit the cache, and several where not even one does, since they share
+        work.
         """
-        together = max(TOGETHER, CHUNK // (np.shape(self.target)[-1] * self.law.num_parameters))
+        together = max(MIN_REPLICATES, JACOBIAN_SIZE // (np.shape(self.target)[-1] * self.law.num_parameters))
         return [np.arange(first, min(first + together, num_replicates)) for first in range(0, num_replicates, together)]
 
     def _blocks(self, num_replicates: int) -> list[slice]:
-        """Points to evaluate together, so that the Jacobian of a block stays in the cache."""
-        size = max(256, CHUNK // (max(1, num_replicates) * self.law.num_parameters))
+        """Points to evaluate together: the Jacobian of a block stays in the cache."""
+        size = max(256, JACOBIAN_SIZE // (max(1, num_replicates) * self.law.num_parameters))
         return [slice(first, first + size) for first in range(0, np.shape(self.target)[-1], size)]
 
     def _part(self, block: slice) -> "Problem":
@@ -158,28 +160,28 @@ class Problem:
         internal_RK: Array,
         replicates: NDArray[np.intp],
     ) -> NormalEquations:
-        """Of some replicates of a chunk, whose thresholds are (R, 1) or (R, P)."""
-        delta_RP, of_all = delta_RP[replicates], chunk[replicates]
+        """The equations of some replicates of a chunk, whose thresholds are (R, 1) or (R, P)."""
+        delta_RP, numbers = delta_RP[replicates], chunk[replicates]
         parts = (
-            [] if penalty is None else [penalty.normal_equations(self.coordinates.rows(of_all), internal_RK, of_all)]
+            [] if penalty is None else [penalty.normal_equations(self.coordinates.rows(numbers), internal_RK, numbers)]
         )
         for block in self._blocks(len(replicates)):
             part = self._part(block)
-            residual_RP, jacobian_RKP = part.residual(internal_RK, of_all)
-            weights_RP = np.broadcast_to(part.rows(part.weights, of_all), residual_RP.shape)
+            residual_RP, jacobian_RKP = part.residual(internal_RK, numbers)
+            weights_RP = np.broadcast_to(part.rows(part.weights, numbers), residual_RP.shape)
             delta = delta_RP if delta_RP.shape[1] == 1 else delta_RP[:, block]
-            parts.append(NormalEquations.of(residual_RP, jacobian_RKP, weights_RP, delta))
+            parts.append(NormalEquations.from_residuals(residual_RP, jacobian_RKP, weights_RP, delta))
         return reduce(NormalEquations.plus, parts)
 
     def residual(self, internal_RK: Array, replicates: NDArray[np.intp]) -> tuple[Array, Array]:
-        """Residuals (R, P) of those replicates and their derivatives in internal coordinates (R, K, P)."""
+        """Residuals (R, P) of these replicates and their derivatives in internal coordinates (R, K, P)."""
         coordinates = self.coordinates.rows(replicates)
         prediction_RP, jacobian_RKP = coordinates.predict_with_jacobian(internal_RK, self.columns)
         residual_RP = self.objective.residual(prediction_RP, self.rows(self.target, replicates))
         if self.objective.log:
             with np.errstate(divide="ignore", invalid="ignore"):
                 jacobian_RKP /= prediction_RP[:, None, :]
-        # Where the law overflows the value is infinite and the step refused; only the solves must not see it.
+        # Where the law overflows, the value is infinite and the step rejected; the linear solves need finite numbers.
         if not (jacobian_RKP.min() > -LARGEST_DERIVATIVE and jacobian_RKP.max() < LARGEST_DERIVATIVE):
             jacobian_RKP = np.clip(np.nan_to_num(jacobian_RKP), -LARGEST_DERIVATIVE, LARGEST_DERIVATIVE)
         return residual_RP, jacobian_RKP

@@ -1,5 +1,5 @@
-"""Where a fit starts: the nonlinear parameters on a coarse grid, the linear ones in closed form (variable projection),
-and the best few of them kept.
+"""Starts of a fit: nonlinear parameters on a coarse grid, linear ones in closed form (variable projection), and the
+best few of these.
 
 Legend: P points, R starts, K parameters, J linear parameters.
 """
@@ -17,23 +17,23 @@ from windtunnel.analysis.solver.problem import Problem
 
 NUM_STARTS = 8
 # Starts are chosen on at most this many points, so that their cost does not grow with the table.
-POINTS = 2048
-GRID_CHUNK = 4096
+MAX_POINTS = 2048
+GRID_CHUNK = 4096  # combinations of 64 points to evaluate together
 
 
-def choose_starts(problem: Problem, kept: int = NUM_STARTS) -> Array:
-    """The best `kept` starts of a problem, in internal coordinates: (R, K)."""
-    problem = thinned(problem)
+def choose_starts(problem: Problem, num_starts: int = NUM_STARTS) -> Array:
+    """The best starts of a problem, in internal coordinates: (R, K)."""
+    problem = subsample(problem)
     target_P, weights_P = np.atleast_2d(problem.target)[0], np.atleast_2d(problem.weights)[0]
     law = problem.law
     if law.starts is not None:
-        named = law.starts(problem.columns, target_P)
-        natural_RK = np.stack([np.asarray(named[name], dtype=np.float64) for name in law.names], axis=1)
+        values = law.starts(problem.columns, target_P)
+        natural_RK = np.stack([np.asarray(values[name], dtype=np.float64) for name in law.names], axis=1)
     else:
         natural_RK = _projected(problem, target_P, weights_P)
     natural_RK = natural_RK[np.isfinite(natural_RK).all(axis=1)]
     internal_RK = problem.coordinates.to_internal(natural_RK)
-    # Ranked by the easiest threshold of the continuation: the first solve uses it.
+    # Ranked at the easiest threshold of the continuation, which the first solve uses.
     objective = problem.objective
     easy = Objective("huber", objective.log, problem.deltas()[0]) if objective.kind != "mse" else objective
     value_R = np.concatenate(
@@ -42,18 +42,18 @@ def choose_starts(problem: Problem, kept: int = NUM_STARTS) -> Array:
             for part in np.array_split(internal_RK, max(1, len(internal_RK) * len(target_P) // 500_000))
         ]
     )
-    best = np.argsort(value_R, kind="stable")[:kept]
+    best = np.argsort(value_R, kind="stable")[:num_starts]
     return np.asarray(internal_RK[best])
 
 
-def thinned(problem: Problem) -> Problem:
-    """That of `POINTS` of its points, spread over the range of the target, the smallest and the largest included; the
-    problem itself where it has no more.
+def subsample(problem: Problem) -> Problem:
+    """The problem of `MAX_POINTS` of its points, spread over the range of the target, the smallest and the largest
+    included; the problem itself where it has no more.
     """
-    if np.shape(problem.target)[-1] <= POINTS:
+    if np.shape(problem.target)[-1] <= MAX_POINTS:
         return problem
     target_P, weights_P = np.atleast_2d(problem.target)[0], np.atleast_2d(problem.weights)[0]
-    place = np.unique(np.linspace(0, len(target_P) - 1, POINTS).astype(np.intp))
+    place = np.unique(np.linspace(0, len(target_P) - 1, MAX_POINTS).astype(np.intp))
     chosen = np.argsort(target_P, kind="stable")[place]
     columns = {name: column[chosen] for name, column in problem.columns.items()}
     return replace(problem, columns=columns, target=target_P[chosen], weights=weights_P[chosen])
@@ -74,7 +74,7 @@ def solve_distinct(coarse: Solution, solve: Callable[[Array], Solution], distanc
 
 
 def _projected(problem: Problem, target_P: Array, weights_P: Array) -> Array:
-    """Natural parameters of every combination on the start grid, the linear ones solved for."""
+    """Natural parameters of every combination of the start grid, with the linear parameters solved for."""
     law = problem.law
     names = [name for name in law.names if name not in law.linear]
     combinations_RG = np.array(list(itertools.product(*(law.start_grid[name] for name in names))), dtype=np.float64)
@@ -92,14 +92,14 @@ def _projected(problem: Problem, target_P: Array, weights_P: Array) -> Array:
 
 
 def _solve_linear(problem: Problem, natural_RK: Array, linear: list[int], target_P: Array, scale_P: Array) -> Array:
-    """Least squares for the linear parameters; positive ones that come out negative are set to almost nothing and the
-    rest solved again, over every subset, keeping the best that is feasible.
+    """Least squares for the linear parameters. Of all subsets, with the rest set aside, the best feasible one is taken:
+    a positive parameter must come out positive. Those set aside are almost zero.
     """
     if not linear:
         return natural_RK
     law, columns = problem.law, problem.columns
     positive_J = problem.coordinates.positive_K[linear]
-    # Centred amplitudes keep the normal equations well scaled.
+    # Centered amplitudes keep the normal equations well scaled.
     unit_RJ = np.ones((len(natural_RK), len(linear)))
     for amplitude, exponent, mean_log in problem.coordinates.couplings:
         if amplitude in linear:
@@ -113,26 +113,26 @@ def _solve_linear(problem: Problem, natural_RK: Array, linear: list[int], target
         one_RK[:, number] = unit_RJ[:, place]
         basis.append((law.predict(law.values(one_RK), columns) - offset_RP) * scale_P)
     basis_RJP = np.stack(basis, axis=1)
-    wanted_RP = (target_P - offset_RP) * scale_P
+    remainder_RP = (target_P - offset_RP) * scale_P
     gram_RJJ = np.matmul(basis_RJP, np.swapaxes(basis_RJP, 1, 2))
     gram_RJJ += 1e-12 * np.eye(len(linear)) * np.einsum("rjj->rj", gram_RJJ).max(axis=1)[:, None, None] + 1e-300
-    moment_RJ = np.matmul(basis_RJP, wanted_RP[:, :, None])[:, :, 0]
+    moment_RJ = np.matmul(basis_RJP, remainder_RP[:, :, None])[:, :, 0]
     best_R = np.full(len(natural_RK), -np.inf)
     best_RJ = np.zeros_like(moment_RJ)
     for used in itertools.product((True, False), repeat=len(linear)):
         if not all(use or positive for use, positive in zip(used, positive_J, strict=True)):
             continue  # a parameter that may be negative is never set aside
-        some = [place for place, use in enumerate(used) if use]
-        if not some:
+        subset = [place for place, use in enumerate(used) if use]
+        if not subset:
             continue
         solved_RJ = np.zeros_like(moment_RJ)
-        solved_RJ[:, some] = np.linalg.solve(gram_RJJ[:, some][:, :, some], moment_RJ[:, some, None])[:, :, 0]
+        solved_RJ[:, subset] = np.linalg.solve(gram_RJJ[:, subset][:, :, subset], moment_RJ[:, subset, None])[:, :, 0]
         gain_R = np.einsum("rj,rj->r", solved_RJ, moment_RJ)
         feasible_R = np.all((solved_RJ > 0) | ~positive_J | ~np.array(used), axis=1)
         take_R = feasible_R & (gain_R > best_R)
         best_R[take_R], best_RJ[take_R] = gain_R[take_R], solved_RJ[take_R]
-    # Set aside is not zero: its logarithm must be able to come back.
-    typical_RJ = np.sqrt(np.mean(wanted_RP**2, axis=1))[:, None] / np.sqrt(np.mean(basis_RJP**2, axis=2) + 1e-300)
+    # Not zero: the logarithm must be able to come back.
+    typical_RJ = np.sqrt(np.mean(remainder_RP**2, axis=1))[:, None] / np.sqrt(np.mean(basis_RJP**2, axis=2) + 1e-300)
     best_RJ = np.where(positive_J & (best_RJ <= 0), 1e-3 * typical_RJ, best_RJ)
     solved_RK = natural_RK.copy()
     solved_RK[:, linear] = best_RJ * unit_RJ

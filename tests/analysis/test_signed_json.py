@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.paths import ROOT
-from windtunnel.analysis.curves.result import FittedCurves
+from windtunnel.analysis.curves.result import FittedCurveLaw
 from windtunnel.analysis.curves.seal import SealedCurves, read_sealed_curves
 from windtunnel.analysis.fitting.result import Fit
 from windtunnel.analysis.prediction.predict import Prediction
@@ -51,7 +51,7 @@ def test_a_committed_fit_is_written_again_byte_for_byte(path: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("path", CURVE_FITS, ids=study_and_name)
 def test_a_committed_curve_fit_is_written_again_byte_for_byte(path: Path, tmp_path: Path) -> None:
-    FittedCurves.from_json(path).to_json(tmp_path / "fit.json")
+    FittedCurveLaw.from_json(path).to_json(tmp_path / "fit.json")
     committed, again = path.read_bytes(), (tmp_path / "fit.json").read_bytes()
     if "num_curves" not in json.loads(committed):  # of an earlier version, which has fewer fields
         fields = {**json.loads(committed), "digest": json.loads(again)["digest"]}
@@ -80,7 +80,7 @@ def test_a_committed_curve_prediction_verifies_and_is_written_again_byte_for_byt
 
 @pytest.mark.parametrize("path", [FITS[0], CURVE_FITS[0], PREDICTIONS[0], CURVE_PREDICTIONS[0]], ids=study_and_name)
 def test_a_changed_digit_is_detected(path: Path, tmp_path: Path) -> None:
-    read = {"fits": Fit.from_json, "curve-fits": FittedCurves.from_json, "predictions": read_sealed}
+    read = {"fits": Fit.from_json, "curve-fits": FittedCurveLaw.from_json, "predictions": read_sealed}
     text = path.read_text()
     place = text.index("e-0") - 1 if "e-0" in text else text.index(".") + 1
     changed = tmp_path / path.name

@@ -1,4 +1,4 @@
-"""Bootstrap over runs: points of a run share a weight, spreads are right in a law where they are known."""
+"""Bootstrap over runs: points of a run share a weight, and spreads are right where they are known."""
 
 import numpy as np
 import pytest
@@ -63,8 +63,8 @@ def test_replicates_are_fits(objective: str) -> None:
     np.testing.assert_allclose(centre, list(found.parameters.values()), rtol=0.1)
 
 
-def test_a_percentile_at_a_bound_is_open() -> None:
-    """Without a floor in the truth many replicates end with none: the data do not set the lower end."""
+def test_a_percentile_at_a_bound_is_unbounded() -> None:
+    """Where the true E is zero, many replicates end at zero: the data do not bound E from below."""
     sizes = np.geomspace(1e6, 3e8, 24)
     noise = np.exp(0.01 * np.random.default_rng(1).standard_normal(24))
     found = fit(

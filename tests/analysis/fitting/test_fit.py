@@ -69,8 +69,8 @@ def test_no_point_nearby_is_better(objective: str) -> None:
             assert aim.value(prediction[None], table.columns["loss"][None])[0] >= found.value * (1 - 1e-12)
 
 
-def test_absolute_deviations_meet_as_many_points_as_parameters() -> None:
-    """The optimum of absolute deviations passes through points: five of them, or the kink was missed."""
+def test_absolute_deviations_interpolate_as_many_points_as_parameters() -> None:
+    """The optimum of absolute deviations passes through as many points as parameters."""
     table = table_of("chinchilla", CHINCHILLA, noise=0.005)
     found = fit(table, get_law("chinchilla"), "log-lad", profile=False)
     residuals = np.abs(np.log(found.predict(COLUMNS) / table.columns["loss"]))
@@ -134,7 +134,7 @@ def test_hestness_takes_the_best_size_at_each_amount_of_data() -> None:
         (np.arange(42) < 6, "too_few_points"),
     ],
 )
-def test_too_few_points(rows: Array, status: str) -> None:
+def test_too_few_points_are_refused(rows: Array, status: str) -> None:
     chosen = np.flatnonzero(rows)[:6]
     found = fit(table_of("chinchilla", CHINCHILLA, rows=chosen), get_law("chinchilla"))
     assert found.status == status
@@ -178,7 +178,7 @@ def test_bad_values_name_row_and_column(value: float, what: str) -> None:
         fit(Table.from_columns({"N": SIZES, "loss": SIZES}), get_law("chinchilla"))
 
 
-def test_a_constant_that_the_data_push_to_zero_is_at_the_edge() -> None:
+def test_a_constant_driven_to_zero_is_at_the_edge() -> None:
     truth = {"E": 1e-12, "A": 40.0, "alpha": 0.2}
     table = table_of("power", truth, noise=0.01, seed=1)
     found = fit(table, get_law("power"))
@@ -207,13 +207,13 @@ def test_the_file_holds_the_whole_fit(tmp_path: Path) -> None:
         Fit.from_json(tmp_path / "none.json")
 
 
-def test_a_refused_fit_has_a_file_too(tmp_path: Path) -> None:
+def test_a_refused_fit_round_trips(tmp_path: Path) -> None:
     refused = fit(table_of("chinchilla", CHINCHILLA, rows=np.arange(4)), get_law("chinchilla"))
     refused.to_json(tmp_path / "fit.json")
     assert Fit.from_json(tmp_path / "fit.json").status == "too_few_points"
 
 
-def test_a_law_that_overflows_on_its_way_warns_nobody() -> None:
+def test_a_law_that_overflows_during_the_fit_gives_no_warning() -> None:
     sizes, tokens = (grid.ravel() for grid in np.meshgrid([1e5, 3e5, 1e6, 3e6], [1e7, 3e7, 1e8], indexing="ij"))
     loss = 1.2 + 400 * sizes**-0.35 + 400 * tokens**-0.35
     small = np.argsort(sizes * tokens, kind="stable")[:10]
@@ -231,8 +231,8 @@ def test_a_fit_is_repeatable() -> None:
 
 
 @pytest.mark.parametrize(("sizes", "tokens"), [(2, 5), (5, 2), (2, 2)])
-def test_two_sizes_or_two_horizons_are_refused_though_the_points_are_enough(sizes: int, tokens: int) -> None:
-    """E, A and alpha make the losses of two sizes in many ways, and every start agrees on one of them."""
+def test_two_sizes_or_two_horizons_are_refused_however_many_points(sizes: int, tokens: int) -> None:
+    """Many values of E, A and alpha give the losses of two sizes, so that any start could agree on any of them."""
     size, token = np.meshgrid(np.geomspace(1e5, 1e7, sizes), np.geomspace(1e7, 1e9, tokens))
     columns = {"N": np.tile(size.ravel(), 3), "D": np.tile(token.ravel(), 3)}
     noise = 1 + 1e-3 * np.random.default_rng(0).standard_normal(len(columns["N"]))
@@ -244,7 +244,7 @@ def test_two_sizes_or_two_horizons_are_refused_though_the_points_are_enough(size
 
 
 def test_starts_in_one_flat_valley_agree() -> None:
-    """Where E runs towards zero the objective hardly moves: that is not identified, not a failure to converge."""
+    """As E approaches zero the objective hardly changes: E is not identified, and the fit has converged."""
     rng = np.random.default_rng(5)
     size, token = (grid.ravel() for grid in np.meshgrid(np.geomspace(2e4, 8e4, 4), np.geomspace(4e4, 1.2e5, 3)))
     columns = {"N": np.tile(size, 2), "D": np.tile(token, 2)}

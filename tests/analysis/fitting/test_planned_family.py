@@ -1,5 +1,5 @@
-"""From a planned family to its exponents: run records as a sweep leaves them, with losses of a known law, and the fit
-through the table gives the law back, in every count of parameters it may be asked in.
+"""From a planned family to its exponents: run records as a sweep writes them, with losses of a known law. The fit to
+their table recovers the law in every count of parameters.
 """
 
 from pathlib import Path
@@ -38,7 +38,7 @@ def train(runs: Path, count: str, noise: float, seeds: int = 1) -> None:
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_the_exponents_that_went_in_come_out(tmp_path: Path, count: str) -> None:
+def test_the_planned_family_recovers_the_exponents(tmp_path: Path, count: str) -> None:
     train(tmp_path, count, noise=0.0)
     found = fit(load_table(tmp_path, columns=f"N={count}"), get_law("chinchilla"), profile=False)
     assert found.status == "converged"

@@ -1,4 +1,4 @@
-"""Profiles: the interval of a linear law is Student's, a parameter the data do not identify is said to be so."""
+"""Profiles: intervals of a linear law are Student's; unidentified parameters are reported."""
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def test_a_straight_line_has_the_textbook_intervals() -> None:
 
 
 def test_branches_that_share_a_trunk_are_not_independent() -> None:
-    """Copies of points add nothing: intervals by run stay, by row they shrink."""
+    """Copies of points add no information: intervals by run do not change, intervals by row shrink."""
     generator = np.random.default_rng(0)
     size, budget = np.repeat(np.geomspace(1e6, 1e8, 12), 4), np.tile([1.0, 2.0, 4.0, 8.0], 12)
     columns = {"N": size, "D": 2e7 * budget * (size / 1e6) ** 0.5}
@@ -69,8 +69,8 @@ def test_branches_that_share_a_trunk_are_not_independent() -> None:
     assert high[0] - low[0] > 1.3 * (high_alone[0] - low_alone[0])
 
 
-def test_a_flat_profile_is_not_identified_and_open() -> None:
-    """Points far from the floor do not know it: E has no lower end, and the others follow."""
+def test_a_flat_profile_is_not_identified_and_unbounded() -> None:
+    """Points far above E do not identify it: its interval has no lower end, nor have those of the others."""
     sizes = np.geomspace(1e6, 3e7, 12)
     truth = {"E": 0.5, "A": 60.0, "alpha": 0.15}
     loss = get_law("power").predict_one(truth, {"N": sizes}) * np.exp(
@@ -95,8 +95,8 @@ def test_a_flat_profile_is_not_identified_and_open() -> None:
         ("kaplan", {"N_c": 8.8e13, "D_c": 5.4e13, "alpha_N": 0.076, "alpha_D": 0.095}),
     ],
 )
-def test_at_both_ends_the_others_refitted_are_as_much_worse(name: str, truth: dict[str, float]) -> None:
-    """By separate fits with the parameter held at each end: with squares the sum rises by t**2 sum / degrees there."""
+def test_the_profile_rises_equally_at_both_ends(name: str, truth: dict[str, float]) -> None:
+    """Fits with the parameter fixed at each end: with squares, the sum rises by t**2 sum / degrees there."""
     sizes, tokens = (grid.ravel() for grid in np.meshgrid(np.geomspace(1e6, 3e7, 6), np.geomspace(2e7, 2e9, 7)))
     columns = {"N": sizes, "D": tokens}
     noise = np.exp(0.005 * np.random.default_rng(2).standard_normal(42))
@@ -122,9 +122,9 @@ def test_the_declared_objective_has_its_own_noise() -> None:
     assert found.status == "converged"
 
 
-def test_what_the_declared_objective_leaves_open_is_open() -> None:
-    """A third of the runs fell short for another reason: at a wide threshold they bend the law down and close an
-    interval that the rest leave open.
+def test_an_interval_that_the_declared_objective_leaves_unbounded_is_unbounded() -> None:
+    """A third of the runs are low for another reason: at a wide threshold they bend the law down and bound an interval
+    that the rest leave unbounded.
     """
     generator = np.random.default_rng(1)
     x = np.repeat(np.linspace(0, 8, 9), 4)
@@ -149,8 +149,8 @@ def test_what_the_declared_objective_leaves_open_is_open() -> None:
     assert narrow.intervals["life"][1] == np.inf
 
 
-def test_an_unused_column_leaves_its_parameters_open_above() -> None:
-    """With a data term far below the noise, B may be zero and beta anything."""
+def test_an_unused_column_leaves_its_parameters_unbounded() -> None:
+    """With a data term far below the noise, B may be zero, and beta may have any value."""
     sizes, tokens = (grid.ravel() for grid in np.meshgrid(np.geomspace(1e6, 1e8, 6), np.geomspace(1e12, 1e13, 4)))
     columns = {"N": sizes, "D": tokens}
     truth = {"E": 1.7, "A": 400.0, "B": 1e-3, "alpha": 0.34, "beta": 0.3}

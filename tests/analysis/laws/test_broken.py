@@ -1,4 +1,4 @@
-"""Broken power law: recovery, extrapolation over an inflection, limits, and what is not identified."""
+"""Broken power law: recovery, extrapolation over an inflection, limits, and unidentified parameters."""
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def test_exponents_on_either_side_of_a_sharp_break() -> None:
     assert (logs[3] - logs[2]) / np.log(10) == pytest.approx(-0.8)
 
 
-def test_a_noisy_curve_without_a_break_does_not_place_one() -> None:
+def test_a_noisy_curve_without_a_break_does_not_identify_one() -> None:
     loss = get_law("power:D").predict_one({"E": 1.7, "A": 50.0, "alpha": 0.3}, {"D": POINTS})
     noisy = loss * np.exp(0.01 * np.random.default_rng(0).standard_normal(17))
     found = fit(Table.from_columns({"D": POINTS, "loss": noisy}), LAW, "log-mse")
@@ -59,6 +59,6 @@ def test_a_noisy_curve_without_a_break_does_not_place_one() -> None:
     assert found.not_identified
 
 
-def test_it_reads_one_column() -> None:
+def test_the_broken_law_reads_one_column() -> None:
     with pytest.raises(InputError, match="reads one column, not N\\+D"):
         get_law("broken:N+D")

@@ -1,4 +1,4 @@
-"""Held and tied parameters: a law with fewer parameters that is the same law."""
+"""Fixed and tied parameters: the same law with fewer parameters."""
 
 import numpy as np
 import pytest
@@ -16,22 +16,22 @@ COLUMNS = {"N": SIZES, "D": TOKENS}
 
 
 @pytest.mark.parametrize(
-    "held", [{"E": 1.7}, {"beta": "alpha"}, {"E": 1.7, "alpha": 0.34}, {"A": 400.0, "beta": "alpha"}]
+    "fixed", [{"E": 1.7}, {"beta": "alpha"}, {"E": 1.7, "alpha": 0.34}, {"A": 400.0, "beta": "alpha"}]
 )
-def test_the_rest_is_recovered(held: dict[str, float | str]) -> None:
-    found = fix_parameters(get_law("chinchilla"), held)
+def test_the_free_parameters_are_recovered(fixed: dict[str, float | str]) -> None:
+    found = fix_parameters(get_law("chinchilla"), fixed)
     loss = get_law("chinchilla").predict_one(TRUTH, COLUMNS)
     fitted = fit(Table.from_columns({**COLUMNS, "loss": loss}), found, profile=False)
-    assert set(fitted.parameters) == set(TRUTH) - set(held)
+    assert set(fitted.parameters) == set(TRUTH) - set(fixed)
     for name, value in fitted.parameters.items():
         assert value == pytest.approx(TRUTH[name], rel=1e-8), name
     np.testing.assert_allclose(fitted.predict(COLUMNS), loss, rtol=1e-9)
 
 
-@pytest.mark.parametrize("held", [{"beta": "alpha"}, {"alpha": 0.3, "B": 700.0}])
-def test_the_jacobian_is_the_derivative(held: dict[str, float | str]) -> None:
-    found = fix_parameters(get_law("chinchilla"), held)
-    coordinates = Coordinates.of(found, COLUMNS, np.full(len(SIZES), 3.0))
+@pytest.mark.parametrize("fixed", [{"beta": "alpha"}, {"alpha": 0.3, "B": 700.0}])
+def test_the_jacobian_is_the_derivative(fixed: dict[str, float | str]) -> None:
+    found = fix_parameters(get_law("chinchilla"), fixed)
+    coordinates = Coordinates.from_law(found, COLUMNS, np.full(len(SIZES), 3.0))
     internal_RK = coordinates.to_internal(np.array([[{**TRUTH, "beta": 0.31}[name] for name in found.names]]))
     _, jacobian_RKP = coordinates.predict_with_jacobian(internal_RK, COLUMNS)
     for place in range(found.num_parameters):
@@ -40,38 +40,38 @@ def test_the_jacobian_is_the_derivative(held: dict[str, float | str]) -> None:
         np.testing.assert_allclose(jacobian_RKP[:, place], (ahead - behind) / 2e-6, rtol=1e-6, atol=1e-8)
 
 
-def test_assignments() -> None:
+def test_assignments_are_parsed() -> None:
     assert parse_fixed(["alpha=0.35", "beta = alpha"]) == {"alpha": 0.35, "beta": "alpha"}
     assert (
         fix_parameters(get_law("chinchilla"), parse_fixed(["beta=alpha", "E=1.5"])).name
         == "chinchilla@beta=alpha@E=1.5"
     )
     assert fix_parameters(get_law("chinchilla"), {}) is get_law("chinchilla")
-    with pytest.raises(InputError, match="'alpha': write a held parameter as NAME=VALUE"):
+    with pytest.raises(InputError, match="'alpha': write a fixed parameter as NAME=VALUE"):
         parse_fixed(["alpha"])
 
 
 @pytest.mark.parametrize(
-    ("held", "message"),
+    ("fixed", "message"),
     [
         ({"gamma": 1.0}, "has no parameter gamma; it has E, A, B, alpha, beta"),
         ({"beta": "gamma"}, "has no parameter gamma"),
         ({"E": -1.0}, "E = -1 is outside"),
         ({"alpha": float("nan")}, "alpha = nan is outside"),
-        ({"alpha": 0.3, "beta": "alpha"}, "tied to alpha, which is held itself"),
-        ({"E": "alpha"}, "not of a kind"),
-        ({**TRUTH}, "every parameter is held"),
+        ({"alpha": 0.3, "beta": "alpha"}, "tied to alpha, which is fixed itself"),
+        ({"E": "alpha"}, "cannot be tied"),
+        ({**TRUTH}, "every parameter is fixed"),
     ],
 )
-def test_what_cannot_be_held(held: dict[str, float | str], message: str) -> None:
+def test_invalid_fixed_parameters_are_refused(fixed: dict[str, float | str], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        fix_parameters(get_law("chinchilla"), held)
+        fix_parameters(get_law("chinchilla"), fixed)
 
 
-def test_what_is_held_of_a_law_in_two_steps_is_held_in_a_step() -> None:
-    with pytest.raises(InputError, match="is two steps: hold a parameter of one of them"):
+def test_a_law_in_two_steps_fixes_the_parameters_of_a_step() -> None:
+    with pytest.raises(InputError, match="is two steps: fix a parameter of one of them"):
         fix_parameters(get_law("ladder"), {"E": 1.5})
-    held = get_law("chinchilla@beta=alpha/error-loss")
-    assert held.steps is not None
-    assert held.steps[0].name == "chinchilla@beta=alpha"
-    assert "beta" not in held.names
+    fixed = get_law("chinchilla@beta=alpha/error-loss")
+    assert fixed.steps is not None
+    assert fixed.steps[0].name == "chinchilla@beta=alpha"
+    assert "beta" not in fixed.names

@@ -28,7 +28,7 @@ SIZES, UNIQUE, EPOCHS = (
 COLUMNS = {"N": SIZES, "D": UNIQUE * EPOCHS, "U": UNIQUE}
 
 
-def test_the_values_the_authors_print() -> None:
+def test_published_values_are_reproduced() -> None:
     at = {"N": np.array([6.34e9, 8.67e9]), "D": np.array([242e9, 178e9]), "U": np.array([25e9, 25e9])}
     printed = [2.2256440889984477, 2.2269634075087867]
     # The constants are printed to eight digits.
@@ -55,7 +55,7 @@ def test_more_epochs_never_hurt_and_are_worth_less_than_fresh_tokens(epochs: flo
 @pytest.mark.parametrize("half_lives", [(15.0, 5.0), (0.02, 300.0), (1e8, 1e8)])
 def test_the_jacobian_is_the_derivative(half_lives: tuple[float, float]) -> None:
     natural_RK = np.array([[1.87, 520.0, 1487.0, 0.37, 0.31, *half_lives]])
-    coordinates = Coordinates.of(LAW, COLUMNS, np.full(len(SIZES), 3.0))
+    coordinates = Coordinates.from_law(LAW, COLUMNS, np.full(len(SIZES), 3.0))
     internal_RK = coordinates.to_internal(natural_RK)
     _, analytic_RKP = coordinates.predict_with_jacobian(internal_RK, COLUMNS)
     stepped = replace(coordinates, law=replace(LAW, jacobian=None))
@@ -71,7 +71,7 @@ def test_recovers_all_seven_parameters() -> None:
         assert found.parameters[name] == pytest.approx(value, rel=1e-6), name
 
 
-def test_stages_hold_the_constants_of_single_epoch_runs() -> None:
+def test_stages_fix_the_constants_of_single_epoch_runs() -> None:
     table = Table.from_columns({**COLUMNS, "loss": LAW.predict_one(PUBLISHED, COLUMNS)})
     # Sizes below N_opt(U), as the first stage needs.
     first = fit(
@@ -88,7 +88,7 @@ def test_stages_hold_the_constants_of_single_epoch_runs() -> None:
 
 
 def test_half_lives_that_no_run_reaches_are_not_identified() -> None:
-    """With at most two epochs and seed noise, nothing says how many more would pay."""
+    """With at most two epochs and seed noise, the data do not show how many more would pay."""
     few = {name: values[EPOCHS <= 2] for name, values in COLUMNS.items()}
     loss = LAW.predict_one(PUBLISHED, few) * np.exp(0.005 * np.random.default_rng(3).standard_normal(len(few["N"])))
     found = fit(Table.from_columns({**few, "loss": loss}), fix_parameters(LAW, {**CONSTANTS, "R_N*": 5.309743}))

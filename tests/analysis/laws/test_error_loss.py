@@ -1,4 +1,4 @@
-"""Error against loss: recovery, the derivative, and a loss too narrow to tell the amplitude."""
+"""Error against loss: recovery, the derivative, and a range of losses too narrow to identify the amplitude."""
 
 import numpy as np
 import pytest
@@ -20,14 +20,14 @@ def test_recovers_six_points() -> None:
         assert found.parameters[name] == pytest.approx(value, rel=1e-8), name
 
 
-def test_error_never_exceeds_that_of_knowing_nothing() -> None:
+def test_the_error_never_exceeds_that_of_guessing() -> None:
     error = LAW.predict_one(TRUTH, {"loss": np.linspace(0.5, 50, 200)})
     assert np.all(np.diff(error) >= 0)
     assert error.max() <= TRUTH["epsilon"]
 
 
 def test_the_jacobian_is_the_derivative() -> None:
-    coordinates = Coordinates.of(LAW, {"loss": LOSS}, np.full(6, 0.6))
+    coordinates = Coordinates.from_law(LAW, {"loss": LOSS}, np.full(6, 0.6))
     internal_RK = coordinates.to_internal(np.array([list(TRUTH.values())]))
     _, jacobian_RKP = coordinates.predict_with_jacobian(internal_RK, {"loss": LOSS})
     for place in range(3):
@@ -36,7 +36,7 @@ def test_the_jacobian_is_the_derivative() -> None:
         np.testing.assert_allclose(jacobian_RKP[:, place], (ahead - behind) / 2e-6, rtol=1e-7, atol=1e-9)
 
 
-def test_losses_all_alike_do_not_tell_how_error_ends() -> None:
+def test_a_narrow_range_of_losses_does_not_identify_the_amplitude() -> None:
     loss = np.linspace(3.00, 3.04, 8)
     error = LAW.predict_one(TRUTH, {"loss": loss}) + 0.004 * np.random.default_rng(1).standard_normal(8)
     found = fit(Table.from_columns({"loss": loss, "error": error}), LAW)

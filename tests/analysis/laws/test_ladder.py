@@ -38,7 +38,7 @@ def test_recovers_both_steps() -> None:
     np.testing.assert_allclose(found.predict(TARGET), truth, rtol=1e-9)
 
 
-def test_an_interval_holds_both_steps() -> None:
+def test_an_interval_includes_the_noise_of_both_steps() -> None:
     truth = LAW.predict_one({**LOSS_TRUTH, **ACCURACY_TRUTH}, TARGET)[0]
     found = fit_two_step(table(0.01, seed=2), LAW, profile=False)
     value, low, high = (float(part[0]) for part in predict_interval(found, TARGET))
@@ -55,7 +55,7 @@ def test_an_interval_holds_both_steps() -> None:
     assert high - low > own_high[0] - own_low[0]
 
 
-def test_a_step_that_is_refused_refuses_the_whole() -> None:
+def test_a_refused_step_refuses_the_fit() -> None:
     one_size = table().take(np.isclose(SIZES, SIZES[0]))
     found = fit_two_step(one_size, LAW)
     assert found.status == "too_few_points"

@@ -1,4 +1,4 @@
-"""The catalogue: every law has a name, a citation and consistent parts; analytic Jacobians equal complex steps."""
+"""The catalog: every law has a name, a citation and consistent parts; analytic Jacobians equal complex steps."""
 
 from dataclasses import replace
 
@@ -57,7 +57,7 @@ def test_unknown_names_are_refused() -> None:
         ("chinchilla@alpha=0.35,beta=0.4", "one parameter at a time, as in LAW@alpha=0.35@beta=0.4"),
     ],
 )
-def test_a_name_that_is_nearly_one_says_what_was_meant(name: str, said: str) -> None:
+def test_misspelled_law_names_get_a_hint(name: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
         get_law(name)
 
@@ -66,7 +66,7 @@ def test_a_name_that_is_nearly_one_says_what_was_meant(name: str, said: str) -> 
 def test_the_jacobian_is_the_derivative(name: str) -> None:
     found = get_law(name)
     natural_RK = np.array([NATURAL[name], NATURAL[name]]) * np.array([[1.0], [1.07]])
-    coordinates = Coordinates.of(found, POINTS, np.full(3, 3.0))
+    coordinates = Coordinates.from_law(found, POINTS, np.full(3, 3.0))
     internal_RK = coordinates.to_internal(natural_RK)
     np.testing.assert_allclose(coordinates.to_natural(internal_RK), natural_RK, rtol=1e-12)
     _, jacobian_RKP = coordinates.predict_with_jacobian(internal_RK, POINTS)
@@ -94,14 +94,14 @@ def test_general_spans_additive_to_the_larger_term() -> None:
     np.testing.assert_allclose(get_law("general").predict_one({**values, "g": 0.01}, POINTS), larger, rtol=1e-3)
 
 
-def test_monomials() -> None:
+def test_monomials_are_products_and_quotients_of_columns() -> None:
     np.testing.assert_allclose(monomial("C/M", POINTS), POINTS["C"] / POINTS["M"])
     np.testing.assert_allclose(monomial("C*M", POINTS), POINTS["C"] * POINTS["M"])
     np.testing.assert_allclose(monomial("1/D", POINTS), 1 / POINTS["D"])
 
 
 def test_a_law_without_starts_for_a_parameter_is_refused() -> None:
-    with pytest.raises(ValueError, match="every parameter is linear, on the start grid"):
+    with pytest.raises(ValueError, match="define `starts`, or make every parameter linear"):
         replace(get_law("chinchilla"), start_grid={"alpha": (0.3,)})
 
 

@@ -1,4 +1,4 @@
-"""Mixtures: any number of domains, recovery, the gauge, columns by pattern, refusals."""
+"""Mixtures: any number of domains, recovery, the meaning of k, column patterns, refusals."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def test_recovers_any_number_of_domains(num_domains: int) -> None:
         assert fitted.parameters[name] == pytest.approx(value, rel=1e-7, abs=1e-7), name
 
 
-def test_k_is_what_equal_proportions_add() -> None:
+def test_k_is_the_loss_above_c_at_equal_proportions() -> None:
     found = get_law("mixture:web+code+books")
     truth = dict(zip(found.names, (2.0, 0.7, 1.3, -0.4), strict=True))
     equal = {name: np.array([1 / 3]) for name in found.columns}
@@ -47,7 +47,7 @@ def test_k_is_what_equal_proportions_add() -> None:
 def test_the_jacobian_is_the_derivative() -> None:
     columns = proportions(4, 12)
     found = resolve_columns(get_law("mixture"), columns)
-    coordinates = Coordinates.of(found, columns, np.full(12, 3.0))
+    coordinates = Coordinates.from_law(found, columns, np.full(12, 3.0))
     internal_RK = coordinates.to_internal(np.array([[2.0, 0.7, 1.3, -0.4, 0.2]]))
     _, jacobian_RKP = coordinates.predict_with_jacobian(internal_RK, columns)
     for place in range(found.num_parameters):
@@ -56,13 +56,13 @@ def test_the_jacobian_is_the_derivative() -> None:
         np.testing.assert_allclose(jacobian_RKP[:, place], (ahead - behind) / 2e-6, rtol=1e-6, atol=1e-8)
 
 
-def test_its_name_makes_it_again() -> None:
+def test_a_mixture_is_made_again_from_its_name() -> None:
     found = resolve_columns(get_law("mixture"), {"weight_code": 0, "loss": 0, "weight_web": 0})
     assert found.name == "mixture:weight_code+weight_web"
     assert get_law(found.name).names == found.names
 
 
-def test_patterns_that_match_nothing_and_ordinary_laws() -> None:
+def test_patterns_without_a_matching_column_are_refused() -> None:
     with pytest.raises(InputError, match=r"no column matches share_\*; the table has N, loss"):
         resolve_columns(get_law("mixture:share_*"), ["N", "loss"])
     assert resolve_columns(get_law("chinchilla"), ["N", "D", "loss"]) is get_law("chinchilla")
@@ -75,7 +75,7 @@ def test_proportions_that_do_not_sum_to_one_are_refused() -> None:
         fit(Table.from_columns({**columns, "loss": np.linspace(3, 4, 20)}), get_law("mixture"))
 
 
-def test_weight_decay_is_no_proportion() -> None:
+def test_weight_decay_is_not_a_proportion() -> None:
     assert resolve_columns(get_law("mixture"), ["weight_decay", "weight_a", "weight_b"]).columns == (
         "weight_a",
         "weight_b",

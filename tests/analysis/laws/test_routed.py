@@ -1,4 +1,4 @@
-"""Routed models: the saturating count of experts, recovery, warnings of nobody at odd values."""
+"""Routed models: the saturating count of experts, recovery, no warnings at odd values."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Laws in two steps: what composes, names that clash, the document of a chain."""
+"""Laws in two steps: composition, name clashes, the JSON of a fit."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ LOSS = get_law("overtraining").predict_one({"E": 1.8, "a": 212.0, "b": 367.0, "e
 ERROR = get_law("error-loss").predict_one({"epsilon": 0.857, "k": 2.2, "gamma": 0.71}, {"loss": LOSS})
 
 
-def test_the_second_law_at_the_first_ones_loss() -> None:
+def test_the_second_step_reads_the_loss_of_the_first() -> None:
     whole = compose(get_law("overtraining"), get_law("error-loss"))
     assert whole.name == "overtraining/error-loss"
     assert (whole.columns, whole.target) == (("C", "M"), "error")
@@ -30,17 +30,17 @@ def test_the_second_law_at_the_first_ones_loss() -> None:
     assert found.to_dict()["parameters"].keys() == {"E", "a", "b", "eta", "epsilon", "k", "gamma"}
 
 
-def test_parameters_of_one_name_carry_their_laws() -> None:
+def test_parameters_of_the_same_name_get_the_name_of_their_law() -> None:
     whole = compose(get_law("overtraining"), ACCURACY_STEP)
     assert whole.names == ("E", "overtraining.a", "overtraining.b", "eta", "logistic.a", "logistic.b", "k", "L_0")
 
 
-def test_laws_that_do_not_chain_are_refused() -> None:
-    with pytest.raises(InputError, match="chinchilla reads N, D and overtraining predicts loss"):
+def test_steps_that_do_not_fit_together_are_refused() -> None:
+    with pytest.raises(InputError, match="chinchilla reads N, D, and overtraining predicts loss"):
         compose(get_law("overtraining"), get_law("chinchilla"))
 
 
-def test_a_first_step_may_leave_rows_out() -> None:
+def test_the_first_step_may_have_fewer_rows() -> None:
     table = Table.from_columns({**COLUMNS, "loss": np.where(RATIO > 300, LOSS * 1.2, LOSS), "error": ERROR})
     whole = compose(replace(get_law("overtraining"), objective="mse"), get_law("error-loss"))
     found = fit_two_step(table, whole, first_table=table.select("M < 300"), profile=False)

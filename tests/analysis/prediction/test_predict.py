@@ -1,4 +1,4 @@
-"""Predictions of a fit: the numbers, how sure, and every target that must be refused."""
+"""Predictions of a fit: loss, interval, and targets that must be refused."""
 
 import re
 
@@ -29,13 +29,13 @@ def test_a_prediction_is_the_law_at_the_target() -> None:
     assert found.extrapolation == pytest.approx({"N": 4.0, "D": 2.0, "C": 8.0})
 
 
-def test_columns_that_follow_from_others_need_not_be_given(fitted: Fit) -> None:
+def test_missing_columns_of_a_target_are_derived(fitted: Fit) -> None:
     whole = predict(fitted, AT)
     for at in ({"N": 1.2e7, "C": 6 * 1.2e7 * 2e8}, {"N": 1.2e7, "M": 2e8 / 1.2e7}, {"D": 2e8, "C": 6 * 1.2e7 * 2e8}):
         assert predict(fitted, at).loss == pytest.approx(whole.loss, rel=1e-12)
 
 
-def test_the_interval_holds_the_truth_and_widens_with_distance(fitted: Fit) -> None:
+def test_the_interval_covers_the_truth_and_widens_with_distance(fitted: Fit) -> None:
     near, far = (predict(fitted, {"N": 3e6 * k, "D": 1e8 * k}) for k in (1.0, 5.0))
     widths = [each.interval_90[1] - each.interval_90[0] for each in (near, far)]
     assert widths[0] < widths[1]
@@ -52,7 +52,7 @@ def test_baselines_are_ranked_on_the_same_points(fitted: Fit) -> None:
     assert errors["constant"] > 5 * errors["chinchilla"]
 
 
-def test_far_targets_are_refused_unless_asked_for(fitted: Fit) -> None:
+def test_far_targets_are_refused_unless_allowed(fitted: Fit) -> None:
     far = {"N": 3e6 * 6, "D": 1e8 * 6}
     with pytest.raises(InputError, match="36 times beyond the data in C"):
         predict(fitted, far)
@@ -69,7 +69,7 @@ def test_far_targets_are_refused_unless_asked_for(fitted: Fit) -> None:
         ({"N": 1.0, "D": 1.0}, r"6e\+11|1e\+11 times below the data in C and 1e\+05 times below the data in N and 1e"),
     ],
 )
-def test_a_target_is_far_in_size_or_data_alone_and_below_them(fitted: Fit, at: dict[str, float], said: str) -> None:
+def test_a_target_is_far_in_any_axis_above_or_below(fitted: Fit, at: dict[str, float], said: str) -> None:
     with pytest.raises(InputError, match=f"the target is {said}.*pass allow_extrapolation=True"):
         predict(fitted, at)
     assert any(re.search(said, note) for note in predict(fitted, at, allow_extrapolation=True).notes)
@@ -100,7 +100,7 @@ def test_refused_fits_and_bad_targets_have_no_prediction(fitted: Fit) -> None:
 
 
 def test_baselines_are_ranked_with_the_weights_of_the_fit() -> None:
-    """One wild point of known noise moves a fit that weighs all alike."""
+    """One outlier of known noise moves a fit with equal weights only."""
     plain = table()
     loss = plain.columns["loss"].copy()
     loss[0] *= 1.5

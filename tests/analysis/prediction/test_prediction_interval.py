@@ -1,4 +1,4 @@
-"""Intervals of predictions: bounded inside the data where a parameter ended at a bound, and the same asked together."""
+"""Intervals of predictions: bounded inside the data where a parameter ended at a bound, and equal in a batch."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ WITHOUT_FLOOR = {"N_c": 8.8e13, "D_c": 5.4e13, "alpha_N": 0.076, "alpha_D": 0.09
 
 
 def without_floor(seed: int, noise: float = 0.03) -> Fit:
-    """The additive law fitted to losses of one that has no constant."""
+    """The additive law fitted to losses of a law without a constant."""
     loss = get_law("kaplan").predict_one(WITHOUT_FLOOR, COLUMNS)
     loss = loss * np.exp(noise * np.random.default_rng(seed).standard_normal(len(loss)))
     return fit(Table.from_columns({**COLUMNS, "loss": loss}), get_law("chinchilla"), profile=False)
@@ -36,12 +36,12 @@ def test_inside_the_data_a_fit_at_a_bound_has_bounded_intervals() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_beyond_the_data_refits_stay_in_their_valley(seed: int) -> None:
-    """Losses eight times beyond in either column are known to some tens of per cent, whatever becomes of E."""
+    """Losses eight times beyond either column are known to some tens of per cent, whatever E is."""
     loss, low, high = predict_interval(without_floor(seed), {"N": [2.4e8], "D": [1.6e10]})
     assert 0.5 * loss[0] < low[0] < high[0] < 1.5 * loss[0]
 
 
-def test_queries_asked_together_have_the_intervals_they_have_alone() -> None:
+def test_a_batch_of_queries_has_the_intervals_of_single_queries() -> None:
     found = without_floor(2)
     at = {"N": np.geomspace(1e6, 1e9, 7), "D": np.geomspace(1e9, 1e10, 7)}
     together: tuple[Array, ...] = predict_interval(found, at)

@@ -1,4 +1,4 @@
-"""Scores of sealed predictions, and the three verbs in a row."""
+"""Scores of sealed predictions, and fit, predict and score from the command line."""
 
 import json
 import math
@@ -57,7 +57,7 @@ def test_a_threshold_from_the_seeds_is_recorded_in_the_fit(tmp_path: Path) -> No
         fit(table(), get_law("chinchilla"), "log-huber:seed-noise")
 
 
-def test_inside_is_decided_by_the_sealed_interval(fitted: Fit, tmp_path: Path) -> None:
+def test_coverage_is_decided_by_the_sealed_interval(fitted: Fit, tmp_path: Path) -> None:
     path = sealed_file(fitted, tmp_path)
     low, high = read_sealed(path).interval_90
     for number, (loss, inside) in enumerate(((low * 1.0001, True), (low * 0.9999, False), (high * 1.0001, False))):
@@ -113,7 +113,7 @@ def test_runs_at_the_target_that_are_not_scored_are_named(fitted: Fit, tmp_path:
         ((*outcome(1.9), ""), "loss > 2", "left out by the condition on rows; widen the condition"),
     ],
 )
-def test_the_mend_of_what_cannot_be_scored_fits_its_reason(
+def test_the_hint_fits_the_reason_why_a_run_is_not_scored(
     fitted: Fit, tmp_path: Path, row: tuple[Any, ...], where: str | None, said: str
 ) -> None:
     path = sealed_file(fitted, tmp_path)
@@ -122,7 +122,7 @@ def test_the_mend_of_what_cannot_be_scored_fits_its_reason(
         score(path, source, where=where)
 
 
-def test_a_run_folder_is_scored_if_it_was_begun_after_the_seal(fitted: Fit, tmp_path: Path) -> None:
+def test_a_run_folder_is_scored_if_it_started_after_the_seal(fitted: Fit, tmp_path: Path) -> None:
     run, at = run_at_target(128, 100_000)
     path = seal(predict(fitted, at), fitted, tmp_path / "sealed", results=[])
     write(tmp_path / "late", {**run, "created": "2999-01-01T00:00:00Z"})
@@ -136,7 +136,7 @@ def test_a_run_folder_is_scored_if_it_was_begun_after_the_seal(fitted: Fit, tmp_
         score(path, str(tmp_path / "running"))
 
 
-def test_a_source_without_times_says_that_they_are_not_checked(fitted: Fit, tmp_path: Path) -> None:
+def test_a_source_without_times_gets_a_note(fitted: Fit, tmp_path: Path) -> None:
     path = sealed_file(fitted, tmp_path)
     found = score(path, write_csv(tmp_path / "target.csv", [outcome(1.9)]))
     assert any("after the seal is not checked" in note for note in found.notes)
@@ -146,7 +146,7 @@ def test_a_source_without_times_says_that_they_are_not_checked(fitted: Fit, tmp_
     assert not any("not checked" in note for note in score(path, str(tmp_path / "late")).notes)
 
 
-def test_a_run_that_was_fitted_is_no_held_out_run(tmp_path: Path) -> None:
+def test_a_fitted_run_cannot_be_scored(tmp_path: Path) -> None:
     run, at = run_at_target(128, 100_000)
     columns = {"N": SIZES, "D": TOKENS, "loss": losses(SIZES, TOKENS, 0.003)}
     names = [run["run_id"], *(f"other-{number}" for number in range(len(SIZES) - 1))]
@@ -160,8 +160,8 @@ def test_a_run_that_was_fitted_is_no_held_out_run(tmp_path: Path) -> None:
 # --- the commands
 
 
-def test_the_source_of_a_fit_is_read_as_the_fit_read_it(tmp_path: Path) -> None:
-    """Its columns have other names: neither the seal nor the score is told again which is N."""
+def test_the_source_of_a_fit_is_read_with_the_columns_of_the_fit(tmp_path: Path) -> None:
+    """Its columns have other names, which neither the seal nor the score needs again."""
     rows = [(n, d / 1e6, y) for n, d, y in zip(SIZES, TOKENS, losses(SIZES, TOKENS, 0.003), strict=True)]
     source, output = write_csv(tmp_path / "runs.csv", rows, "params,millions,val"), str(tmp_path / "fit.json")
     naming = ("--columns", "N=params,D=millions*1e6,loss=val")
@@ -199,7 +199,7 @@ def test_fit_predict_and_score_from_the_command_line(tmp_path: Path, capsys: pyt
     assert "sealed" not in shown
 
 
-def test_an_unsealed_prediction_for_programs(fitted: Fit, tmp_path: Path) -> None:
+def test_an_unsealed_prediction_is_written_as_json(fitted: Fit, tmp_path: Path) -> None:
     fitted.to_json(tmp_path / "fit.json")
     out = tmp_path / "prediction.json"
     assert command(predict_command, str(tmp_path / "fit.json"), "--at", "N=1.2e7,D=2e8", "--json", str(out)) == 0

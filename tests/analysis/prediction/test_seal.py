@@ -1,4 +1,4 @@
-"""Sealed predictions: any change is detected, and nothing that has begun is sealed."""
+"""Sealed predictions: any change is detected, and no target that has started is sealed."""
 
 import hashlib
 import json
@@ -72,7 +72,7 @@ def test_any_change_is_detected(fitted: Fit, tmp_path: Path, keys: tuple[str, ..
 
 
 def reseal(content: dict[str, Any], folder: Path) -> Path:
-    """What a forger would do: a new hash for the new content."""
+    """A forgery: a new hash for the new content."""
     body = {name: value for name, value in content.items() if name != "sealed"}
     digest = hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
     path = folder / f"prediction-chinchilla-{digest[:16]}.json"
@@ -89,7 +89,7 @@ def test_a_duplicate_key_is_refused(fitted: Fit, tmp_path: Path) -> None:
         read_sealed(path)
 
 
-def test_a_target_that_is_sealed_again_says_so_under_the_seal(fitted: Fit, tmp_path: Path) -> None:
+def test_sealing_a_target_again_is_noted_under_the_seal(fitted: Fit, tmp_path: Path) -> None:
     first = sealed_file(fitted, tmp_path)
     assert not any("sealed before" in note for note in read_sealed(first).notes)
     at = {"C": 6 * AT["N"] * AT["D"], "N": AT["N"] * 1.001}
@@ -99,7 +99,7 @@ def test_a_target_that_is_sealed_again_says_so_under_the_seal(fitted: Fit, tmp_p
     assert not any("sealed before" in note for note in read_sealed(other).notes)
 
 
-def test_a_forged_hash_does_not_fit_the_name_or_the_law(fitted: Fit, tmp_path: Path) -> None:
+def test_a_forged_hash_is_detected_by_the_name_or_the_law(fitted: Fit, tmp_path: Path) -> None:
     path = sealed_file(fitted, tmp_path)
     content = json.loads(path.read_text())
     forged = reseal({**content, "loss": 1.5}, tmp_path)
@@ -110,13 +110,13 @@ def test_a_forged_hash_does_not_fit_the_name_or_the_law(fitted: Fit, tmp_path: P
         read_sealed(renamed)
 
 
-def test_a_law_that_changed_since_says_so(fitted: Fit, tmp_path: Path) -> None:
+def test_a_law_that_changed_since_is_reported(fitted: Fit, tmp_path: Path) -> None:
     content = json.loads(sealed_file(fitted, tmp_path).read_text())
     with pytest.raises(InputError, match="the code of chinchilla has changed since"):
         read_sealed(reseal({**content, "loss": 1.5, "law_digest": "0" * 64}, tmp_path))
 
 
-def test_what_is_no_sealed_prediction(fitted: Fit, tmp_path: Path) -> None:
+def test_other_files_are_not_sealed_predictions(fitted: Fit, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_sealed(tmp_path / "none.json")
     path = tmp_path / "file.json"
@@ -129,14 +129,14 @@ def test_what_is_no_sealed_prediction(fitted: Fit, tmp_path: Path) -> None:
         read_sealed(path)
 
 
-def test_what_was_fitted_cannot_be_predicted(fitted: Fit, tmp_path: Path) -> None:
+def test_a_fitted_point_cannot_be_predicted(fitted: Fit, tmp_path: Path) -> None:
     at = {"N": float(SIZES[3]) * 1.004, "D": float(TOKENS[3])}  # people round
     with pytest.raises(InputError, match="among the points that were fitted"):
         seal(predict(fitted, at), fitted, tmp_path, results=[])
     assert not any(tmp_path.iterdir())
 
 
-def test_rows_of_the_source_that_were_left_out_count_as_known(tmp_path: Path) -> None:
+def test_excluded_rows_of_the_source_count_as_results(tmp_path: Path) -> None:
     rows = [(n, d, y, "") for n, d, y in zip(SIZES, TOKENS, losses(SIZES, TOKENS, 0.003), strict=True)]
     source = write_csv(tmp_path / "runs.csv", [*rows, (*outcome(1.6), "diverged")], "N,D,loss,status")
     known = fit(load_table(source), get_law("chinchilla"), profile=False)
@@ -147,20 +147,24 @@ def test_rows_of_the_source_that_were_left_out_count_as_known(tmp_path: Path) ->
     assert command(predict_command, str(tmp_path / "fit.json"), "--at", "N=2e7,D=2e8", "--seal", "--no-baselines") == 0
 
 
-@pytest.mark.parametrize(("status", "begun"), [("diverged", True), ("finished", True), ("planned", False), ("", False)])
-def test_a_target_without_a_loss_has_begun_if_it_says_so(fitted: Fit, tmp_path: Path, status: str, begun: bool) -> None:
+@pytest.mark.parametrize(
+    ("status", "started"), [("diverged", True), ("finished", True), ("planned", False), ("", False)]
+)
+def test_a_target_without_a_loss_has_started_if_its_status_says_so(
+    fitted: Fit, tmp_path: Path, status: str, started: bool
+) -> None:
     results = write_csv(
         tmp_path / "target.csv", [(AT["N"], AT["D"], "", status), (1e6, 1e7, 2.5, "")], "N,D,loss,status"
     )
     prediction = predict(fitted, AT)
-    if begun:
+    if started:
         with pytest.raises(InputError, match=r"row 1 .* already has results"):
             seal(prediction, fitted, tmp_path, results=[results])
     else:
         assert seal(prediction, fitted, tmp_path, results=[results]).exists()
 
 
-def test_a_source_that_is_gone_must_be_named(fitted: Fit, tmp_path: Path) -> None:
+def test_a_moved_source_must_be_named(fitted: Fit, tmp_path: Path) -> None:
     source = write_csv(tmp_path / "runs.csv", [*zip(SIZES, TOKENS, losses(SIZES, TOKENS, 0.003), strict=True)])
     fit(load_table(source), get_law("chinchilla"), profile=False).to_json(tmp_path / "fit.json")
     moved = Path(source).rename(tmp_path / "moved.csv")
@@ -172,7 +176,7 @@ def test_a_source_that_is_gone_must_be_named(fitted: Fit, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("status", ["finished", "running", "diverged"])
 @pytest.mark.parametrize("convention", ["total", "non_embedding", "with_head"])
-def test_run_folders_are_looked_through_in_every_convention(
+def test_run_folders_are_searched_in_every_convention(
     fitted: Fit, tmp_path: Path, status: str, convention: str
 ) -> None:
     run = record(width=128, steps=100_000, status=status)
@@ -188,7 +192,7 @@ def test_run_folders_are_looked_through_in_every_convention(
         seal(found, fitted, tmp_path, results=[str(runs)])
 
 
-def test_a_run_folder_is_looked_through_by_every_column_of_the_target(tmp_path: Path) -> None:
+def test_run_folders_are_searched_by_every_column_of_the_target(tmp_path: Path) -> None:
     run, at = run_at_target(128, 100_000, rate=0.012)
     write(tmp_path, run)
     assert find_runs_at(str(tmp_path), at)
@@ -196,14 +200,14 @@ def test_a_run_folder_is_looked_through_by_every_column_of_the_target(tmp_path: 
     assert not find_runs_at(str(tmp_path), {**at, "rate": 0.006})
 
 
-def test_a_planned_run_without_metrics_is_no_result(fitted: Fit, tmp_path: Path) -> None:
+def test_a_planned_run_without_metrics_is_not_a_result(fitted: Fit, tmp_path: Path) -> None:
     run = record(width=128, steps=100_000, status="planned")
     write(tmp_path / "runs", run)
     at = {"N": float(run["counts"]["parameters"]["total"]), "D": 1.024e8}
     assert seal(predict(fitted, at), fitted, tmp_path, results=[str(tmp_path / "runs")]).exists()
 
 
-def test_fits_that_are_no_optimum_and_open_intervals_are_not_sealed(fitted: Fit, tmp_path: Path) -> None:
+def test_unconverged_fits_and_unbounded_intervals_are_not_sealed(fitted: Fit, tmp_path: Path) -> None:
     found = predict(fitted, AT)
     with pytest.raises(InputError, match="the fit is not_converged"):
         seal(found, replace(fitted, status="not_converged", reason="starts disagree"), tmp_path, results=[])

@@ -1,4 +1,4 @@
-"""Objectives are data: what their names mean, their sums, their weights."""
+"""Objectives: their names, sums and weights."""
 
 import numpy as np
 import pytest
@@ -21,17 +21,17 @@ PREDICTION = np.array([[2.0, 3.3, 3.9]])
         ("log-huber", 1e-3 * (np.log(1.1) + np.log(4 / 3.9) - 1e-3)),
     ],
 )
-def test_sums_not_means(name: str, value: float) -> None:
+def test_objectives_are_sums_not_means(name: str, value: float) -> None:
     assert parse_objective(name).value(PREDICTION, TARGET[None])[0] == pytest.approx(value, rel=1e-12)
 
 
-def test_names_round_trip() -> None:
+def test_objective_names_round_trip() -> None:
     for name in ("log-huber:0.001", "log-lad", "log-mse", "mse", "lad", "huber:0.1", "mse@sigma"):
         assert parse_objective(name).name == name
     assert parse_objective("log-huber:1e-3").name == "log-huber:0.001"
 
 
-def test_a_threshold_from_the_seed_noise() -> None:
+def test_a_threshold_is_derived_from_the_seed_noise() -> None:
     found = parse_objective("log-huber:seed-noise", 0.004)
     assert found.delta == pytest.approx(1.345 * 0.004)
     assert found.name == "log-huber:seed-noise=0.00538"
@@ -39,7 +39,7 @@ def test_a_threshold_from_the_seed_noise() -> None:
     assert parse_objective("log-huber:seed-noise", 1e-5).delta == 1e-3
     weighted = parse_objective("log-huber:seed-noise@sigma", 0.004)
     assert (weighted.noise_column, weighted.name) == ("sigma", "log-huber:seed-noise=0.00538@sigma")
-    with pytest.raises(InputError, match="no repeated seeds to take the noise from"):
+    with pytest.raises(InputError, match="no repeated seeds to measure the noise with"):
         parse_objective("log-huber:seed-noise")
 
 
@@ -58,19 +58,19 @@ def test_a_threshold_from_the_seed_noise() -> None:
         "huber:",
     ],
 )
-def test_what_is_no_objective(name: str) -> None:
+def test_invalid_objectives_are_refused(name: str) -> None:
     with pytest.raises(InputError, match="objective"):
         parse_objective(name)
 
 
-def test_an_objective_that_is_nearly_one_says_what_was_meant() -> None:
+def test_misspelled_objectives_get_a_hint() -> None:
     with pytest.raises(InputError, match=r"did you mean log-huber\?$"):
         parse_objective("log-hubr:1e-3")
-    with pytest.raises(InputError, match="'log-mse@': say what follows its @"):
+    with pytest.raises(InputError, match="'log-mse@': write what follows its @"):
         parse_objective("log-mse@")
 
 
-def test_weights_from_a_noise_column() -> None:
+def test_weights_come_from_the_noise_column() -> None:
     objective = parse_objective("mse@sigma")
     weights = objective.weights({"sigma": np.array([1.0, 2.0, 1.0])}, 3)
     np.testing.assert_allclose(weights / weights[0], [1, 0.25, 1])
@@ -81,5 +81,5 @@ def test_weights_from_a_noise_column() -> None:
         objective.weights({"N": np.array([1.0])}, 1)
 
 
-def test_a_prediction_without_logarithm_is_infinitely_bad() -> None:
+def test_a_prediction_without_a_logarithm_has_an_infinite_objective() -> None:
     assert parse_objective("log-huber").value(np.array([[-1.0, 3.0, 4.0]]), TARGET[None])[0] == np.inf
