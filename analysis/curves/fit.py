@@ -1,6 +1,6 @@
-"""Fits a curve law to curves: starts, the optimum, a certificate, or the status that says why not.
+"""Fits a curve law to loss curves: starts, the optimum, and its certificate, or the status that says why not.
 
-Legend: P points, R starts, K parameters, U curves.
+Legend: P points, R starts, K parameters.
 """
 
 import math
@@ -16,17 +16,19 @@ from windtunnel.analysis.curves.problem import CurveProblem, parameter_prior, se
 from windtunnel.analysis.fitting.certificate import Certificate, certify, verdict
 from windtunnel.analysis.fitting.result import FitResult
 from windtunnel.analysis.laws.law import Array
+from windtunnel.analysis.solver.levenberg_marquardt import Solution
 from windtunnel.analysis.solver.objective import Objective, parse_objective
 from windtunnel.train.errors import InputError
 
 DEFAULT_OBJECTIVE = "log-huber:1e-3"
 NUM_STARTS = 4
-AGREEMENT = 1e-6  # starts agree whose objectives do to this share
-ROUNDING_VALUE = 1e-18  # of the objective, for each point: residuals of rounding alone
-# A parameter is not identified whose standard deviation, of its logarithm or as a share of its size, is above this.
+MIN_EXTRA_POINTS = 2  # points of a fit beyond the number of its parameters
+AGREEMENT = 1e-6  # starts agree if their objectives differ by less than this, relatively
+ROUNDING_VALUE = 1e-18  # of the objective per point: residuals that are rounding errors
+# A parameter is not identified if its standard deviation is larger than this: that of its logarithm, or relative to it.
 MAX_DEVIATION = 1.0
-# Points of a curve are not independent: for standard deviations, a curve is worth this many points.
-INDEPENDENT_POINTS = 20
+MIN_SCALE = 0.5  # of a parameter that may be negative: its standard deviation is relative to at least this
+INDEPENDENT_POINTS = 20  # points that a curve counts as, for standard deviations: its points are not independent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,17 +83,9 @@ def fit_curve_law(law: CurveLaw, curves: Sequence[LossCurve], objective: str | O
         seconds=time.perf_counter() - began,
         certificate=Certificate(0, 0, math.nan, ()),
     )
-    if num_points < num_parameters + 2:
+    if num_points < num_parameters + MIN_EXTRA_POINTS:
         return refused
-    problem = CurveProblem.of(law, fitted, parsed)
-    starts_RK = problem.starts(NUM_STARTS)
-    if not len(starts_RK):
-        raise InputError(f"law {law.name} has no finite value on these curves: check their rates and losses")
-    solution = problem.solve_starts(starts_RK)
-    if law.priors is not None:
-        best_1K = solution.internal_RK[[np.argmin(solution.value_R)]]
-        problem = with_prior(problem, best_1K[0])
-        solution = problem.solve_starts(np.concatenate([best_1K, starts_RK]))
+    problem, solution = _solve(CurveProblem.from_curves(law, fitted, parsed))
     value_R = np.array([problem.value(internal_K) for internal_K in solution.internal_RK])
     best = int(np.argmin(value_R))
     internal_K, value = solution.internal_RK[best], float(value_R[best])
@@ -106,10 +100,7 @@ def fit_curve_law(law: CurveLaw, curves: Sequence[LossCurve], objective: str | O
         rounding=ROUNDING_VALUE * num_points,
     )
     not_identified = unidentified(problem, internal_K)
-    verb, pronoun = ("is", "it") if len(not_identified) == 1 else ("are", "them")
-    names = ", ".join(not_identified)
-    why = f"{names} {verb} not identified: the curves hardly depend on {pronoun}" if not_identified else ""
-    status, reason = verdict(certificate, certificate.at_bound, why)
+    status, reason = verdict(certificate, certificate.at_bound, _format_not_identified(not_identified))
     return replace(
         refused,
         parameters=problem.natural(internal_K),
@@ -123,10 +114,28 @@ def fit_curve_law(law: CurveLaw, curves: Sequence[LossCurve], objective: str | O
     )
 
 
-def with_prior(problem: CurveProblem, internal_K: Array) -> CurveProblem:
-    """The problem with what its law expects of its parameters, weighed by the noise around the optimum without it."""
-    residual_P, _ = problem.residual(internal_K)
-    return replace(problem, prior=parameter_prior(problem.law, problem.curves, _noise_variance(problem, residual_P)))
+def _solve(problem: CurveProblem) -> tuple[CurveProblem, Solution]:
+    """The problem, with the priors of its law, and the solution of every start. A prior is weighed by the noise around
+    the optimum without it, which is then one more start.
+    """
+    law, starts_RK = problem.law, problem.starts(NUM_STARTS)
+    if not len(starts_RK):
+        raise InputError(f"law {law.name} has no finite value on these curves: check their rates and losses")
+    solution = problem.solve_starts(starts_RK)
+    if law.priors is None:
+        return problem, solution
+    best_1K = solution.internal_RK[[np.argmin(solution.value_R)]]
+    residual_P, _ = problem.residual(best_1K[0])
+    prior = parameter_prior(law, problem.curves, _noise_variance(problem, residual_P))
+    problem = replace(problem, prior=prior)
+    return problem, problem.solve_starts(np.concatenate([best_1K, starts_RK]))
+
+
+def _format_not_identified(names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    verb, pronoun = ("is", "it") if len(names) == 1 else ("are", "them")
+    return f"{', '.join(names)} {verb} not identified: the curves hardly depend on {pronoun}"
 
 
 def unidentified(problem: CurveProblem, internal_K: Array) -> tuple[str, ...]:
@@ -136,7 +145,7 @@ def unidentified(problem: CurveProblem, internal_K: Array) -> tuple[str, ...]:
     _, singular, right = np.linalg.svd((jacobian_KP / size_K[:, None]).T, full_matrices=False)
     reach_K = np.sqrt(np.sum((right / np.maximum(singular, 1e-12)[:, None]) ** 2, axis=0))
     deviation_K = reach_K * math.sqrt(_noise_variance(problem, residual_P)) / np.maximum(size_K, 1e-150)
-    scale_K = np.where(problem.positive_K, 1.0, np.maximum(np.abs(internal_K), 0.5))
+    scale_K = np.where(problem.positive_K, 1.0, np.maximum(np.abs(internal_K), MIN_SCALE))
     relative_K = deviation_K / scale_K
     return tuple(
         name for name, deviation in zip(problem.law.names, relative_K, strict=True) if deviation > MAX_DEVIATION

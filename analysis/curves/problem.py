@@ -1,7 +1,7 @@
 """The fitting problem of a curve law: residuals of all curves and their derivatives in internal coordinates
 (logarithms of positive parameters).
 
-Legend: P points of all curves, R starts or replicates, K parameters, L terms, M prior statements.
+Legend: P points of all curves, R starts or replicates, K parameters, L terms, M priors.
 """
 
 import math
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from windtunnel.analysis.curves.curve import LossCurve
+from windtunnel.analysis.curves.curve import LawKey, LossCurve
 from windtunnel.analysis.curves.laws.law import CurveLaw
 from windtunnel.analysis.laws.law import Array
 from windtunnel.analysis.solver.coordinates import internal_bounds
@@ -25,9 +25,9 @@ from windtunnel.analysis.solver.penalty import ParameterPrior
 from windtunnel.analysis.solver.problem import LARGEST_DERIVATIVE, continuation
 from windtunnel.analysis.solver.starts import solve_distinct
 
-SAME_OPTIMUM = 1e-3  # starts this close in every internal coordinate, once solved on the few points, have met
+SAME_OPTIMUM = 1e-3  # solutions on the coarse points this close in every internal coordinate are one
 ROUNDING_RESIDUAL = 1e-13  # smaller residuals are rounding
-COARSE_POINTS = 48  # of each curve: what starts are compared on
+COARSE_POINTS = 48  # of each curve, on which starts are compared
 
 
 def select_fitted(law: CurveLaw, curves: Sequence[LossCurve]) -> tuple[LossCurve, ...]:
@@ -38,7 +38,7 @@ def select_fitted(law: CurveLaw, curves: Sequence[LossCurve]) -> tuple[LossCurve
 
 
 def parameter_prior(law: CurveLaw, curves: Sequence[LossCurve], weight: float) -> ParameterPrior | None:
-    """What the law expects of its parameters, as a penalty; None where it expects nothing."""
+    """The priors of a law as a penalty; None where it has none."""
     priors = law.priors(curves) if law.priors is not None else ()
     if not priors or not weight > 0:
         return None
@@ -51,7 +51,7 @@ def parameter_prior(law: CurveLaw, curves: Sequence[LossCurve], weight: float) -
 
 @dataclass(frozen=True)
 class CurveProblem:
-    """Curves hold the fitted points only. `weights_P` are those of the objective."""
+    """The residuals of a law on the fitted points of curves. `weights_P` are the weights of the points."""
 
     law: CurveLaw
     curves: tuple[LossCurve, ...]
@@ -63,7 +63,7 @@ class CurveProblem:
     prior: ParameterPrior | None = None
 
     @classmethod
-    def of(cls, law: CurveLaw, curves: Sequence[LossCurve], objective: Objective) -> "CurveProblem":
+    def from_curves(cls, law: CurveLaw, curves: Sequence[LossCurve], objective: Objective) -> "CurveProblem":
         """The problem of curves as `select_fitted` gives them; each weighs as much as it has points."""
         scale = math.log(float(np.median(np.concatenate([curve.loss_P for curve in curves]))))
         grid = law.start_grid(curves)
@@ -77,7 +77,7 @@ class CurveProblem:
         return cls(law, tuple(curves), weights_P, objective, positive_K, lower_K, upper_K)
 
     @cached_property
-    def distinct_curves(self) -> dict[tuple[bytes, float | None, float | None], LossCurve]:
+    def distinct_curves(self) -> dict[LawKey, LossCurve]:
         """One curve for each input of the law: seed replicates share one prediction."""
         return {curve.law_key: curve for curve in self.curves}
 
@@ -173,7 +173,7 @@ class CurveProblem:
         return replace(self, curves=few, weights_P=np.ones(sum(curve.num_points for curve in few)))
 
     def solve_starts(self, start_RK: Array) -> Solution:
-        """Each start solved on few points, and then on all points once for all starts that met there."""
+        """Each start solved on the coarse points; then each distinct solution on all points."""
         coarse = self.coarse().solve(start_RK, self.deltas(), tolerance=1e-9)
         return solve_distinct(coarse, lambda start_RK: self.solve(start_RK, self.deltas()[-1:]), SAME_OPTIMUM)
 

@@ -218,7 +218,7 @@ def test_seed_replicates_are_predicted_once_and_weigh_as_two() -> None:
     exact = [make_curve("annealing", schedule) for schedule in ("constant", "cosine", "two-stage")]
     noise_P = 1e-3 * generator.standard_normal(exact[0].num_points)
     replicates = [replace(each, loss_P=each.loss_P * np.exp(sign * noise_P)) for each in exact for sign in (1, -1)]
-    problem = CurveProblem.of(law, replicates, parse_objective("log-mse"))
+    problem = CurveProblem.from_curves(law, replicates, parse_objective("log-mse"))
     assert len(problem.distinct_curves) == 3
     residual_P, _ = problem.residual(problem.internal(TRUTH["annealing"]))
     first_P, second_P = residual_P.reshape(3, 2, -1)[0]
@@ -231,4 +231,4 @@ def test_seed_replicates_are_predicted_once_and_weigh_as_two() -> None:
     assert len(score.ends) == len(replicates)
     assert min(np.abs(score.ends)) > 1e-5  # but the ends of single runs have it
     sized = [replace(each, size=size) for each, size in zip(replicates, (1e6, 2e6) * 3, strict=True)]
-    assert len(CurveProblem.of(law, sized, parse_objective("log-mse")).distinct_curves) == 6
+    assert len(CurveProblem.from_curves(law, sized, parse_objective("log-mse")).distinct_curves) == 6
