@@ -1,4 +1,4 @@
-"""Results that a source already holds at a target: a sealed prediction must have none, and a score needs some."""
+"""Existing results of a source at a target: a sealed prediction must have none, and a score needs some."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -57,7 +57,7 @@ def find_runs_at(source: ResultSource, at: Mapping[str, float], columns: str | N
 
 
 def evidence_of_start(folder: Path, record: Json) -> str | None:
-    """What shows that a run has started, in words, or None. One sign is enough: the others may have been deleted.
+    """The evidence that a run has started, or None. One sign is enough: the others may have been deleted.
     `record` is its run.json, {} where there is none.
     """
     if record.get("status", "planned") != "planned":
@@ -110,7 +110,8 @@ def _rows_at(source: ResultSource, at: Mapping[str, float], columns: str | None)
         numbers = complete(numbers)
     for name in at:
         if name not in numbers:
-            raise InputError(f"{source_name(source)}: no column {name} to search for the target; name it with columns=...")
+            name_of_source = source_name(source)
+            raise InputError(f"{name_of_source}: no column {name} to search for the target; name it with columns=...")
     same_P = matching_rows(numbers, at, len(table))
     status_P = named.get("status", np.full(len(table), ""))
     if "loss" in numbers:  # a row without a loss may have started all the same: a diverged run is a result

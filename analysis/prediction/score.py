@@ -195,7 +195,7 @@ def _check_hindsight(
     names = target.columns.get("run", target.label)
     for label, name in zip(target.label.tolist(), map(str, names), strict=True):
         if name in fitted:
-            raise InputError(f"{source}: the target {name} was in the table that was fitted: it is no held-out run")
+            raise InputError(f"{source}: the target {name} was in the table that was fitted: it is not held out")
         started = existing[label].started if label in existing else None
         if started is not None and prediction.time is not None and started < prediction.time:
             raise InputError(
@@ -204,7 +204,7 @@ def _check_hindsight(
             )
     notes = []
     if not all(label in existing and existing[label].started is not None for label in target.label.tolist()):
-        notes.append("the source does not say when its runs were begun: that it was after the seal is not checked")
+        notes.append("the source does not say when its runs started: that it was after the seal is not checked")
     shared = fitted & set(target.run.tolist())
     if shared:
         notes.append(f"the target branches off {min(shared)}, which was fitted: their noise is shared")
@@ -216,9 +216,9 @@ def _away_from_target(prediction: Prediction, target: Table) -> list[str]:
     law = get_law(prediction.law)
     if not all(name in target.columns for name in law.columns):
         return []
-    asked = columns_at(law, prediction.at)
+    target_at = columns_at(law, prediction.at)
     measured = {name: np.asarray(target.columns[name], dtype=np.float64) for name in law.columns}
-    furthest = max(float(np.max(np.abs(np.log(measured[name] / asked[name])))) for name in law.columns)
+    furthest = max(float(np.max(np.abs(np.log(measured[name] / target_at[name])))) for name in law.columns)
     if furthest < AWAY_FROM_TARGET:
         return []
     loss = float(np.mean(law.predict_one(prediction.fit["parameters"], measured)))

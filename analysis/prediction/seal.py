@@ -34,8 +34,8 @@ def seal(
 ) -> Path:
     """Writes the sealed prediction into `folder` and returns its path.
 
-    results: sources that must not hold the target: the fitted one, and those where the target may have been trained.
-    columns: names of their columns, where the fit does not name them.
+    results: sources that must not have results of the target: the fitted one, and those where the target may have been
+    trained. columns: names of their columns, where the fit does not name them.
 
     Raises InputError where the status of the fit or the interval allows no seal, or the target has results already.
     """

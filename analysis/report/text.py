@@ -4,13 +4,14 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from windtunnel.analysis.prediction.target import AXES, format_target
-from windtunnel.analysis.report.number_format import format_interval, format_percent
+from windtunnel.analysis.prediction.target import AXES
+from windtunnel.analysis.report.number_format import format_interval, format_magnitudes, format_percent
 
 if TYPE_CHECKING:  # for start-up time: a table prints without the fitting modules
     from windtunnel.analysis.comparison.ranking import Ranking
     from windtunnel.analysis.fitting.result import Fit
     from windtunnel.analysis.prediction.predict import Prediction
+    from windtunnel.analysis.prediction.score import RunScore, Score
     from windtunnel.analysis.tables.table import Table
 
 UNKNOWN = (math.nan, math.nan)
@@ -89,7 +90,7 @@ def format_prediction(prediction: "Prediction") -> list[str]:
     ratios = {axis: prediction.extrapolation[axis] for axis in AXES}
     extrapolation = ", ".join(f"{ratio:.3g} x {axis}" for axis, ratio in ratios.items() if ratio is not None)
     lines = [
-        f"{prediction.law} at {format_target(prediction.at)}: {prediction.formula}",
+        f"{prediction.law} at {format_magnitudes(prediction.at)}: {prediction.formula}",
         f"loss {prediction.loss:.5g}, 90 % interval of a new run {format_interval(*prediction.interval_90)}",
         f"relative to the largest of the data: {extrapolation}; {prediction.fit['num_points']} points, "
         f"{len(prediction.fit['parameters'])} parameters",
@@ -99,3 +100,28 @@ def format_prediction(prediction: "Prediction") -> list[str]:
         errors = ", ".join(f"{law} {format_percent(error, '.2f')}" for law, error in ranked)
         lines.append(f"held-out error on this table: {errors}")
     return [*lines, *format_notes(prediction.notes)]
+
+
+def format_score(score: "Score") -> list[str]:
+    prediction = score.prediction
+    scores = [*score.runs, score.mean] if len(score.runs) > 1 else [*score.runs]
+    rows = [["run", "loss", "error", "interval widths", "seed noise", "in 90 % interval"], *map(_score_row, scores)]
+    return [
+        f"{prediction.law} at {format_magnitudes(prediction.at)}",
+        f"sealed {prediction.time} as {(prediction.sealed or '')[:16]}",
+        f"predicted loss {prediction.loss:.5g}, 90 % interval {format_interval(*prediction.interval_90, '.5g')}",
+        *format_table(rows, "<>>>><"),
+        "error: predicted / measured - 1",
+        *format_notes(score.notes),
+    ]
+
+
+def _score_row(score: "RunScore") -> list[str]:
+    return [
+        score.run,
+        f"{score.loss:.5g}",
+        f"{score.error_percent:+.3f} %",
+        "-" if score.interval_widths is None else f"{score.interval_widths:+.2f}",
+        "-" if score.seed_noise is None else f"{score.seed_noise:+.2f} sd",
+        "yes" if score.inside_90 else "no",
+    ]

@@ -1,20 +1,18 @@
 """`windtunnel predict`: predict the loss of a run from a fit, and seal the prediction."""
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
 from windtunnel.analysis.comparison.ranking import baseline_errors
 from windtunnel.analysis.fitting.result import Fit
+from windtunnel.analysis.prediction.existing_results import fitted_sources
 from windtunnel.analysis.prediction.predict import predict
 from windtunnel.analysis.prediction.seal import read_sealed, seal
 from windtunnel.analysis.prediction.target import parse_at
 from windtunnel.analysis.report.text import format_prediction
-from windtunnel.analysis.tables.table import IN_MEMORY
 from windtunnel.sweeps.cli.arguments import add_extrapolation_argument, add_json_argument
 from windtunnel.sweeps.cli.output import print_result
 from windtunnel.sweeps.cli.paths import output_folder
-from windtunnel.train.errors import InputError
 from windtunnel.train.provenance import commit
 
 EPILOG = """examples:
@@ -56,21 +54,10 @@ def run(arguments: argparse.Namespace) -> int:
     path = None
     if arguments.seal:
         folder = arguments.output if arguments.output is not None else arguments.fit.parent
-        sources = [*_source_of_fit(fit, arguments.results), *arguments.results]
+        sources = [*fitted_sources(fit, arguments.results), *arguments.results]
         path = seal(prediction, fit, folder, results=sources, columns=arguments.columns, commit=commit())
         prediction = read_sealed(path)
     sealed = [] if path is None else [f"sealed {prediction.sealed}", f"at {prediction.time} in {path}"]
     document = {**prediction.to_dict(), "file": None if path is None else str(path)}
     print_result(arguments, document, [*format_prediction(prediction), *sealed])
     return 0
-
-
-def _source_of_fit(fit: Fit, others: Sequence[str]) -> list[str]:
-    """The source of the fitted table: its rows that were not fitted may be results of the target."""
-    if fit.source in IN_MEMORY:
-        return []
-    if not fit.source.startswith("wandb:") and not Path(fit.source).exists():
-        if not others:
-            raise InputError(f"{fit.source}: the source of the fit is not here; name it with --results")
-        return []
-    return [fit.source]

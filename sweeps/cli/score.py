@@ -3,10 +3,8 @@
 import argparse
 from pathlib import Path
 
-from windtunnel.analysis.prediction.score import RunScore, Score, score
-from windtunnel.analysis.prediction.target import format_target
-from windtunnel.analysis.report.number_format import format_interval
-from windtunnel.analysis.report.text import format_notes, format_table
+from windtunnel.analysis.prediction.score import score
+from windtunnel.analysis.report.text import format_score
 from windtunnel.sweeps.cli.arguments import SOURCE, add_json_argument, add_selection_arguments
 from windtunnel.sweeps.cli.output import print_result
 from windtunnel.sweeps.cli.study_arguments import resolve_source
@@ -37,28 +35,3 @@ def run(arguments: argparse.Namespace) -> int:
     )
     print_result(arguments, result.to_dict(), format_score(result))
     return 0
-
-
-def format_score(score: Score) -> list[str]:
-    prediction = score.prediction
-    scores = [*score.runs, score.mean] if len(score.runs) > 1 else [*score.runs]
-    rows = [["run", "loss", "error", "interval widths", "seed noise", "in 90 % interval"], *map(_row, scores)]
-    return [
-        f"{prediction.law} at {format_target(prediction.at)}",
-        f"sealed {prediction.time} as {(prediction.sealed or '')[:16]}",
-        f"predicted loss {prediction.loss:.5g}, 90 % interval {format_interval(*prediction.interval_90, '.5g')}",
-        *format_table(rows, "<>>>><"),
-        "error: predicted / measured - 1",
-        *format_notes(score.notes),
-    ]
-
-
-def _row(score: RunScore) -> list[str]:
-    return [
-        score.run,
-        f"{score.loss:.5g}",
-        f"{score.error_percent:+.3f} %",
-        "-" if score.interval_widths is None else f"{score.interval_widths:+.2f}",
-        "-" if score.seed_noise is None else f"{score.seed_noise:+.2f} sd",
-        "yes" if score.inside_90 else "no",
-    ]
