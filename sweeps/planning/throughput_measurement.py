@@ -17,7 +17,7 @@ from windtunnel.train import checkpoint
 from windtunnel.train.batches import Batches
 from windtunnel.train.config.config import RunConfig
 from windtunnel.train.data.corpus import Corpus
-from windtunnel.train.data.order import order_of
+from windtunnel.train.data.order import run_order
 from windtunnel.train.data.prepare import prepare
 from windtunnel.train.data.specification import DataSpec
 from windtunnel.train.device import configure_process, decide_numerics, join_ranks
@@ -102,7 +102,7 @@ def _measure(config: RunConfig, folder: Path) -> Timing:
     length = config.data.sequence_length
     batches = Batches(
         corpus,
-        [order_of(config, corpus)],
+        [run_order(config, corpus)],
         sequence_length=length,
         sequences_per_step=config.sequences_per_step,
         rank=0,

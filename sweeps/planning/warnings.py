@@ -16,7 +16,7 @@ from windtunnel.sweeps.study.plan import Plan, PlannedRun
 from windtunnel.train.config.config import RunConfig
 from windtunnel.train.config.resolve import UNPREPARED
 from windtunnel.train.data.corpus import Corpus
-from windtunnel.train.data.order import order_of
+from windtunnel.train.data.order import run_order
 from windtunnel.train.schedules import multiplier
 
 MIN_SIZES, MIN_SEEDS, MIN_TARGET_SEEDS = 4, 3, 2
@@ -183,7 +183,7 @@ def _warn_of_repetition(runs: Sequence[PlannedRun]) -> list[str]:
     for config in longest.values():
         corpus = Corpus(Path(config.runtime.data_directory) / config.data.folder)
         samples = config.schedule.total_steps * config.sequences_per_step
-        epochs = order_of(config, corpus).epochs(samples)
+        epochs = run_order(config, corpus).epochs(samples)
         if epochs > 1:
             warnings.append(f"the longest run on {config.data.spec} repeats its data: {epochs:.3g} epochs")
     return warnings

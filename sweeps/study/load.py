@@ -9,7 +9,7 @@ from windtunnel.sweeps.study.yaml_document import YamlDocument, parse_document, 
 from windtunnel.train.errors import InputError
 
 PACKAGE = "windtunnel.sweeps.studies"
-EXPECTED = "a study is a mapping with title, family and targets; see windtunnel sweep plan --help"
+EXPECTED = "a study is a mapping with title, family and targets; see the packaged study quickstart"
 
 
 @dataclass(frozen=True)

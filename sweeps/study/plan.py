@@ -21,7 +21,7 @@ from windtunnel.train.config.resolve import UNPREPARED
 from windtunnel.train.config.run_id import run_id
 from windtunnel.train.data.corpus import Corpus
 from windtunnel.train.data.evaluation_windows import evaluation_windows
-from windtunnel.train.data.order import order_of
+from windtunnel.train.data.order import run_order
 from windtunnel.train.errors import InputError
 
 Role = Literal["family", "target"]
@@ -189,7 +189,7 @@ def _check_data(errors: BlockErrors, rows: Sequence[Settings], configs: Sequence
     for settings, config in longest.values():
         with errors.located(settings):
             corpus = Corpus(Path(config.runtime.data_directory) / config.data.folder)
-            order_of(config, corpus)
+            run_order(config, corpus)
             evaluation_windows(corpus, config.data.sequence_length, config.data.evaluation_tokens)
 
 

@@ -27,7 +27,7 @@ def write_checkpoints(run: PlannedRun, *steps: int, size: int = 1000) -> None:
 
 
 def checkpoint_steps(run: PlannedRun) -> list[int]:
-    return [found.step for found in checkpoint.find(run.folder)]
+    return [saved.step for saved in checkpoint.find(run.folder)]
 
 
 @pytest.fixture

@@ -94,13 +94,13 @@ def launched() -> Iterator[list[Launcher]]:
 
 
 def statuses(plan: Plan) -> dict[str, str]:
-    found = {}
+    recorded = {}
     for run in plan.runs:
         try:
-            found[run.run_id] = read_record(run.folder)["status"]
+            recorded[run.run_id] = read_record(run.folder)["status"]
         except InputError:
             continue
-    return found
+    return recorded
 
 
 def wait_for_training(plan: Plan, launcher: Launcher) -> bool:

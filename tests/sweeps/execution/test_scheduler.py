@@ -121,13 +121,13 @@ def test_branches_and_targets(data: Path, tmp_path: Path) -> None:
     assert recorder.index("start", trunk.run_id) < start < recorder.index("finished", trunk.run_id)
     assert read_record(branch.folder)["lineage"] == {"parent": trunk.run_id, "step": 100}
     assert not checkpoint.find(trunk.folder)
-    assert [found.step for found in checkpoint.find(branch.folder)] == [target.parent_step] == [120]
+    assert [saved.step for saved in checkpoint.find(branch.folder)] == [target.parent_step] == [120]
     assert not target.folder.exists()
 
     assert run_jobs(plan, plan.targets, workers=1, display=recorder.display).is_complete
     assert read_record(target.folder)["lineage"] == {"parent": branch.run_id, "step": 120}
     assert not checkpoint.find(branch.folder)
-    assert [found.step for found in checkpoint.find(target.folder)] == [280]  # to export
+    assert [saved.step for saved in checkpoint.find(target.folder)] == [280]  # to export
 
 
 def test_interruption(data: Path, tmp_path: Path, on_submit) -> None:
@@ -144,7 +144,7 @@ def test_interruption(data: Path, tmp_path: Path, on_submit) -> None:
     result = run_jobs(plan, plan.runs, workers=1, display=recorder.display)
     assert (result.signal, result.trained, result.failures) == (signal.SIGINT, 0, ())
     assert read_record(run.folder)["status"] == "preempted"
-    assert [found.step for found in checkpoint.find(run.folder)] == [read_record(run.folder)["progress"]["step"]]
+    assert [saved.step for saved in checkpoint.find(run.folder)] == [read_record(run.folder)["progress"]["step"]]
     assert recorder.lines[2] == "stopping: saving 1 runs; interrupt again to stop at once"
     assert recorder.lines[3].endswith("; interrupted: repeat the command to resume")
 
@@ -180,15 +180,15 @@ def test_disk_budget_is_kept(data: Path, tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_sweep_run_command(data: Path, tmp_path: Path, monkeypatch, capfd: pytest.CaptureFixture[str]) -> None:
     file = write_study(tmp_path / "study.yaml", steps=(24,), target_steps=32)
-    words = ["sweep", "run", str(file), "--runs", str(tmp_path / "runs"), "--data", str(data), "--json", "-"]
+    arguments = ["sweep", "run", str(file), "--runs", str(tmp_path / "runs"), "--data", str(data), "--json", "-"]
     plan = plan_of(file, tmp_path / "runs", data)
     ((family,), (target,)) = plan.family, plan.targets
-    assert command.main([*words, "--dry-run"]) == 0
+    assert command.main([*arguments, "--dry-run"]) == 0
     assert json.loads(capfd.readouterr().out) == {"study": "study", "runs": 1, "missing": [family.run_id]}
-    assert command.main([*words[:-2], "--dry-run"]) == 0
+    assert command.main([*arguments[:-2], "--dry-run"]) == 0
     assert capfd.readouterr().out == f"{family.run_id}: 3,072 tokens\n1 of 1 runs would be trained\n"
     assert not (tmp_path / "runs").exists()
-    assert command.main([*words, "--workers", "0"]) == 2
+    assert command.main([*arguments, "--workers", "0"]) == 2
     assert capfd.readouterr().err == "windtunnel: workers must be at least 1, got 0\n"
 
     calls = []
@@ -205,10 +205,10 @@ def test_sweep_run_command(data: Path, tmp_path: Path, monkeypatch, capfd: pytes
         return next(results)
 
     monkeypatch.setattr(scheduler, "run_jobs", run)
-    assert command.main(words) == 0
+    assert command.main(arguments) == 0
     assert json.loads(capfd.readouterr().out)["diverged"] == 1
-    assert command.main([*words, "--only", "targets", "--workers", "3"]) == 1
+    assert command.main([*arguments, "--only", "targets", "--workers", "3"]) == 1
     assert json.loads(capfd.readouterr().out)["failed"] == [{"run": target.run_id, "error": "no good"}]
-    assert command.main(words) == 143
+    assert command.main(arguments) == 143
     assert json.loads(capfd.readouterr().out)["missing"] == 1
     assert calls == [([family.run_id], None), ([target.run_id], 3), ([family.run_id], None)]

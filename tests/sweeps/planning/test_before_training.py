@@ -29,11 +29,11 @@ def add(path: Path, **sections: object) -> Path:
 def error_of(verb: tuple[str, ...], study: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> str:
     """The error line of a command that trains nothing."""
     folder = study.parent
-    words = [*verb, str(study), "--runs", str(folder / "runs"), "--data", str(data)]
+    arguments = [*verb, str(study), "--runs", str(folder / "runs"), "--data", str(data)]
     if verb[0] == "study":
-        words += ["--results", str(folder / "results")]
+        arguments += ["--results", str(folder / "results")]
     capsys.readouterr()
-    assert main(words) == 2
+    assert main(arguments) == 2
     assert not list((folder / "runs").glob("*/run.json"))
     assert not list((folder / "runs").glob(".studies/*/*.sh"))
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("windtunnel:")]
@@ -43,19 +43,19 @@ def error_of(verb: tuple[str, ...], study: Path, data: Path, capsys: pytest.Capt
 
 @pytest.mark.parametrize("verb", [*TRAINING, *SUBMITTING])
 @pytest.mark.parametrize(
-    ("budget", "words"), [({"tokens": 1000}, "tokens 2.56e+04 of 1000"), ({"flops": "1e6"}, "flops ")]
+    ("budget", "message"), [({"tokens": 1000}, "tokens 2.56e+04 of 1000"), ({"flops": "1e6"}, "flops ")]
 )
 def test_plan_beyond_its_budget(
     verb: tuple[str, ...],
     budget: dict[str, object],
-    words: str,
+    message: str,
     write_study: WriteStudy,
     data_directory: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     study = add(write_study(seeds=5, steps=(40,)), budget=budget)
-    said = error_of(verb, study, data_directory, capsys)
-    assert f"{study}:1: beyond the budget: {words}" in said
+    error = error_of(verb, study, data_directory, capsys)
+    assert f"{study}:1: beyond the budget: {message}" in error
 
 
 @pytest.mark.parametrize("verb", TRAINING)
@@ -71,8 +71,8 @@ def test_hours_are_checked_where_timings_are_known(
     monkeypatch.setattr(
         "windtunnel.sweeps.planning.budget.local_timings", lambda configs, *_, **__: dict.fromkeys(configs, timing)
     )
-    said = error_of((*verb, "--workers", "1"), study, data_directory, capsys)
-    assert "beyond the budget: hours 0.02222 of 0.02" in said
+    error = error_of((*verb, "--workers", "1"), study, data_directory, capsys)
+    assert "beyond the budget: hours 0.02222 of 0.02" in error
 
 
 @pytest.mark.parametrize("verb", [*TRAINING, *SUBMITTING])
@@ -88,5 +88,5 @@ def test_second_process_on_one_study(
 ) -> None:
     study = write_study()
     with ResultsFolder(study.parent / "results" / study.stem).lock():
-        said = error_of(("study",), study, data_directory, capsys)
-    assert said.endswith("another process is running this study; repeat the command when it has ended")
+        error = error_of(("study",), study, data_directory, capsys)
+    assert error.endswith("another process is running this study; repeat the command when it has ended")

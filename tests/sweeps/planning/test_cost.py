@@ -133,8 +133,8 @@ def test_estimated_bytes_match_the_files_of_runs(tmp_path: Path) -> None:
         files = [path for path in run.folder.iterdir() if path.is_file() and path.name != "lock"]
         left = sum(path.stat().st_size for path in files)
         assert left <= record_bytes(run.config, 1, 10) <= 3 * left
-        for found in checkpoint.find(run.folder):
-            assert found.path.stat().st_size <= checkpoint_bytes(run.config) <= 1.5 * found.path.stat().st_size
+        for saved in checkpoint.find(run.folder):
+            assert saved.path.stat().st_size <= checkpoint_bytes(run.config) <= 1.5 * saved.path.stat().st_size
 
 
 def test_timings_are_measured_once(tmp_path: Path, plan: Plan) -> None:

@@ -135,8 +135,8 @@ def test_mistake_names_its_line(mistake: str, tmp_path: Path) -> None:
     assert before in STUDY, "nothing is replaced"
     with pytest.raises(InputError) as caught:
         plan(STUDY.replace(before, after, 1), tmp_path)
-    place = f"{tmp_path}/s.yaml:{line}: " if line else f"{tmp_path}/s.yaml: "
-    assert str(caught.value).startswith(place), str(caught.value)
+    start = f"{tmp_path}/s.yaml:{line}: " if line else f"{tmp_path}/s.yaml: "
+    assert str(caught.value).startswith(start), str(caught.value)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
