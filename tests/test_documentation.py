@@ -32,7 +32,7 @@ def test_there_are_examples() -> None:
 
 @pytest.mark.parametrize("path", [*READMES, ROOT / "CONTRIBUTING.md"], ids=lambda path: str(path.relative_to(ROOT)))
 def test_named_files_exist(path: Path) -> None:
-    """A word in backticks that ends in .py or in / is a path, below the README's folder or below the root."""
+    """A word in backticks that ends in .py or in / is a path: below the README's folder, or from the root."""
     named = re.findall(r"`([\w./{},*-]+?(?:\.py|/))`", path.read_text())
     missing = [name for name in named if "my_" not in name and not _exists(name, path.parent)]
     assert missing == []
@@ -42,4 +42,4 @@ def _exists(name: str, folder: Path) -> bool:
     if "{" in name:
         before, inside, after = re.fullmatch(r"(.*)\{(.*)\}(.*)", name).groups()  # type: ignore[union-attr]
         return all(_exists(before + part + after, folder) for part in inside.split(","))
-    return any(any(base.glob(name.rstrip("/"))) for base in (folder, ROOT))
+    return any(folder.rglob(name.rstrip("/"))) or any(ROOT.glob(name.rstrip("/")))
