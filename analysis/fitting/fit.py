@@ -71,7 +71,7 @@ def fit(
     if bootstrap:
         replicates_KR = bootstrap_replicates(problem, internal_K, run_P, bootstrap, seed)
         percentiles = percentile_intervals(problem.coordinates, replicates_KR, INTERVAL_LEVEL)
-        # An unbounded profile stands: resampled runs cannot show an end that the data do not have.
+        # An unbounded profile interval is kept: resampled runs cannot bound what the data do not bound.
         intervals = percentiles | {name: intervals[name] for name in open_parameters(law, intervals)}
         method = "bootstrap over runs"
     not_identified = open_parameters(law, intervals)

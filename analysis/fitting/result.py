@@ -1,6 +1,6 @@
-"""Fits as values and as files.
+"""Results of fits, and their files.
 
-The file of a fit holds the fitted points too, so that a prediction made from the file alone has an interval.
+The file of a fit contains the fitted points, so that a prediction made from the file alone has an interval.
 
 Legend: P points, R replicates, K parameters.
 """
@@ -50,8 +50,10 @@ AnyLaw = TypeVar("AnyLaw", bound=_Named)
 
 @dataclass(frozen=True, kw_only=True)
 class FitResult(Generic[AnyLaw]):
-    """What every fit has, of final losses or of whole curves. `parameters` is empty where the fit was refused, and
-    `reason` then says why and how to fix it. `value` is that of the objective.
+    """The result of a fit, of final losses or of whole curves.
+
+    objective, value: name and value of the objective. parameters: empty where the fit was refused; `reason` then says
+    why and how to fix it.
     """
 
     law: AnyLaw

@@ -1,4 +1,4 @@
-"""Predictions: what a fit says of a run that does not exist, with its interval and how far it extrapolates.
+"""Predictions of a fit for a run that does not exist, with an interval and the distance from the data.
 
 `seal` writes a prediction down so that it cannot be changed; `windtunnel.analysis.prediction.score` compares it with
 the run.

@@ -4,7 +4,7 @@ The curvature of a step mixes that of the points inside the Huber threshold (New
 that of reweighted least squares (a majorizer: safe, but it converges linearly). The damping is the share of the second,
 so that every replicate moves from safe to fast by itself.
 
-Legend: P points, R replicates, K parameters.
+Legend: P points, R replicates, S active replicates, K parameters.
 """
 
 from collections.abc import Callable
@@ -112,7 +112,7 @@ def minimize(
     free_RK: the parameters that move; default: all. tolerance: a replicate stops when a step no longer lowers its value
     by this share, a number or (R,).
     """
-    num_replicates, num_parameters = start_RK.shape
+    num_replicates = len(start_RK)
     lower_RK, upper_RK = np.broadcast_to(lower_K, start_RK.shape), np.broadcast_to(upper_K, start_RK.shape)
     internal_RK = np.clip(start_RK, lower_RK, upper_RK)
     tolerance_R = np.broadcast_to(tolerance, num_replicates)
@@ -126,23 +126,12 @@ def minimize(
     active = replicates[np.isfinite(value_R)]
     # The state of the active replicates, in the order of `active`; written back when one stops.
     here_RK, here = internal_RK[active], here.rows(active)
-    identity_KK = np.eye(num_parameters)
     iterations = 0
     while len(active) and iterations < max_iterations:
         iterations += 1
         low_RK, high_RK, tolerance_S = lower_RK[active], upper_RK[active], tolerance_R[active]
         blocked_RK = ((here_RK <= low_RK) & (here.gradient_RK > 0)) | ((here_RK >= high_RK) & (here.gradient_RK < 0))
-        moving_RK = free_RK[active] & ~blocked_RK
-        diagonal_RK = np.einsum("rkk->rk", here.whole_RKK)
-        floor_R1 = 1e-30 + 1e-13 * diagonal_RK.max(axis=1, keepdims=True)
-        damping_R11 = damping_R[active][:, None, None]
-        curvature_RKK = here.inner_RKK + damping_R11 * (here.whole_RKK + diagonal_RK[:, :, None] * identity_KK)
-        curvature_RKK = curvature_RKK + floor_R1[:, :, None] * identity_KK * np.minimum(1.0, 1e2 * damping_R11 + 1e-3)
-        both_RKK = moving_RK[:, :, None] & moving_RK[:, None, :]
-        curvature_RKK = np.where(both_RKK, curvature_RKK, identity_KK * np.maximum(floor_R1, 1e-30)[:, :, None])
-        force_RK = np.where(moving_RK, here.gradient_RK, 0.0)
-        step_RK = -np.linalg.solve(curvature_RKK, force_RK[:, :, None])[:, :, 0]
-        promise_R = -np.einsum("rk,rk->r", step_RK, force_RK)
+        step_RK, promise_R = _damped_step(here, free_RK[active] & ~blocked_RK, damping_R[active])
         decrement_R[active] = np.abs(promise_R)
         settled_R = (promise_R <= NEGLIGIBLE_PROMISE * tolerance_S * here.value_R) & (
             damping_R[active] <= NEWTON_DAMPING
@@ -168,3 +157,18 @@ def minimize(
             active, here_RK, here = active[~stop_R], here_RK[~stop_R], here.rows(~stop_R)
     internal_RK[active], value_R[active] = here_RK, here.value_R
     return Solution(internal_RK, value_R, decrement_R, iterations)
+
+
+def _damped_step(here: NormalEquations, moving_RK: NDArray[np.bool_], damping_R: Array) -> tuple[Array, Array]:
+    """The step of the moving parameters (R, K), and twice the decrease that it promises (R,)."""
+    identity_KK = np.eye(moving_RK.shape[1])
+    diagonal_RK = np.einsum("rkk->rk", here.whole_RKK)
+    floor_R1 = 1e-30 + 1e-13 * diagonal_RK.max(axis=1, keepdims=True)
+    damping_R11 = damping_R[:, None, None]
+    curvature_RKK = here.inner_RKK + damping_R11 * (here.whole_RKK + diagonal_RK[:, :, None] * identity_KK)
+    curvature_RKK = curvature_RKK + floor_R1[:, :, None] * identity_KK * np.minimum(1.0, 1e2 * damping_R11 + 1e-3)
+    both_RKK = moving_RK[:, :, None] & moving_RK[:, None, :]
+    curvature_RKK = np.where(both_RKK, curvature_RKK, identity_KK * np.maximum(floor_R1, 1e-30)[:, :, None])
+    force_RK = np.where(moving_RK, here.gradient_RK, 0.0)
+    step_RK = -np.linalg.solve(curvature_RKK, force_RK[:, :, None])[:, :, 0]
+    return step_RK, -np.einsum("rk,rk->r", step_RK, force_RK)

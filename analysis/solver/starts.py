@@ -62,7 +62,7 @@ def subsample(problem: Problem) -> Problem:
 def solve_distinct(coarse: Solution, solve: Callable[[Array], Solution], distance: float) -> Solution:
     """Solves once for all replicates of a coarse solution that met, within `distance` in every internal coordinate."""
     met_RR = (np.abs(coarse.internal_RK[:, None] - coarse.internal_RK) < distance).all(axis=2)
-    # The first of those that met stands for all of them.
+    # The first of those that met represents all of them.
     distinct, place_R = np.unique(np.argmax(met_RR, axis=1), return_inverse=True)
     fine = solve(coarse.internal_RK[distinct])
     return Solution(
