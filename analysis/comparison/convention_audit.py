@@ -10,7 +10,7 @@ Legend: R replicates.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from windtunnel.analysis.compute_optimal.isoflop import fit_isoflop
 from windtunnel.analysis.fitting.fit import fit
 from windtunnel.analysis.fitting.result import INTERVAL_LEVEL, Fit
 from windtunnel.analysis.laws.law import Array, Law
-from windtunnel.analysis.signed_json import Interval
+from windtunnel.analysis.signed_json import Interval, finite_or_none
 from windtunnel.analysis.tables.conventions import count_columns, distinct_columns, with_convention
 from windtunnel.analysis.tables.table import Table
 from windtunnel.train.errors import InputError
@@ -50,6 +50,22 @@ class ConventionExponents:
     exponents: Mapping[str, ExponentEstimate]
     value: float
     num_points: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The exponents as JSON."""
+        return {
+            "source": self.source,
+            "N": self.N,
+            "C": self.C,
+            "status": self.status,
+            "reason": self.reason,
+            "exponents": {
+                name: {"value": estimate.value, "interval": [finite_or_none(end) for end in estimate.interval]}
+                for name, estimate in self.exponents.items()
+            },
+            "objective_value": finite_or_none(self.value),
+            "num_points": self.num_points,
+        }
 
 
 def audit_conventions(

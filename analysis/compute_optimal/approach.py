@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from windtunnel.analysis.fitting.result import INTERVAL_LEVEL, Fit
 from windtunnel.analysis.laws.catalog import get_law
 from windtunnel.analysis.laws.law import Array, Law
 from windtunnel.analysis.prediction.delta_method import quantity_interval
-from windtunnel.analysis.signed_json import Interval
+from windtunnel.analysis.signed_json import Interval, finite_or_none
 from windtunnel.analysis.tables.seeds import MISFIT_RATIO
 from windtunnel.analysis.tables.table import Table
 
@@ -31,6 +31,7 @@ ApproachName = Literal["envelope", "isoflop", "parametric"]
 # Replicates of the noise: of the points of a line, and of refits of the law (the first of the same draws).
 REPLICATES = 2000
 REFITS = 400
+MAX_LOG = 700.0  # exp of more overflows
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,14 @@ class BudgetOptimum:
     log_D: NoisyEstimate
     loss: float
 
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "C": self.C,
+            "N": _to_dict(*exponential(self.log_N.value, self.log_N.interval)),
+            "D": _to_dict(*exponential(self.log_D.value, self.log_D.interval)),
+            "loss": finite_or_none(self.loss),
+        }
+
 
 @dataclass(frozen=True)
 class Approach:
@@ -83,6 +92,30 @@ class Approach:
     @property
     def refused(self) -> bool:
         return self.exponent_N is None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The approach as JSON."""
+        exponents = {"exponent_N": self.exponent_N, "exponent_D": self.exponent_D}
+        return {
+            "approach": self.name,
+            "status": self.status,
+            "reason": self.reason,
+            "points": self.points,
+            "noise": self.noise,
+            **{name: None if e is None else _to_dict(e.value, e.interval) for name, e in exponents.items()},
+            "optima": [optimum.to_dict() for optimum in self.optima],
+            "notes": list(self.notes),
+        }
+
+
+def exponential(value: float, interval: Interval) -> tuple[float, Interval]:
+    """exp of a logarithm and of its interval, infinite where it overflows."""
+    value, low, high = (math.exp(log) if log < MAX_LOG else math.inf for log in (value, *interval))
+    return value, (low, high)
+
+
+def _to_dict(value: float, interval: Interval) -> dict[str, Any]:
+    return {"value": value, "interval": [finite_or_none(end) for end in interval]}
 
 
 def envelope_approach(table: Table, budgets: Sequence[float], seed: int) -> Approach:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from windtunnel.analysis.compute_optimal.approach import (
 from windtunnel.analysis.compute_optimal.weighted_line import student_quantile
 from windtunnel.analysis.fitting.result import INTERVAL_LEVEL
 from windtunnel.analysis.prediction.target import FLOPS_PER_PARAMETER_TOKEN, check_extrapolation
-from windtunnel.analysis.signed_json import Interval
+from windtunnel.analysis.signed_json import Interval, finite_or_none
 from windtunnel.analysis.tables.table import MAX_VALUE, Table
 from windtunnel.train.errors import InputError
 
@@ -55,6 +55,16 @@ class Difference:
     interval: Interval
     disagree: bool
 
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "approaches": [self.one, self.other],
+            "quantity": self.quantity,
+            "C": self.C,
+            "value": self.value,
+            "interval": [finite_or_none(end) for end in self.interval],
+            "disagree": self.disagree,
+        }
+
 
 @dataclass(frozen=True)
 class Approaches:
@@ -66,6 +76,18 @@ class Approaches:
     verdict: Agreement
     sentence: str
     notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The comparison as JSON."""
+        return {
+            "verdict": self.verdict,
+            "sentence": self.sentence,
+            "interval_level": INTERVAL_LEVEL,
+            "budgets": list(self.budgets),
+            "approaches": [approach.to_dict() for approach in self.approaches],
+            "differences": [difference.to_dict() for difference in self.differences],
+            "notes": list(self.notes),
+        }
 
 
 def compare_approaches(

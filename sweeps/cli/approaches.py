@@ -2,11 +2,9 @@
 
 import argparse
 import math
-from typing import Any
 
-from windtunnel.analysis.compute_optimal.approach import Approach, NoisyEstimate
-from windtunnel.analysis.compute_optimal.approaches import Approaches, Difference, compare_approaches
-from windtunnel.analysis.fitting.result import INTERVAL_LEVEL
+from windtunnel.analysis.compute_optimal.approach import NoisyEstimate, exponential
+from windtunnel.analysis.compute_optimal.approaches import Approaches, compare_approaches
 from windtunnel.analysis.report.number_format import format_interval
 from windtunnel.analysis.report.text import format_notes, format_table, table_notes
 from windtunnel.models.family import format_count
@@ -52,63 +50,11 @@ def run(arguments: argparse.Namespace) -> int:
     result = compare_approaches(
         table, arguments.flops, allow_extrapolation=arguments.allow_extrapolation, seed=arguments.seed
     )
-    print_result(arguments, document(result), [*format_approaches(result), *table_notes(table)])
+    print_result(arguments, result.to_dict(), [*format_approaches(result), *table_notes(table)])
     if all(approach.refused for approach in result.approaches):
         refusals = (f"{approach.name} refused ({approach.status}): {approach.reason}" for approach in result.approaches)
         raise InputError("; ".join(refusals))
     return 0
-
-
-def document(found: Approaches) -> dict[str, Any]:
-    return {
-        "verdict": found.verdict,
-        "sentence": found.sentence,
-        "interval_level": INTERVAL_LEVEL,
-        "budgets": [*found.budgets],
-        "approaches": [_approach(each) for each in found.approaches],
-        "differences": [_difference(each) for each in found.differences],
-        "notes": [*found.notes],
-    }
-
-
-def _approach(found: Approach) -> dict[str, Any]:
-    return {
-        "approach": found.name,
-        "status": found.status,
-        "reason": found.reason,
-        "points": found.points,
-        "noise": found.noise,
-        "exponent_N": None if found.exponent_N is None else _estimate(found.exponent_N),
-        "exponent_D": None if found.exponent_D is None else _estimate(found.exponent_D),
-        "optima": [
-            {
-                "C": each.C,
-                "N": _estimate(each.log_N, of_log=True),
-                "D": _estimate(each.log_D, of_log=True),
-                "loss": None if math.isnan(each.loss) else each.loss,
-            }
-            for each in found.optima
-        ],
-        "notes": [*found.notes],
-    }
-
-
-def _estimate(found: NoisyEstimate, *, of_log: bool = False) -> dict[str, Any]:
-    low, high = (_exponential(end) for end in found.interval) if of_log else found.interval
-    value = _exponential(found.value) if of_log else found.value
-    return {"value": value, "interval": [end if math.isfinite(end) else None for end in (low, high)]}
-
-
-def _difference(found: Difference) -> dict[str, Any]:
-    low, high = found.interval
-    return {
-        "approaches": [found.one, found.other],
-        "quantity": found.quantity,
-        "C": found.C,
-        "value": found.value,
-        "interval": [end if math.isfinite(end) else None for end in (low, high)],
-        "disagree": found.disagree,
-    }
 
 
 def format_approaches(result: Approaches) -> list[str]:
@@ -152,8 +98,8 @@ def _difference_row(result: Approaches, one: str, other: str) -> list[str]:
         if difference.quantity == "a":
             row.append(f"{difference.value:+.4f} {format_interval(*difference.interval, '+.4f')}{mark}")
         else:
-            low, high = map(_exponential, difference.interval)
-            row.append(f"{_exponential(difference.value):.3g} x {format_interval(low, high, '.3g')}{mark}")
+            ratio, interval = exponential(difference.value, difference.interval)
+            row.append(f"{ratio:.3g} x {format_interval(*interval, '.3g')}{mark}")
     return row
 
 
@@ -162,10 +108,5 @@ def _format_exponent(estimate: NoisyEstimate) -> str:
 
 
 def _format_size(log_size: NoisyEstimate) -> str:
-    low, high = map(_exponential, log_size.interval)
-    return f"{format_count(_exponential(log_size.value))} {format_interval(low, high, format_count)}"
-
-
-def _exponential(value: float) -> float:
-    """exp, infinite where it would overflow."""
-    return math.exp(value) if value < 700.0 else math.inf
+    size, interval = exponential(log_size.value, log_size.interval)
+    return f"{format_count(size)} {format_interval(*interval, format_count)}"

@@ -1,8 +1,6 @@
 """`windtunnel conventions`: compare exponents under every count of parameters and FLOPs."""
 
 import argparse
-import math
-from typing import Any
 
 from windtunnel.analysis.comparison.convention_audit import ConventionExponents, audit_conventions, exponent_ranges
 from windtunnel.analysis.fitting.result import INTERVAL_LEVEL
@@ -41,36 +39,18 @@ def run(arguments: argparse.Namespace) -> int:
     table = table_from_arguments(arguments)
     results = audit_conventions(table, law, arguments.objective, replicates=arguments.bootstrap, seed=arguments.seed)
     is_fitted = any(result.exponents for result in results)
-    if not write_document(_document(arguments.law, results), arguments.json) and is_fitted:
+    document = {
+        "law": arguments.law,
+        "interval_level": INTERVAL_LEVEL,
+        "conventions": [result.to_dict() for result in results],
+        "spread": {name: list(ends) for name, ends in exponent_ranges(results).items()},
+    }
+    if not write_document(document, arguments.json) and is_fitted:
         print_lines(arguments, [*format_conventions(results), *table_notes(table)])
     if not is_fitted:
         reasons = dict.fromkeys(f"refused ({result.status}): {result.reason}" for result in results)
         raise InputError(f"no convention could be fitted: {'; '.join(reasons)}")
     return 0
-
-
-def _document(law: str, results: list[ConventionExponents]) -> dict[str, Any]:
-    return {
-        "law": law,
-        "interval_level": INTERVAL_LEVEL,
-        "conventions": [
-            {
-                "source": result.source,
-                "N": result.N,
-                "C": result.C,
-                "status": result.status,
-                "reason": result.reason,
-                "exponents": {
-                    name: {"value": estimate.value, "interval": [_number(end) for end in estimate.interval]}
-                    for name, estimate in result.exponents.items()
-                },
-                "objective_value": _number(result.value),
-                "num_points": result.num_points,
-            }
-            for result in results
-        ],
-        "spread": {name: list(ends) for name, ends in exponent_ranges(results).items()},
-    }
 
 
 def format_conventions(results: list[ConventionExponents]) -> list[str]:
@@ -92,7 +72,3 @@ def format_conventions(results: list[ConventionExponents]) -> list[str]:
         for name, (low, high) in exponent_ranges([result for result in results if result.source == source]).items():
             lines.append(f"{name} is between {low:.4f} and {high:.4f}, depending on the convention ({source})")
     return lines
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None

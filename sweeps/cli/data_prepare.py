@@ -11,9 +11,9 @@ from windtunnel.models.family import parse_count
 from windtunnel.sweeps.cli.arguments import add_json_argument
 from windtunnel.sweeps.cli.output import log, print_result
 from windtunnel.sweeps.cli.study_arguments import add_folder_arguments
-from windtunnel.train.data.manifest import MANIFEST_NAME, Manifest, load
+from windtunnel.train.data.manifest import MANIFEST_NAME, Manifest, load_manifest
 from windtunnel.train.data.prepare import planned_vocabulary, prepare, prepared_folder
-from windtunnel.train.data.sources import domain_names, fingerprint, licence
+from windtunnel.train.data.sources import domain_names, fingerprint, source_license
 from windtunnel.train.data.specification import BYTE_VOCABULARY, DataSpec
 
 EPILOG = """\
@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         folder = prepare(spec, arguments.data, progress=log)
         document = {"folder": str(folder), **json.loads((folder / MANIFEST_NAME).read_text(encoding="utf-8"))}
-        lines = _format_manifest(load(folder))
+        lines = _format_manifest(load_manifest(folder))
     for domain in document["domains"]:
         removed = domain.get("duplicates_removed")
         note = f", {removed:,} duplicates removed" if removed else ""
@@ -100,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _plan(spec: DataSpec, folder: Path) -> dict[str, Any]:
     domains = [
-        {"name": name, "source": source.text, "input": fingerprint(source), "licence": licence(source)}
+        {"name": name, "source": source.text, "input": fingerprint(source), "licence": source_license(source)}
         for name, source in zip(domain_names(spec.sources), spec.sources, strict=True)
     ]
     return {

@@ -1,6 +1,7 @@
 """`windtunnel isoflop`: find the best model size of each compute budget, and its exponent."""
 
 import argparse
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -88,18 +89,26 @@ def _fit_pairs(table: Table) -> Exponent:
 
 
 def format_isoflop(result: IsoflopFit) -> list[str]:
-    rows = [["C, FLOPs", "points", "best N", "95 % interval", "D", "D/N", "loss"]]
+    """The minimum of each budget, the number of budgets without one, and the exponents."""
+    rows = [["C, FLOPs", "points", "best N", "95 % interval", "D", "D / N", "loss"]]
     for minimum in result.minima:
-        start = [f"{minimum.C:.3g}", str(minimum.num_points)]
-        if minimum.refusal is not None:
-            rows.append([*start, "refused", REFUSALS[minimum.refusal], "", "", ""])
-            continue
-        interval = format_interval(*minimum.N_interval, format_count)
-        N, D = format_count(minimum.N), format_count(minimum.D)
-        rows.append([*start, N, interval, D, f"{minimum.D / minimum.N:.3g}", f"{minimum.loss:.4f}"])
+        if minimum.refusal is None:
+            rows.append(
+                [
+                    f"{minimum.C:.3g}",
+                    str(minimum.num_points),
+                    format_count(minimum.N),
+                    format_interval(*minimum.N_interval, format_count),
+                    format_count(minimum.D),
+                    f"{minimum.D / minimum.N:.3g}",
+                    f"{minimum.loss:.4f}",
+                ]
+            )
+    refusals = Counter(minimum.refusal for minimum in result.minima if minimum.refusal is not None)
     exponents = (("N", result.size), ("D", result.tokens))
     return [
-        *format_table(rows, ">>><>>>"),
+        *(format_table(rows, ">>><>>>") if len(rows) > 1 else ()),
+        *(f"no minimum at {count} of {len(result.minima)} budgets: {REFUSALS[why]}" for why, count in refusals.items()),
         f"noise {100 * result.noise:.2g} % of the loss, from {result.noise_from}; curves: {result.form}",
         *(_format_exponent(name, exponent) for name, exponent in exponents if exponent is not None),
     ]

@@ -8,7 +8,7 @@ from importlib import import_module
 
 from windtunnel.sweeps.cli.parser import Parser, name_options, print_renamed
 from windtunnel.sweeps.cli.paths import check_distinct_files
-from windtunnel.train.errors import InputError
+from windtunnel.train.errors import InputError, did_you_mean
 
 # The verb `sweep plan` is the module `sweep_plan` of this folder, imported when it is used: `--help` starts at once.
 # A module has EPILOG (notes and examples), add_arguments(parser) and run(arguments), which returns the exit status.
@@ -102,7 +102,8 @@ def _run(words: list[str]) -> int:
         print("\n".join(_summary_lines(family)))
         return 0
     name = " ".join(" ".join(words[:2] if family else words[:1]).split())
-    raise InputError(f"{name}: no such verb (there are: {', '.join(family or VERBS)})")
+    hint = did_you_mean(name, VERBS) or "; windtunnel --help lists the verbs"
+    raise InputError(f"{name}: no such verb{hint}")
 
 
 def _with_current_verb(words: list[str]) -> list[str]:

@@ -47,7 +47,7 @@ def format_optimum(optimum: ComputeOptimum) -> list[str]:
         [
             "tokens per parameter",
             f"{optimum.tokens_per_parameter:.4g}",
-            format_interval(*optimum.tokens_per_parameter_interval_90),
+            format_interval(*optimum.tokens_per_parameter_interval_90, ".4g"),
         ],
         ["loss of a run", f"{optimum.loss:.5g}", format_interval(*optimum.loss_interval_90, ".5g")],
         ["a in N ~ C^a", f"{optimum.exponent:.3f}", format_interval(*optimum.exponent_interval_90, ".3f")],
@@ -61,7 +61,7 @@ def format_optimum(optimum: ComputeOptimum) -> list[str]:
                 format_count(penalty.D),
                 f"{penalty.loss:.5g}",
                 f"{penalty.penalty_percent:.2f} %",
-                format_interval(*penalty.penalty_interval_90),
+                format_interval(*penalty.penalty_interval_90, ".4f"),
                 f"{100 * penalty.compute_lost:.1f} %",
             ]
         )

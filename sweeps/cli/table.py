@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from windtunnel.analysis.report.number_format import COUNTS
 from windtunnel.analysis.report.text import format_table, table_notes
 from windtunnel.analysis.tables.conventions import describe_size_convention
 from windtunnel.analysis.tables.export import table_to_dict, write_csv, write_parquet
 from windtunnel.analysis.tables.table import Table
+from windtunnel.models.family import format_count
 from windtunnel.sweeps.cli.arguments import add_json_argument, add_table_arguments, table_from_arguments
 from windtunnel.sweeps.cli.output import print_result
 from windtunnel.sweeps.cli.paths import output_file
@@ -75,6 +77,8 @@ def _cell(name: str, value: Any) -> str:
         return value
     if math.isnan(value):
         return "-"
+    if name in COUNTS or name.startswith("N_"):
+        return format_count(value)
     if name.startswith("loss") or name == "bits_per_byte":
         return f"{value:.4f}" if abs(value) < 1e5 else f"{value:.4g}"
     return f"{value:.0f}" if float(value).is_integer() and abs(value) < 1e5 else f"{value:.4g}"

@@ -7,11 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.made_curves import curve, of_law, write_csv
-from windtunnel.analysis.curves.laws import curve_law
+from tests.support.synthetic_curves import make_curve, write_curve
 from windtunnel.sweeps.cli.main import main
-
-TRUTH = {"L0": 2.7, "A": 0.6, "C": 2.0, "alpha": 0.45, "memory": 150.0}
 
 
 @pytest.fixture(scope="module")
@@ -19,9 +16,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The annealing law's own curves, with a little noise."""
     folder, generator, found = tmp_path_factory.mktemp("curves"), np.random.default_rng(0), {}
     for name in ("constant", "cosine", "two-stage", "decay"):
-        made = of_law(curve_law("annealing"), TRUTH, curve(name, every=60))
-        made.loss_P[:] *= np.exp(3e-4 * generator.standard_normal(made.num_points))
-        found[name] = str(write_csv(folder / f"{name}.csv", made))
+        curve = make_curve("annealing", name, every=60)
+        curve.loss_P[:] *= np.exp(3e-4 * generator.standard_normal(curve.num_points))
+        found[name] = str(write_curve(folder / f"{name}.csv", curve))
     return found
 
 
@@ -54,8 +51,8 @@ def test_a_test_curve_of_another_size_is_noted(files: dict[str, str], capsys: py
     assert curves("fit", *words, f"{files['decay']}@N=25e6") == 0
     assert "note" not in capsys.readouterr().out
     assert curves("fit", *words, f"{files['decay']}@N=100e6") == 0
-    assert "note: scored, though no prediction: " in (told := capsys.readouterr().out)
-    assert "its N is 100,000,000" in told
+    assert "note: scored, but outside the domain of the fit: " in (told := capsys.readouterr().out)
+    assert "N is 100,000,000" in told
 
 
 def test_a_law_without_a_point_to_fit_is_refused_and_ranked_last(
@@ -82,7 +79,7 @@ def test_batches_that_are_taken_for_one_are_noted(
         words.append(str(path))
     for verb, law in (("fit", "--law"), ("rank", "--laws")):
         assert curves(verb, law, "annealing", "--train", *words, "--warmup", "60", "--columns", "B=batch") == 0
-        assert "note: fitted were updates of 1,024, 2,048 tokens, which annealing takes for one" in (
+        assert "note: the updates of the fitted curves have 1,024, 2,048 tokens; annealing ignores the difference" in (
             capsys.readouterr().out
         )
 
@@ -108,7 +105,7 @@ def test_a_prediction_with_its_interval(
     assert curves("fit", *words) == 0
     assert curves("predict", str(fit), "--schedule", files["decay"], "--warmup", "60", "--json", str(out)) == 0
     document = json.loads(out.read_text())
-    last = of_law(curve_law("annealing"), TRUTH, curve("decay", every=60)).loss_P[-1]
+    last = make_curve("annealing", "decay", every=60).loss_P[-1]
     low, high = document["final"]["interval_90"]
     assert low < document["final"]["loss"] < high
     assert document["final"]["loss"] == pytest.approx(last, rel=1e-3)
@@ -120,12 +117,12 @@ def test_a_prediction_with_its_interval(
     higher = tmp_path / "higher.csv"
     higher.write_text("step,lr\n0,0.01\n1000,0.01\n2000,0.001\n")
     assert curves("predict", str(fit), "--schedule", str(higher)) == 2
-    assert "its peak rate is 0.01" in capsys.readouterr().err
+    assert "the peak rate is 0.01" in capsys.readouterr().err
     content = json.loads(fit.read_text())
     content["parameters"]["L0"] = 1.0
     fit.write_text(json.dumps(content))
     assert curves("predict", str(fit), "--schedule", files["decay"]) == 2
-    assert "changed after it was fitted" in capsys.readouterr().err
+    assert "changed after it was written" in capsys.readouterr().err
 
 
 def test_bad_requests(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,8 +142,8 @@ def test_bad_requests(files: dict[str, str], capsys: pytest.CaptureFixture[str])
     ("name", "message"),
     [
         ("auto:N", "auto combines laws itself"),
-        ("0.5*annealing+0.5*instantaneous", "weights are not given but found, by auto"),
-        ("0.5*annealing:N+0.5*instantaneous", "weights are not given but found, by auto"),
+        ("0.5*annealing+0.5*instantaneous", "weights cannot be given; auto finds them"),
+        ("0.5*annealing:N+0.5*instantaneous", "weights cannot be given; auto finds them"),
         ("anealing:N", "did you mean annealing"),
     ],
 )

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.live_curves import TRUTH
 from tests.support.run_records import TOKENS_PER_STEP, record, variant, write
+from tests.support.synthetic_curves import TRUTH
 from windtunnel.analysis.curves.curve import LossCurve
 from windtunnel.analysis.curves.laws import curve_law
 from windtunnel.analysis.curves.monitoring.partial_curve import PartialCurve
@@ -15,7 +15,7 @@ from windtunnel.analysis.curves.result import FittedCurveLaw
 from windtunnel.sweeps.cli.main import main
 
 STEPS, EVERY, RATE = 1000, 5, 0.006
-KNOWN = {name: np.full(100, value) for name, value in {**TRUTH, "C": 0.3}.items()}
+KNOWN = {name: np.full(100, value) for name, value in {**TRUTH["annealing"], "C": 0.3}.items()}
 
 
 @pytest.fixture
@@ -33,9 +33,9 @@ def made_run(runs: Path, seed: int, until: int = STEPS, *, status: str = "finish
     folder = runs / write(runs, content)
     generator, made = np.random.default_rng(seed), PartialCurve(folder)
     end_P = np.arange(EVERY, until + 1, EVERY)
-    blank = LossCurve("", made.rates, np.maximum(end_P - (EVERY + 1) / 2, 1), np.full(len(end_P), np.nan))
+    query = LossCurve.query("", made.rates, np.maximum(end_P - (EVERY + 1) / 2, 1))
     truth = {**{name: float(drawn[0]) for name, drawn in KNOWN.items()}, **values}
-    loss_P = curve_law("annealing").predict(truth, blank)
+    loss_P = curve_law("annealing").predict(truth, query)
     loss_P = loss_P * np.exp(0.003 * generator.standard_normal() + 0.01 * generator.standard_normal(len(end_P)))
     append(folder, end_P, loss_P)
     (folder / "timings.jsonl").write_text(f'{{"step":{until},"seconds":1.0,"tokens_per_second":{TOKENS_PER_STEP}}}\n')
@@ -80,7 +80,7 @@ def test_runs_in_training_against_their_family(tmp_path: Path, law: str, capsys:
     told = capsys.readouterr().out
     assert "600/1,000  60%" in told
     assert "7 min left" in told
-    assert "on the family's curve: at most" in told
+    assert "on the family's curve, within" in told
     assert "OFF the family's curve by" in told
 
 
@@ -94,7 +94,7 @@ def test_before_there_are_points_the_law_speaks_alone(
     (found,) = json.loads(capsys.readouterr().out)["runs"]
     assert found["final"]["by"] == "law"
     assert found["collapse"]["off"] is None
-    assert "0 curves of its family" in found["collapse"]["reason"]
+    assert "0 curves in the family" in found["collapse"]["reason"]
 
 
 def test_watching_ends_with_the_run(
@@ -158,6 +158,6 @@ def test_another_peak_is_no_final_loss(tmp_path: Path, law: str, capsys: pytest.
     (run / "run.json").write_text(json.dumps(content))
     assert monitor(str(run), "--law", law, "--family", str(runs)) == 0
     told = capsys.readouterr().out
-    assert "note: no final loss: its peak rate is 0.03, and 0.006 to 0.006 were fitted" in told
+    assert "note: no final loss: the peak rate is 0.03, but those of the fitted curves are 0.006 to 0.006" in told
     assert "the family's curve" in told
-    assert "3 curves of 3 seeds: few" in told
+    assert "3 curves of 3 seeds, few" in told

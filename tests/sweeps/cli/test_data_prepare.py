@@ -8,24 +8,13 @@ import pytest
 
 from windtunnel.sweeps.cli.data_prepare import add_arguments, run
 from windtunnel.sweeps.cli.main import main
-from windtunnel.train.data.manifest import load
+from windtunnel.train.data.manifest import load_manifest
 
 
 def parse(*arguments: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     return parser.parse_args(arguments)
-
-
-@pytest.fixture
-def texts(tmp_path: Path) -> Path:
-    """A folder of twenty short text files."""
-    folder = tmp_path / "texts"
-    folder.mkdir()
-    for number in range(20):
-        text = f"Document {number}: été, {'word ' * (10 + number)}end.\n"
-        (folder / f"{number:02}.txt").write_text(text, encoding="utf-8")
-    return folder
 
 
 def test_it_prepares_and_prints_what_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,7 +40,7 @@ def test_json_on_standard_output_is_the_manifest_and_nothing_else(
     )
     assert run(parse(f"text:{texts}/*.txt", *arguments)) == 0
     document = json.loads(capsys.readouterr().out)
-    manifest = load(Path(document["folder"]))
+    manifest = load_manifest(Path(document["folder"]))
     assert document["content_hash"] == manifest.content_hash
     assert document["domains"][0]["train_bytes_per_token"] == manifest.domains[0].train_bytes_per_token
     assert manifest.spec.validation_fraction == 0.2

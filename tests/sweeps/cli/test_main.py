@@ -181,7 +181,9 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_unknown_verb_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["two\nlines"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("windtunnel: two lines: no such verb (there are: train, study, sweep plan")
+    assert line == "windtunnel: two lines: no such verb; windtunnel --help lists the verbs"
+    assert main(["curves", "monitr"]) == 2
+    assert "curves monitr: no such verb; did you mean curves monitor?" in capsys.readouterr().err
 
 
 @pytest.fixture
