@@ -1,7 +1,6 @@
-"""`logging.law` of `windtunnel train`: the final loss that a fitted law expects of the run, for its line of progress.
+"""`logging.law` of `windtunnel train`: the final loss that a fitted law predicts for a run, shown on its progress line.
 
-Training may not import laws, so the command passes this in (`MakeForecast`). Laws load only when one is
-named.
+`windtunnel.train` may not import laws, so the command passes this function in (`MakeForecast`).
 """
 
 from collections.abc import Callable
@@ -11,13 +10,16 @@ from windtunnel.train.progress_forecast import Forecast
 
 
 def make_forecast(law: str) -> Forecast:
-    """Of a run, by its folder. Raises InputError where the file is no fit of curves."""
-    from windtunnel.analysis.curves.monitoring.run_monitor import LiveRun
-    from windtunnel.analysis.curves.result import FittedCurves
+    """Forecasts by the fit of curves in the file `law`, for runs given by their folder. Raises InputError where the
+    file is not a fit of curves.
+    """
+    # Laws load only when a run names one: they would delay every `windtunnel train`.
+    from windtunnel.analysis.curves.monitoring.run_monitor import RunMonitor
+    from windtunnel.analysis.curves.result import FittedCurveLaw
 
-    fit = FittedCurves.from_json(Path(law))
+    fit = FittedCurveLaw.from_json(Path(law))
 
     def forecast(folder: Path) -> Callable[[], str]:
-        return LiveRun(fit, folder, fit.kind).text
+        return RunMonitor(fit, folder, fit.loss_kind).format_final_loss
 
     return forecast

@@ -1,129 +1,158 @@
-"""The closed loop of a study: train the family, fit its laws, seal their predictions, train the targets, score.
+"""The pipeline of a study: train the family, fit its laws, seal their predictions, train the targets, score.
 
-Every step finds what is there and does what is missing, so that the command may be repeated after any interruption.
+Every step keeps what exists and adds what is missing, so the pipeline can be repeated after any interruption.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from windtunnel.analysis.comparison.backtest import Ranking, rank
-from windtunnel.analysis.comparison.convention_audit import audit
+from windtunnel.analysis.comparison.convention_audit import audit_conventions
+from windtunnel.analysis.comparison.ranking import Ranking, rank
 from windtunnel.analysis.compute_optimal.isoflop import fit_isoflop
-from windtunnel.analysis.curves.result import FittedCurves
+from windtunnel.analysis.curves.result import FittedCurveLaw
 from windtunnel.analysis.curves.seal import SealedCurves
 from windtunnel.analysis.fitting.result import Fit
-from windtunnel.analysis.laws import law as law_named
-from windtunnel.analysis.prediction.predict import describe
+from windtunnel.analysis.laws.catalog import get_law
+from windtunnel.analysis.prediction.predict import Prediction
 from windtunnel.analysis.prediction.score import Score, score
-from windtunnel.analysis.report.headline import missing
+from windtunnel.analysis.prediction.target import format_target
+from windtunnel.analysis.report.headline import missing_prediction
 from windtunnel.analysis.report.report import Report
-from windtunnel.analysis.tables.table import RunSet, Table, load_table
-from windtunnel.sweeps.cli.table import write_csv
-from windtunnel.sweeps.execution.job import is_final
-from windtunnel.sweeps.pipeline.curve_pipeline import CurveOutcome, fit_curve_laws, score_curves, seal_curve_laws
-from windtunnel.sweeps.pipeline.results_folder import OutcomeFolder
-from windtunnel.sweeps.pipeline.sealing import Sealed, Target, fit_laws, seal_all, targets_of
-from windtunnel.sweeps.planning.feasibility import refuse_infeasible
+from windtunnel.analysis.tables.export import write_csv
+from windtunnel.analysis.tables.from_runs import RunSet
+from windtunnel.analysis.tables.load import load_table
+from windtunnel.analysis.tables.table import Table
+from windtunnel.sweeps.pipeline.curve_pipeline import CurvePipelineResult, fit_curve_laws, score_curves, seal_curve_laws
+from windtunnel.sweeps.pipeline.results_folder import ResultsFolder
+from windtunnel.sweeps.pipeline.sealing import (
+    Log,
+    SealedPrediction,
+    Target,
+    fit_laws,
+    prediction_targets,
+    seal_predictions,
+)
+from windtunnel.sweeps.planning.feasibility import check_feasibility
 from windtunnel.sweeps.study.plan import Plan, PlannedRun, Role
 from windtunnel.train.errors import InputError
 from windtunnel.train.provenance import commit
-from windtunnel.train.records import write_atomically
+from windtunnel.train.records import is_final, write_atomically
 
-Tell = Callable[[str], None]
-Train = Callable[[Sequence[PlannedRun]], bool]  # whether all of them came to a result
+Train = Callable[[Sequence[PlannedRun]], bool]  # whether all of these runs have a result now
 
 
 @dataclass(frozen=True)
-class Closed:
-    """What a study came to. `scores` is empty where it has no targets; `own` is where the first law makes the study's
-    prediction, None without targets.
+class PipelineResult:
+    """Table, fits, sealed predictions and scores of a study. `fits` and the points of the targets go by the name that
+    the study gives a law.
     """
 
     table: Table
-    fits: Mapping[str, Fit]
-    ranking: Ranking | None
-    sealed: tuple[Sealed, ...]
-    scores: tuple[Score, ...]
-    own: Mapping[str, float] | None = None
-    curves: CurveOutcome | None = None
+    fits: Mapping[str, Fit] = field(default_factory=dict)
+    ranking: Ranking | None = None
+    targets: tuple[Target, ...] = ()
+    sealed: tuple[SealedPrediction, ...] = ()
+    scores: tuple[Score, ...] = ()
+    curves: CurvePipelineResult | None = None
 
     @property
-    def headline(self) -> Score | None:
-        """The score of the study's own prediction: its first law at its first target. None where that is not there,
-        whatever other laws have: they do not stand for it.
-        """
-        law = next((fitted.law.name for fitted in self.fits.values()), None)
-        own = (each for each in self.scores if each.prediction.law == law and each.prediction.at == self.own)
-        return next(own, None)
+    def own_law(self) -> str | None:
+        """The first law, which makes the study's own prediction at the first target."""
+        return next(iter(self.fits), None)
+
+    @property
+    def own_point(self) -> Mapping[str, float] | None:
+        return self.targets[0].at[self.own_law] if self.targets and self.own_law is not None else None
+
+    @property
+    def own_prediction(self) -> Prediction | None:
+        """None where it was not sealed or is gone; another law's prediction never replaces it."""
+        return None if self.own_law is None else self.prediction(self.own_law)
+
+    @property
+    def own_score(self) -> Score | None:
+        return None if self.own_law is None else self.score(self.own_law)
+
+    def prediction(self, law: str, target: int = 0) -> Prediction | None:
+        """The sealed prediction of a law of the study at a target."""
+        predictions = (sealed.prediction for sealed in self.sealed)
+        return next((made for made in predictions if self._is_at(made, law, target)), None)
+
+    def score(self, law: str, target: int = 0) -> Score | None:
+        return next((score for score in self.scores if self._is_at(score.prediction, law, target)), None)
+
+    def _is_at(self, prediction: Prediction, law: str, target: int) -> bool:
+        if not self.targets:
+            return False
+        return prediction.law == self.fits[law].law.name and prediction.at == self.targets[target].at[law]
 
 
-def close_loop(plan: Plan, folder: OutcomeFolder, train: Train, tell: Tell) -> Closed | None:
-    """All steps that can be taken; None where runs are still missing after `train`. Raises InputError where the study
-    cannot be carried out as it is written.
+def run_pipeline(plan: Plan, folder: ResultsFolder, train: Train, log: Log) -> PipelineResult | None:
+    """Run every step that can be taken; None where runs are still missing after `train`. Raises InputError where the
+    study cannot be carried out as written.
     """
-    targets = begin(plan, folder)
-    if not _train(plan, "family", train, tell):
+    analysis = plan.file.study.analysis
+    targets = start_pipeline(plan, folder)
+    if not _train_role(plan, "family", train, log):
         return None
     _write_table(plan, folder)
-    if plan.file.study.analysis is None:
-        return Closed(_table(plan, None), {}, None, (), ())
+    if analysis is None:
+        return PipelineResult(_load_table(plan, None))
     fits: dict[str, Fit] = {}
     ranking, sealed = None, []
-    if plan.file.study.analysis.laws:
-        table = _table(plan, plan.file.study.analysis.where)
-        tell(f"fitting {len(table)} runs of {len(set(table.run.tolist()))} trunks")
-        fits = fit_laws(plan, table, folder, tell)
-        ranking = _rank(plan, table, fits, folder, tell)
-    else:
-        table = load_table(run_set(plan), mixed=True)  # curves are fitted: of the table nothing is
-    curve_fits: Mapping[str, FittedCurves] = {}
+    if analysis.laws:
+        table = _load_table(plan, analysis.where)
+        log(f"fitting {len(table)} runs of {len(set(table.run.tolist()))} trunks")
+        fits = fit_laws(plan, table, folder, log)
+        ranking = _rank_laws(plan, table, fits, folder, log)
+    else:  # the study fits curves only; the table is not fitted
+        table = load_table(run_set(plan), allow_mixed=True)
+    curve_fits: Mapping[str, FittedCurveLaw] = {}
     sealed_curves: tuple[SealedCurves, ...] = ()
-    if plan.file.study.analysis.curves is not None:
-        curve_fits = fit_curve_laws(plan, folder, tell)
-        sealed_curves = seal_curve_laws(plan, curve_fits, folder, tell)
+    if analysis.curves is not None:
+        curve_fits = fit_curve_laws(plan, folder, log)
+        sealed_curves = seal_curve_laws(plan, curve_fits, folder, log)
     if fits:
-        sealed = seal_all(plan, targets, fits, folder, tell)
-    if not _train(plan, "target", train, tell):
+        sealed = seal_predictions(plan, targets, fits, folder, log)
+    if not _train_role(plan, "target", train, log):
         return None
     curves = None
-    if plan.file.study.analysis.curves is not None:
-        curves = score_curves(plan, curve_fits, sealed_curves, folder, tell)
-    first = next(iter(plan.file.study.analysis.laws), None)
-    closed = Closed(
+    if analysis.curves is not None:
+        curves = score_curves(plan, curve_fits, sealed_curves, folder, log)
+    result = PipelineResult(
         table,
         fits,
         ranking,
+        targets=tuple(targets),
         sealed=tuple(sealed),
-        scores=tuple(_score(plan, sealed, tell)),
-        own=targets[0].at[first] if targets and first is not None else None,
+        scores=tuple(_score_predictions(plan, sealed, log)),
         curves=curves,
     )
     if fits:
-        _write_scores(closed, folder, tell)
+        _write_scores(result, folder, log)
     _write_table(plan, folder)
-    return closed
+    return result
 
 
-def begin(plan: Plan, folder: OutcomeFolder) -> list[Target]:
-    """The targets of a study that can be carried out as it is written, which is kept in its folder. Raises InputError
-    where it cannot, or has changed since it was sealed.
+def start_pipeline(plan: Plan, folder: ResultsFolder) -> list[Target]:
+    """Check the study and write its file into the results folder; its targets. Raises InputError where it cannot be
+    carried out as written, or was changed after its predictions were sealed.
     """
-    targets = targets_of(plan)
-    refuse_infeasible(plan)
-    folder.make()
+    targets = prediction_targets(plan)
+    check_feasibility(plan)
+    folder.create()
     _keep_study(plan, folder)
     return targets
 
 
 def run_set(plan: Plan) -> RunSet:
     """The study's runs as a source of tables."""
-    held_out = frozenset(run.run_id for run in plan.of("target"))
+    held_out = frozenset(run.run_id for run in plan.targets)
     return RunSet(plan.file.name, plan.runs[0].folder.parent, tuple(run.run_id for run in plan.runs), held_out)
 
 
-def _keep_study(plan: Plan, folder: OutcomeFolder) -> None:
-    """The study as it was begun; what is fixed beforehand must not change afterwards."""
+def _keep_study(plan: Plan, folder: ResultsFolder) -> None:
     if folder.study.exists() and folder.has_sealed:
         if folder.study.read_text() != plan.file.text:
             raise InputError(
@@ -134,48 +163,51 @@ def _keep_study(plan: Plan, folder: OutcomeFolder) -> None:
     write_atomically(folder.study, plan.file.text.encode())
 
 
-def _train(plan: Plan, role: Role, train: Train, tell: Tell) -> bool:
-    missing = [run for run in plan.of(role) if not is_final(run.folder)]
+def _train_role(plan: Plan, role: Role, train: Train, log: Log) -> bool:
+    runs = plan.runs_of(role)
+    missing = [run for run in runs if not is_final(run.folder)]
     if not missing:
         return True
-    tell(f"training {len(missing)} of the {len(plan.of(role))} runs of the {role if role == 'family' else 'targets'}")
+    log(f"training {len(missing)} of the {len(runs)} {'family' if role == 'family' else 'target'} runs")
     return train(missing)
 
 
-def _table(plan: Plan, where: str | None) -> Table:
+def _load_table(plan: Plan, where: str | None) -> Table:
     analysis = plan.file.study.analysis
     try:
         return load_table(run_set(plan), columns=analysis.columns if analysis else None, where=where)
     except InputError as error:
-        raise plan.file.fault(("analysis",), str(error)) from None
+        raise plan.file.error_at(("analysis",), str(error)) from None
 
 
-def _write_table(plan: Plan, folder: OutcomeFolder) -> None:
-    """Every run that has a result, targets too."""
-    write_csv(load_table(replace(run_set(plan), with_held_out=True), mixed=True), folder.table)
+def _write_table(plan: Plan, folder: ResultsFolder) -> None:
+    """Write every run that has a result, targets included."""
+    write_csv(load_table(replace(run_set(plan), with_held_out=True), allow_mixed=True), folder.table)
 
 
-def _rank(plan: Plan, table: Table, fits: Mapping[str, Fit], folder: OutcomeFolder, tell: Tell) -> Ranking | None:
-    """The laws by held-out error within the family, and the exponents under every convention."""
+def _rank_laws(plan: Plan, table: Table, fits: Mapping[str, Fit], folder: ResultsFolder, log: Log) -> Ranking | None:
+    """Rank the laws by held-out error within the family, and compare exponents under every convention. Writes
+    `ranking.json` and `audit.json`; None where nothing can be held out.
+    """
     analysis = plan.file.study.analysis
     assert analysis is not None
-    laws = [law_named(name) for name in fits]
+    laws = [get_law(name) for name in fits]
     try:
-        ranking = rank(table, laws, hold=analysis.hold, objective=analysis.objective)
+        ranking = rank(table, laws, holdout=analysis.holdout, objective=analysis.objective)
     except InputError as error:
-        tell(f"not ranked: {error}")
+        log(f"not ranked: {error}")
         return None
-    folder.write("ranking", ranking.document())
-    tell(f"ranked by held-out error within the family: best {ranking.best}")
+    folder.write("ranking", ranking.to_dict())
+    log(f"ranked by held-out error within the family: best {ranking.best}")
     additive = next((law for law in laws if law.name == "chinchilla"), None)
     if additive is not None:
-        found = audit(table, additive, analysis.objective)
-        folder.write("audit", {"conventions": [_plain(vars(each)) for each in found]})
+        conventions = audit_conventions(table, additive, analysis.objective)
+        folder.write("audit", {"conventions": [_plain(vars(convention)) for convention in conventions]})
     return ranking
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Estimates as numbers; a number that is missing is null."""
+    """Estimates as JSON: value and interval; a missing number is null."""
     plain: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
@@ -185,53 +217,53 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _score(plan: Plan, sealed: Sequence[Sealed], tell: Tell) -> list[Score]:
-    """The scores of what was sealed."""
+def _score_predictions(plan: Plan, sealed: Sequence[SealedPrediction], log: Log) -> list[Score]:
     analysis = plan.file.study.analysis
     scores = []
     for each in sealed:
         try:
             found = score(each.path, run_set(plan), columns=analysis.columns if analysis else None)
         except InputError as error:
-            tell(f"not scored: {error}")
+            log(f"not scored: {error}")
             continue
         scores.append(found)
-        at, law = describe(found.prediction.at), found.prediction.law
-        tell(
-            f"{law} at {at}: predicted {found.prediction.loss:.4f}, measured {found.mean.loss:.4f}: "
-            f"{found.mean.error_percent:+.2f} %, {'inside' if found.mean.inside_90 else 'outside'} the 90 % interval"
+        prediction, mean = found.prediction, found.mean
+        log(
+            f"{prediction.law} at {format_target(prediction.at)}: predicted {prediction.loss:.4f}, "
+            f"measured {mean.loss:.4f}: {mean.error_percent:+.2f} %, "
+            f"{'inside' if mean.inside_90 else 'outside'} the 90 % interval"
         )
     return scores
 
 
-def _write_scores(closed: Closed, folder: OutcomeFolder, tell: Tell) -> None:
-    """All scores, and which of them is the study's own."""
-    content: dict[str, Any] = {"scores": [each.document() for each in closed.scores]}
-    if closed.own is not None:
-        law = next(iter(closed.fits.values())).law.name
-        sealed = closed.headline.prediction.sealed if closed.headline else None
-        content["own"] = {"law": law, "at": dict(closed.own), "sealed": sealed}
-        if not any(each.prediction.law == law and each.prediction.at == closed.own for each in closed.sealed):
-            tell(missing(law, closed.own))
+def _write_scores(result: PipelineResult, folder: ResultsFolder, log: Log) -> None:
+    """Write all scores, and which of them is the study's own."""
+    content: dict[str, Any] = {"scores": [score.to_dict() for score in result.scores]}
+    if result.own_point is not None and result.own_law is not None:
+        law = result.fits[result.own_law].law.name
+        sealed = result.own_score.prediction.sealed if result.own_score else None
+        content["own"] = {"law": law, "at": dict(result.own_point), "sealed": sealed}
+        if result.own_prediction is None:
+            log(missing_prediction(law, result.own_point))
     folder.write("scores", content)
 
 
-def report_of(closed: Closed) -> Report:
-    """The report of a study, to be drawn."""
-    absent = {} if closed.ranking is not None else {"ranking": "nothing could be held out within the family"}
+def make_report(result: PipelineResult) -> Report:
+    """The content of the report on a study's final losses."""
+    absent = {} if result.ranking is not None else {"ranking": "nothing could be held out within the family"}
     isoflop = None
     try:
-        isoflop = fit_isoflop(closed.table)
+        isoflop = fit_isoflop(result.table)
     except InputError as error:
         absent["isoflop"] = str(error)
     return Report(
-        closed.table,
-        tuple(closed.fits.values()),
-        ranking=closed.ranking,
+        result.table,
+        tuple(result.fits.values()),
+        ranking=result.ranking,
         isoflop=isoflop,
-        predictions=tuple(each.prediction for each in closed.sealed),
-        scores=closed.scores,
+        predictions=tuple(sealed.prediction for sealed in result.sealed),
+        scores=result.scores,
         absent=absent,
         commit=commit(),
-        own=closed.own,
+        own_point=result.own_point,
     )

@@ -1,4 +1,6 @@
-"""What a study leaves behind, small enough to commit: its file, table, fits, sealed predictions, scores and report."""
+"""The results folder of a study: study file, run table, fits, sealed predictions, scores and report, small enough to
+commit.
+"""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -7,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from windtunnel.analysis.report.write import CURVES_PAGE, PAGE
-from windtunnel.analysis.tables.table import OUTCOME
-from windtunnel.sweeps.execution.file_lock import held
+from windtunnel.analysis.report.files import CURVES_PAGE, PAGE
+from windtunnel.analysis.tables.load import TABLE_FILE
+from windtunnel.sweeps.execution.file_lock import exclusive_lock
 from windtunnel.train.errors import InputError
 from windtunnel.train.records import write_atomically
 
@@ -17,8 +19,8 @@ LOCK = ".lock"
 
 
 @dataclass(frozen=True)
-class OutcomeFolder:
-    """Where each part lies below `path`."""
+class ResultsFolder:
+    """Paths of all files below `path`."""
 
     path: Path
 
@@ -28,7 +30,7 @@ class OutcomeFolder:
 
     @property
     def table(self) -> Path:
-        return self.path / OUTCOME
+        return self.path / TABLE_FILE
 
     @property
     def predictions(self) -> Path:
@@ -52,7 +54,7 @@ class OutcomeFolder:
 
     @property
     def curves_page(self) -> Path:
-        """Beside the report, of a study that fits final losses too."""
+        """The second page of a study that fits both final losses and curves."""
         return self.report / CURVES_PAGE
 
     def fit(self, law: str) -> Path:
@@ -62,31 +64,31 @@ class OutcomeFolder:
         return self.path / "curve-fits" / f"{file_stem(law)}.json"
 
     def document(self, name: str) -> Path:
+        """The JSON file of that name, such as `scores`."""
         return self.path / f"{name}.json"
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write `content` as the JSON file of that name."""
         write_json(self.document(name), content)
 
     @contextmanager
-    def alone(self, patience_seconds: float = 0.0) -> Iterator[None]:
-        """The only process that works on this outcome. Raises InputError where another still does after so long, or the
-        folder cannot be made.
+    def lock(self, timeout_seconds: float = 0.0) -> Iterator[None]:
+        """Exclude other processes from this folder, which is created. Raises InputError where another process holds
+        the lock for longer than `timeout_seconds`, or the folder cannot be created.
         """
-        self.make()
-        busy = (
-            f"{self.path}: another process works on this study: wait until it has ended, then repeat; nothing is lost"
-        )
-        with held(self.path / LOCK, patience_seconds, busy):
+        self.create()
+        busy = f"{self.path}: another process is running this study; repeat the command when it has ended"
+        with exclusive_lock(self.path / LOCK, timeout_seconds, busy):
             yield
 
-    def make(self) -> None:
-        """Raises InputError where the folder cannot be made."""
+    def create(self) -> None:
+        """Raises InputError where the folder cannot be created."""
         try:
             for folder in (self.path, self.path / "fits", self.predictions):
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(
-                f"{self.path}: cannot be made ({error.strerror}); name another folder with --results"
+                f"{self.path}: cannot be created ({error.strerror}); choose another folder with results=..."
             ) from None
 
 

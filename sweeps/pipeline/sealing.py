@@ -1,6 +1,4 @@
-"""From a family that is trained to predictions that are sealed: every law of the study, at every target, before any of
-the targets has begun.
-"""
+"""Sealed predictions of final losses: every law of a study at every target, before any target has started."""
 
 import json
 import re
@@ -8,196 +6,202 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from windtunnel.analysis.comparison.ranking import baseline_errors
+from windtunnel.analysis.fitting.certificate import REFUSED
 from windtunnel.analysis.fitting.fit import fit
-from windtunnel.analysis.fitting.result import REFUSED, Fit
-from windtunnel.analysis.laws import law as law_named
+from windtunnel.analysis.fitting.result import Fit
+from windtunnel.analysis.laws.catalog import get_law
 from windtunnel.analysis.laws.law import Array, Law
-from windtunnel.analysis.prediction.existing_results import sign_of_beginning
-from windtunnel.analysis.prediction.predict import Prediction, describe, predict
+from windtunnel.analysis.prediction.existing_results import evidence_of_start
+from windtunnel.analysis.prediction.predict import Prediction, predict
 from windtunnel.analysis.prediction.seal import read_sealed, seal
-from windtunnel.analysis.prediction.target import refuse_far
+from windtunnel.analysis.prediction.target import check_extrapolation, format_target
 from windtunnel.analysis.tables.expressions import compute_column
 from windtunnel.analysis.tables.selection import parse_columns
 from windtunnel.analysis.tables.table import Table
-from windtunnel.sweeps.pipeline.results_folder import OutcomeFolder
-from windtunnel.sweeps.study.plan import Plan, PlannedRun, columns_of
+from windtunnel.sweeps.pipeline.results_folder import ResultsFolder
+from windtunnel.sweeps.study.plan import Plan, PlannedRun
+from windtunnel.sweeps.study.run_columns import planned_columns
 from windtunnel.train.config.branch_parent import recorded_config
 from windtunnel.train.config.config import RunConfig
-from windtunnel.train.config.run_id import run_id, scientific
+from windtunnel.train.config.run_id import run_id, scientific_part
 from windtunnel.train.errors import InputError
 from windtunnel.train.provenance import commit
 from windtunnel.train.records import Json, read_record
 
-Tell = Callable[[str], None]
-SEED_IN_NAME = re.compile(r"-s(\d+)-[0-9a-f]+$")  # of a run id
+Log = Callable[[str], None]
+SEED_IN_RUN_ID = re.compile(r"-s(\d+)-[0-9a-f]+$")
 
 
 @dataclass(frozen=True)
 class Target:
-    """Runs that differ by their seed alone. `at` says for each law where it is asked for their loss."""
+    """Runs that differ by seed alone. `at`: for each law, the point at which it predicts their loss."""
 
     runs: tuple[PlannedRun, ...]
     at: Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
-class Sealed:
+class SealedPrediction:
     """A sealed prediction and its file."""
 
     path: Path
     prediction: Prediction
 
 
-def targets_of(plan: Plan) -> list[Target]:
-    """The targets of a plan, seeds together. Raises InputError where a law reads a column that is not known before a
-    run is trained, or a target is farther than a prediction is trusted to.
+def prediction_targets(plan: Plan) -> list[Target]:
+    """The targets of a plan, one for all its seeds. Raises InputError where a law reads a column that is unknown before
+    training, or a target is too far beyond the family.
     """
     analysis = plan.file.study.analysis
     if analysis is None:
         return []
-    family = _named_columns(plan, plan.of("family"))
-    found: dict[str, Target] = {}
-    for run in plan.of("target"):
-        known = _named_columns(plan, [run])
+    family = _known_columns(plan, plan.family)
+    targets: dict[str, Target] = {}
+    for run in plan.targets:
+        columns = _known_columns(plan, [run])
         at = {}
-        for place, name in enumerate(analysis.laws):
+        for index, name in enumerate(analysis.laws):
             try:
-                at[name] = _asked(law_named(name), known)
-                refuse_far(family, at[name], allowed=False)
+                at[name] = _target_point(get_law(name), columns)
+                beyond = check_extrapolation(family, at[name], allow_extrapolation=True)
+                if beyond:
+                    raise InputError(f"{beyond[0]}; train runs nearer to it")
             except InputError as error:
-                fault = str(error).replace(", or say --far", "")
-                raise plan.file.fault(("analysis", "laws", place), f"{name}: {fault}") from None
-        key = json.dumps(scientific(replace(run.config, seed=0)))
-        before = found[key].runs if key in found else ()
-        found[key] = Target((*before, run), at)
-    return list(found.values())
+                raise plan.file.error_at(("analysis", "laws", index), f"{name}: {error}") from None
+        key = replicate_key(run.config)
+        runs = targets[key].runs if key in targets else ()
+        targets[key] = Target((*runs, run), at)
+    return list(targets.values())
 
 
-def _asked(law: Law, known: Mapping[str, Array]) -> dict[str, float]:
+def _target_point(law: Law, columns: Mapping[str, Array]) -> dict[str, float]:
     if not (law.target == "bits_per_byte" or law.target.startswith("loss")):
-        raise InputError(f"predicts {law.target}, which runs do not record")
-    missing = [name for name in law.columns if name not in known]
+        raise InputError(f"predicts {law.target}, which run records do not contain")
+    missing = [name for name in law.columns if name not in columns]
     if missing:
-        raise InputError(f"reads {missing[0]}, which is not known of a run before it is trained")
-    return {name: float(known[name][0]) for name in law.columns}
+        raise InputError(f"reads {missing[0]}, which is not known before a run is trained")
+    return {name: float(columns[name][0]) for name in law.columns}
 
 
-def fit_laws(plan: Plan, table: Table, folder: OutcomeFolder, tell: Tell) -> dict[str, Fit]:
-    """Every law of the study fitted to the table of its family, by name, and written down."""
+def fit_laws(plan: Plan, table: Table, folder: ResultsFolder, log: Log) -> dict[str, Fit]:
+    """Fit every law of the study to the table of its family. Writes the fits and returns them by law."""
     analysis = plan.file.study.analysis
     assert analysis is not None
     fits: dict[str, Fit] = {}
     for name in analysis.laws:
-        law = law_named(name)
+        law = get_law(name)
         objective = analysis.objective if law.steps is None else None
         fits[name] = fit(table, law, objective)
         fits[name].to_json(folder.fit(name))
-        tell(f"fitted {name}: {fits[name].status}" + (f" ({fits[name].reason})" if fits[name].reason else ""))
+        log(f"fitted {name}: {fits[name].status}" + (f" ({fits[name].reason})" if fits[name].reason else ""))
     return fits
 
 
-def seal_all(
-    plan: Plan, targets: Sequence[Target], fits: Mapping[str, Fit], folder: OutcomeFolder, tell: Tell
-) -> list[Sealed]:
-    """The sealed predictions of every law at every target: those that are there, and new ones where the target has not
-    begun. A law that cannot be sealed is told of and left out.
+def seal_predictions(
+    plan: Plan, targets: Sequence[Target], fits: Mapping[str, Fit], folder: ResultsFolder, log: Log
+) -> list[SealedPrediction]:
+    """The sealed prediction of every law at every target. Existing ones are kept; a missing one is sealed only where
+    its target has not started. A law that cannot be sealed is logged and left out.
 
-    Raises InputError where a target has begun and was never sealed, or the table has changed since the seal.
+    Raises InputError where a target has started without any sealed prediction, or the table has changed since the seal.
     """
-    there = {(each.prediction.law, _key(each.prediction.at)): each for each in sealed_in(folder)}
-    sealed_at = {at for _, at in there}
-    found = []
+    existing = {(each.prediction.law, _point_key(each.prediction.at)): each for each in read_predictions(folder)}
+    sealed_points = {point for _, point in existing}
+    predictions = []
+    baselines: dict[str, Mapping[str, float | None]] = {}
     for target in targets:
-        begun: str | None = None
-        looked = False
-        for name, fitted in fits.items():
+        started: str | None = None
+        searched = False
+        for name, law_fit in fits.items():
             at = target.at[name]
-            existing = there.get((fitted.law.name, _key(at)))
-            if existing is not None:
-                _refuse_other_table(existing, fitted, folder)
-                found.append(existing)
+            sealed = existing.get((law_fit.law.name, _point_key(at)))
+            if sealed is not None:
+                _check_same_table(sealed, law_fit, folder)
+                predictions.append(sealed)
                 continue
-            if fitted.status in REFUSED:
-                tell(f"not sealed: {name} was refused ({fitted.status}): {fitted.reason}")
+            if law_fit.status in REFUSED:
+                log(f"not sealed: {name} was refused ({law_fit.status}): {law_fit.reason}")
                 continue
-            if not looked:  # at every run there is: once a target, and not where everything is sealed
-                begun, looked = _begun(target), True
-            if begun is not None and not any(_key(each) in sealed_at for each in target.at.values()):
+            if not searched:  # reads every run record: at most once for a target
+                started, searched = started_replicate(target.runs[0].config), True
+            if started is not None and not any(_point_key(point) in sealed_points for point in target.at.values()):
                 raise InputError(
-                    f"{begun}, and there is no sealed prediction at {describe(at)}: "
-                    f"name targets that were never trained in {plan.file.path}, or restore the sealed files"
+                    f"{started}, and there is no sealed prediction at {format_target(at)}: "
+                    f"choose targets that were never trained in {plan.file.path}, or restore the sealed files"
                 )
-            if begun is not None:
-                tell(f"not sealed: {name} at {describe(at)}: the target has begun")
+            if started is not None:
+                log(f"not sealed: {name} at {format_target(at)}: the target has started")
                 continue
-            prediction = predict(fitted, at)
+            if name not in baselines:
+                baselines[name] = baseline_errors(law_fit)
+            prediction = predict(law_fit, at, baselines=baselines[name])
             try:
-                path = seal(prediction, fitted, folder.predictions, results=(), commit=commit())
+                path = seal(prediction, law_fit, folder.predictions, results=(), commit=commit())
             except InputError as error:
-                tell(f"not sealed: {name} at {describe(at)}: {error}")
+                log(f"not sealed: {name} at {format_target(at)}: {error}")
                 continue
-            found.append(Sealed(path, read_sealed(path)))
-            tell(f"sealed {path.name}: {prediction.loss:.4f} nats per token at {describe(at)}")
-    if targets and not found:
-        raise InputError(
-            f"{plan.file.path}: no law of the study gives a prediction that can be sealed; targets are not trained"
-        )
-    return found
+            predictions.append(SealedPrediction(path, read_sealed(path)))
+            log(f"sealed {path.name}: {prediction.loss:.4f} nats per token at {format_target(at)}")
+    if targets and not predictions:
+        raise InputError(f"{plan.file.path}: no law gives a prediction that can be sealed; the targets are not trained")
+    return predictions
 
 
-def any_begun(configs: Sequence[RunConfig]) -> str | None:
-    """The first of these runs that has begun, or that has a twin which has, in words."""
-    return next((begun for config in configs if (begun := begun_twin(config)) is not None), None)
+def read_predictions(folder: ResultsFolder) -> list[SealedPrediction]:
+    """The sealed predictions in a results folder, verified. Raises InputError where a file was changed."""
+    return [SealedPrediction(path, read_sealed(path)) for path in sorted(folder.predictions.glob("*.json"))]
 
 
-def sealed_in(folder: OutcomeFolder) -> list[Sealed]:
-    """What is sealed already, checked. Raises InputError where a file was changed."""
-    return [Sealed(path, read_sealed(path)) for path in sorted(folder.predictions.glob("*.json"))]
+def first_started(configs: Sequence[RunConfig]) -> str | None:
+    """`started_replicate` of the first of these runs that has one."""
+    return next((started for config in configs if (started := started_replicate(config)) is not None), None)
 
 
-def _key(at: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
-    return tuple(sorted(at.items()))
-
-
-def _refuse_other_table(existing: Sealed, fitted: Fit, folder: OutcomeFolder) -> None:
-    if existing.prediction.fit["table_digest"] != fitted.table_digest:
-        raise InputError(
-            f"{existing.path}: sealed from another table than the family's now; nothing is sealed twice: "
-            f"restore those runs and the study file, or move {folder.path} away"
-        )
-
-
-def _begun(target: Target) -> str | None:
-    return begun_twin(target.runs[0].config)
-
-
-def begun_twin(config: RunConfig) -> str | None:
-    """The first recorded run that is this one but for its seed and has begun, with the sign of it, in words: whoever
-    trained it, and whatever was deleted since, a prediction after it would be hindsight.
+def started_replicate(config: RunConfig) -> str | None:
+    """A recorded run that equals this one except for its seed and has started, as text with the evidence; None where
+    there is none. Whoever trained it, and whatever was deleted since, a prediction made after it would be hindsight.
     """
     config = replace(config, seed=0)
-    wanted = scientific(config)
+    wanted = scientific_part(config)
     for folder in sorted(path for path in Path(config.runtime.runs_directory).glob("*") if path.is_dir()):
         record: Json = {}
         if (folder / "run.json").exists():
             record = read_record(folder)
-            is_twin = scientific(replace(recorded_config(record), seed=0)) == wanted
-        else:  # a run without its record is still known by its name, which holds the seed and a hash of the rest
-            seed = SEED_IN_NAME.search(folder.name)
-            is_twin = seed is not None and run_id(replace(config, seed=int(seed[1]))) == folder.name
-        if is_twin and (sign := sign_of_beginning(folder, record)) is not None:
-            return f"{folder} has begun ({sign})"
+            is_replicate = scientific_part(replace(recorded_config(record), seed=0)) == wanted
+        else:  # without a record, the folder's name still holds the seed and a hash of the rest
+            seed = SEED_IN_RUN_ID.search(folder.name)
+            is_replicate = seed is not None and run_id(replace(config, seed=int(seed[1]))) == folder.name
+        if is_replicate and (sign := evidence_of_start(folder, record)) is not None:
+            return f"{folder} has started ({sign})"
     return None
 
 
-def _named_columns(plan: Plan, runs: Sequence[PlannedRun]) -> dict[str, Array]:
-    """Numbers known before training, (P,) each, under the names that the laws are told to read."""
+def _point_key(at: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
+    return tuple(sorted(at.items()))
+
+
+def replicate_key(config: RunConfig) -> str:
+    """Equal for runs that differ by seed alone."""
+    return json.dumps(scientific_part(replace(config, seed=0)))
+
+
+def _check_same_table(sealed: SealedPrediction, law_fit: Fit, folder: ResultsFolder) -> None:
+    if sealed.prediction.fit["table_digest"] != law_fit.table_digest:
+        raise InputError(
+            f"{sealed.path}: sealed from another table than the family's present one; nothing is sealed twice: "
+            f"restore those runs and the study file, or move {folder.path} away"
+        )
+
+
+def _known_columns(plan: Plan, runs: Sequence[PlannedRun]) -> dict[str, Array]:
+    """Numbers known before training, (P,) each, under the names that the laws read."""
     analysis = plan.file.study.analysis
-    columns = columns_of([run.config for run in runs])
+    columns = planned_columns([run.config for run in runs])
     named = dict(columns)
     for name, expression in parse_columns(analysis.columns if analysis else None).items():
         try:
             named[name] = compute_column(expression, columns, len(runs))
         except InputError as error:
-            raise plan.file.fault(("analysis", "columns"), f"columns: {error}") from None
+            raise plan.file.error_at(("analysis", "columns"), f"columns: {error}") from None
     return {name: values for name, values in named.items() if values.dtype.kind == "f"}

@@ -1,47 +1,49 @@
-"""Seconds that each run of a plan takes, by the paces that `sweep plan` goes by: what time limits, tasks and the time
-that is left follow from.
+"""Estimated seconds of each run of a plan, by the step timings of `sweep plan`: they set time limits and the packing of
+tasks, and give the remaining time.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from windtunnel.sweeps.planning.cost import Pace, Shape, seconds_of, shape_of, shapes_of
-from windtunnel.sweeps.planning.gpu_throughput import GPUS, published_paces
-from windtunnel.sweeps.planning.throughput import paces_here
-from windtunnel.sweeps.slurm.packing import Seconds
-from windtunnel.sweeps.slurm.profile import Cluster
+from windtunnel.sweeps.planning.cost import StepShape, Timing, step_shape, step_shapes, training_seconds
+from windtunnel.sweeps.planning.gpu_throughput import GPUS, published_timings
+from windtunnel.sweeps.planning.throughput import local_timings
+from windtunnel.sweeps.slurm.packing import DurationOf
+from windtunnel.sweeps.slurm.profile import ClusterProfile
 from windtunnel.sweeps.study.plan import PlannedRun
 from windtunnel.train.errors import InputError
 
-Tell = Callable[[str], None]
+Log = Callable[[str], None]
 
 
-def seconds_on(cluster: Cluster, runs: Sequence[PlannedRun], runs_directory: Path, tell: Tell) -> Seconds:
-    """Where jobs have GPUs, by the rates of the one that the profile names, else of the slowest known: a limit that is
-    too long costs less than one that is met. Without, at the pace of this machine, measured where it is not known yet.
-    Raises InputError where it cannot be.
+def estimate_durations(
+    profile: ClusterProfile, runs: Sequence[PlannedRun], runs_directory: Path, log: Log
+) -> DurationOf:
+    """For jobs with GPUs, by the published rates of the GPU that the profile names, or of the slowest known: a time
+    limit that is too long costs less than one that is met. Otherwise by the speed of this machine, measured if needed.
+    Raises InputError where no timing can be had.
     """
-    shapes = shapes_of(runs)
-    if cluster.gpu_count or cluster.rates is not None:
-        named = cluster.rates or (cluster.gpu_type or "").lower()
-        if named not in GPUS:
-            named = min(GPUS, key=lambda name: GPUS[name].bf16_flops_per_second)
-            tell(f"time as foreseen for {named}: the profile names no GPU whose rates are known (rates: h100 does)")
-        return _by(published_paces(shapes, GPUS[named]))
-    paces = paces_here(shapes, runs_directory, progress=lambda message: tell(f"{message}, for time limits"))
-    if runs and not paces:
+    shapes = step_shapes(runs)
+    if profile.gpu_count or profile.rates is not None:
+        gpu = profile.rates or (profile.gpu_type or "").lower()
+        if gpu not in GPUS:
+            gpu = min(GPUS, key=lambda name: GPUS[name].bf16_flops_per_second)
+            log(f"durations estimated for {gpu}: the profile names no GPU with known rates (for example rates: h100)")
+        return _by_timing(published_timings(shapes, GPUS[gpu]))
+    timings = local_timings(shapes, runs_directory, progress=lambda message: log(f"{message}, for time limits"))
+    if runs and not timings:
         raise InputError(
-            "no step of these runs is short enough to be measured here, so that no time limit is known: name the GPU "
-            "they are for in the cluster profile, as in gpus: h100:1"
+            "no step of these runs is short enough to measure on this machine, so no time limit can be set: name the "
+            "GPU in the cluster profile, for example gpus: h100:1"
         )
-    return _by(paces)
+    return _by_timing(timings)
 
 
-def seconds_known(runs: Sequence[PlannedRun], runs_directory: Path) -> Seconds | None:
-    """At the pace of this machine as earlier probes found it; None where there were none. Measures nothing."""
-    paces = paces_here(shapes_of(runs), runs_directory, measure=False)
-    return _by(paces) if paces else None
+def known_durations(runs: Sequence[PlannedRun], runs_directory: Path) -> DurationOf | None:
+    """By the speed of this machine as measured before; None where it was not measured."""
+    timings = local_timings(step_shapes(runs), runs_directory, measure=False)
+    return _by_timing(timings) if timings else None
 
 
-def _by(paces: Mapping[Shape, Pace]) -> Seconds:
-    return lambda run: seconds_of(run, paces[shape_of(run.config)])
+def _by_timing(timings: Mapping[StepShape, Timing]) -> DurationOf:
+    return lambda run: training_seconds(run, timings[step_shape(run.config)])

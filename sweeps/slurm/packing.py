@@ -1,4 +1,4 @@
-"""Runs into the tasks of a SLURM array: chains kept whole, tiny ones together, by estimated time."""
+"""Pack runs into the tasks of a SLURM array by estimated time: trunks stay whole, and short ones share a task."""
 
 import heapq
 import math
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from windtunnel.sweeps.study.plan import Plan, PlannedRun
 
-Seconds = Callable[[PlannedRun], float]
+DurationOf = Callable[[PlannedRun], float]  # seconds
 
 
 @dataclass(frozen=True)
-class Chain:
-    """Runs of one trunk in the order in which each finds the checkpoint it goes on from: one worker trains them all, so
-    none waits for another job.
+class TrunkChain:
+    """Runs of one trunk, each after the run whose checkpoint it continues. One worker trains them all, so none waits
+    for another job.
     """
 
     runs: tuple[PlannedRun, ...]
@@ -22,7 +22,7 @@ class Chain:
 
 @dataclass(frozen=True)
 class Lane:
-    """What one worker of a task trains, one after the other."""
+    """The runs that one worker of a task trains, in order."""
 
     runs: tuple[PlannedRun, ...]
     seconds: float
@@ -30,7 +30,7 @@ class Lane:
 
 @dataclass(frozen=True)
 class Task:
-    """One job of an array: its lanes run side by side."""
+    """One job of an array. Its lanes run in parallel."""
 
     lanes: tuple[Lane, ...]
 
@@ -39,39 +39,39 @@ class Task:
         return max(lane.seconds for lane in self.lanes)
 
 
-def chains(plan: Plan, runs: Sequence[PlannedRun], seconds_of: Seconds) -> list[Chain]:
-    """The chains of these runs of a plan, in its order, which puts parents first."""
-    wanted = {run.run_id for run in runs}
+def trunk_chains(plan: Plan, runs: Sequence[PlannedRun], duration_of: DurationOf) -> list[TrunkChain]:
+    """The chains of these runs, in the order of the plan, which has parents first."""
+    included = {run.run_id for run in runs}
     roots: dict[str, str] = {}
     members: dict[str, list[PlannedRun]] = {}
     for run in plan.runs:
         root = roots[run.run_id] = roots[run.parent] if run.parent is not None else run.run_id
-        if run.run_id in wanted:
+        if run.run_id in included:
             members.setdefault(root, []).append(run)
-    return [Chain(tuple(found), sum(map(seconds_of, found))) for found in members.values()]
+    return [TrunkChain(tuple(chain), sum(map(duration_of, chain))) for chain in members.values()]
 
 
 def pack(
-    found: Sequence[Chain], *, target_seconds: float, workers: int = 1, most_tasks: int | None = None
+    chains: Sequence[TrunkChain], *, target_seconds: float, workers: int = 1, max_tasks: int | None = None
 ) -> list[Task]:
-    """Tasks of about `target_seconds` each, no more than `most_tasks`: the longest chain first, into the lane with the
+    """Tasks of about `target_seconds` each, at most `max_tasks`. The longest chain comes first, into the lane with the
     least work.
     """
-    total = sum(chain.seconds for chain in found)
+    total = sum(chain.seconds for chain in chains)
     lane_count = math.ceil(total / target_seconds)
-    if most_tasks is not None:
-        lane_count = min(lane_count, most_tasks * workers)
-    lane_count = max(1, min(lane_count, len(found)))
-    lanes: list[list[Chain]] = [[] for _ in range(lane_count)]
-    load = [(0.0, place) for place in range(lane_count)]
-    for chain in sorted(found, key=lambda chain: -chain.seconds):
-        seconds, place = heapq.heappop(load)
-        lanes[place].append(chain)
-        heapq.heappush(load, (seconds + chain.seconds, place))
-    filled = [
-        Lane(tuple(run for chain in each for run in chain.runs), sum(chain.seconds for chain in each))
-        for each in lanes
-        if each
+    if max_tasks is not None:
+        lane_count = min(lane_count, max_tasks * workers)
+    lane_count = max(1, min(lane_count, len(chains)))
+    assigned: list[list[TrunkChain]] = [[] for _ in range(lane_count)]
+    load = [(0.0, index) for index in range(lane_count)]
+    for chain in sorted(chains, key=lambda chain: -chain.seconds):
+        seconds, index = heapq.heappop(load)
+        assigned[index].append(chain)
+        heapq.heappush(load, (seconds + chain.seconds, index))
+    lanes = [
+        Lane(tuple(run for chain in lane for run in chain.runs), sum(chain.seconds for chain in lane))
+        for lane in assigned
+        if lane
     ]
-    filled.sort(key=lambda lane: -lane.seconds)  # lanes of like length share a task: none idles for long
-    return [Task(tuple(filled[first : first + workers])) for first in range(0, len(filled), workers)]
+    lanes.sort(key=lambda lane: -lane.seconds)  # lanes of similar length share a task, so that none idles for long
+    return [Task(tuple(lanes[first : first + workers])) for first in range(0, len(lanes), workers)]

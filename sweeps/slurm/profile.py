@@ -1,4 +1,4 @@
-"""What a cluster profile says: a small YAML file of how jobs are to be asked for. Without one, SLURM's own defaults."""
+"""Cluster profiles: small YAML files with the resources of SLURM jobs. Without one, SLURM's defaults apply."""
 
 import re
 from pathlib import Path
@@ -6,12 +6,13 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from windtunnel.sweeps.planning.gpu_throughput import GPUS
 from windtunnel.sweeps.study.schema import Number
 from windtunnel.sweeps.study.yaml_document import parse_document, read_text
 
 EXPECTED = "a cluster profile is a mapping such as `partition: gpu`; see windtunnel sweep submit --help"
-# Decided by the plan and the other keys: an option given twice would quietly win over one of them.
-DECIDED = {
+# sbatch options that the plan or another key sets; given twice, one would silently override the other. Value: that key.
+RESERVED_OPTIONS = {
     "partition": "partition",
     "account": "account",
     "qos": "qos",
@@ -34,17 +35,17 @@ _MEMORY = re.compile(r"\d+(?:[KMGT]B?)?")
 
 
 class Resources(BaseModel):
-    """Where a job runs and on what. None: as SLURM decides."""
+    """The resources of a job. None: SLURM's default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     partition: str | None = None
     account: str | None = None
     qos: str | None = None
-    gpus: int | str = 0  # of a job: 1, or `a100:1`
+    gpus: int | str = 0  # per job: 1, or `a100:1`
     cpus_per_task: int | None = Field(default=None, ge=1)
-    memory: str | None = None  # of a job, such as 8G
-    time_minutes: int | None = Field(default=None, ge=1)  # the longest limit a job may ask for; None: the partition's
+    memory: str | None = None  # per job, such as 8G
+    time_minutes: int | None = Field(default=None, ge=1)  # the longest limit to request; None: the partition's
     sbatch: dict[str, Annotated[str | int | float | bool, Field()]] = {}  # further options: {constraint: a100}
 
     @property
@@ -60,31 +61,31 @@ class Resources(BaseModel):
 
     @field_validator("gpus")
     @classmethod
-    def _counts_gpus(cls, value: int | str) -> int | str:
+    def _check_gpus(cls, value: int | str) -> int | str:
         if _GPUS.fullmatch(str(value)) is None:
             raise ValueError(f"{value}: write a number, or a type and a number such as a100:1")
         return value
 
     @field_validator("memory")
     @classmethod
-    def _is_memory(cls, value: str | None) -> str | None:
+    def _check_memory(cls, value: str | None) -> str | None:
         if value is not None and _MEMORY.fullmatch(value) is None:
             raise ValueError(f"{value}: write it as SLURM does, for example 8G")
         return value
 
     @field_validator("sbatch")
     @classmethod
-    def _names_options(cls, options: dict[str, str | int | float | bool]) -> dict[str, str | int | float | bool]:
+    def _check_options(cls, options: dict[str, str | int | float | bool]) -> dict[str, str | int | float | bool]:
         for name in options:
-            if name in DECIDED:
-                mend = f"say it as {DECIDED[name]}" if DECIDED[name] else "windtunnel sets it; leave it out"
-                raise ValueError(f"{name}: {mend}")
+            if name in RESERVED_OPTIONS:
+                key = RESERVED_OPTIONS[name]
+                raise ValueError(f"{name}: {f'use the key {key}' if key else 'windtunnel sets it; leave it out'}")
             if re.fullmatch(r"[a-z][a-z0-9-]+", name) is None:
-                raise ValueError(f"{name}: write the long name of an option of sbatch without its dashes")
+                raise ValueError(f"{name}: write the long name of an sbatch option without its dashes")
         return options
 
     def options(self) -> list[str]:
-        """The part of a `sbatch` command line that says where and on what."""
+        """The sbatch options that request these resources."""
         named = {
             "partition": self.partition,
             "account": self.account,
@@ -93,40 +94,38 @@ class Resources(BaseModel):
             "cpus-per-task": self.cpus_per_task,
             "gres": f"gpu:{self.gpus}" if self.gpu_count else None,
         }
-        found = [f"--{name}={value}" for name, value in named.items() if value is not None]
+        options = [f"--{name}={value}" for name, value in named.items() if value is not None]
         for name, value in self.sbatch.items():
             if value is not False:
-                found.append(f"--{name}" if value is True else f"--{name}={value}")
-        return found
+                options.append(f"--{name}" if value is True else f"--{name}={value}")
+        return options
 
 
-class Cluster(Resources):
-    """How a job of a study is asked for. One job of an array is a task; in it `workers` train runs side by side."""
+class ClusterProfile(Resources):
+    """The jobs of a study. One job of an array is a task, in which `workers` processes train runs in parallel."""
 
-    workers: int = Field(default=1, ge=1)  # processes in a job, each with a GPU of its own as far as they go
-    rates: str | None = None  # the GPU of `sweep plan --gpu` by whose rates time is foreseen; None: the type in `gpus`
-    target_minutes: Number = Field(default=30.0, gt=0)  # of work in a task; short runs are packed together up to it
-    most_tasks: int = Field(default=1000, ge=1)  # in one array: SLURM's MaxArraySize is 1001 unless set
-    at_once: int | None = Field(default=None, ge=1)  # tasks that may run at one time
-    signal_seconds: int = Field(default=120, ge=1, le=3600)  # before the limit, to save and be requeued
+    workers: int = Field(default=1, ge=1)  # processes in a job; each has its own GPU while there are enough
+    rates: str | None = None  # estimate durations for this GPU of `sweep plan --gpu`; None: the type in `gpus`
+    target_minutes: Number = Field(default=30.0, gt=0)  # of work in a task; shorter runs are packed together
+    most_tasks: int = Field(default=1000, ge=1)  # in one array; SLURM's default MaxArraySize is 1001
+    at_once: int | None = Field(default=None, ge=1)  # tasks that may run at the same time
+    signal_seconds: int = Field(default=120, ge=1, le=3600)  # before the time limit, to save and requeue
     setup: list[str] = []  # shell lines before training, such as `module load cuda`
-    continuation: Resources = Resources()  # of the job that fits and scores, where it differs
+    continuation: Resources = Resources()  # differing resources of the job that fits and scores
 
     @field_validator("rates")
     @classmethod
-    def _is_known(cls, value: str | None) -> str | None:
-        from windtunnel.sweeps.planning.gpu_throughput import GPUS
-
+    def _check_rates(cls, value: str | None) -> str | None:
         if value is not None and value not in GPUS:
-            raise ValueError(f"{value}: there are rates of {', '.join(GPUS)}")
+            raise ValueError(f"{value}: no such GPU (there are: {', '.join(GPUS)})")
         return value
 
     @model_validator(mode="after")
-    def _uses_its_gpus(self) -> "Cluster":
+    def _check_consistency(self) -> "ClusterProfile":
         if self.gpu_count > self.workers:
             raise ValueError(
                 f"gpus: a run trains on one GPU, so {self.gpus} leaves some idle; add workers: {self.gpu_count} "
-                "or ask for fewer"
+                "or request fewer"
             )
         if self.time_minutes is not None and self.time_minutes * 60 < 2 * self.signal_seconds:
             raise ValueError(
@@ -140,17 +139,17 @@ class Cluster(Resources):
             return self.model_copy(update={"cpus_per_task": self.workers}).options()
         return super().options()
 
-    def for_continuation(self) -> "Cluster":
-        """The same place, on one processor and no GPU, but for what `continuation` says."""
-        said = self.continuation.model_dump(exclude_unset=True)
-        return self.model_copy(update={"gpus": 0, "workers": 1, "cpus_per_task": 1, **said})
+    def for_continuation(self) -> "ClusterProfile":
+        """This profile with one processor and no GPU, changed by the keys of `continuation`."""
+        changes = self.continuation.model_dump(exclude_unset=True)
+        return self.model_copy(update={"gpus": 0, "workers": 1, "cpus_per_task": 1, **changes})
 
 
-def load_cluster(path: Path | None) -> Cluster:
-    """The profile in a file; None is the default one. Raises InputError naming the line."""
-    return Cluster() if path is None else parse_cluster(read_text(path), path)
+def load_profile(path: Path | None) -> ClusterProfile:
+    """The profile in a file; the default profile for None. Raises InputError naming the line."""
+    return ClusterProfile() if path is None else parse_profile(read_text(path), path)
 
 
-def parse_cluster(text: str, path: Path) -> Cluster:
+def parse_profile(text: str, path: Path) -> ClusterProfile:
     document = parse_document(text, path, EXPECTED)
-    return document.typed(Cluster)
+    return document.validate(ClusterProfile)

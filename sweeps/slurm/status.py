@@ -1,4 +1,4 @@
-"""How far a study is, from its records and SLURM's queue alone: no other state is kept, so any login node can tell."""
+"""The status of a study, from its records and SLURM's queue alone, so any login node can report it."""
 
 import json
 import os
@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from windtunnel.sweeps.pipeline.stage import Stage
-from windtunnel.sweeps.planning.summary import new_flops
-from windtunnel.sweeps.slurm.continuation import continuation_of
-from windtunnel.sweeps.slurm.packing import Seconds
+from windtunnel.sweeps.slurm.continuation import find_continuation
+from windtunnel.sweeps.slurm.packing import DurationOf
 from windtunnel.sweeps.slurm.queue import QueuedTask
 from windtunnel.sweeps.study.plan import Plan, PlannedRun
-from windtunnel.train.records import FINAL, Json, read_record
+from windtunnel.train.records import FINAL_STATUSES, Json, read_record
 
-# `stopped` was begun, has no process and is not in the queue; `missing` was never begun and is not in the queue.
+# `stopped`: started, has no process and is not in the queue. `missing`: never started and not in the queue.
 State = Literal["finished", "diverged", "running", "queued", "stopped", "failed", "missing"]
 STATES: tuple[State, ...] = ("finished", "diverged", "running", "queued", "stopped", "failed", "missing")
 TAIL_BYTES = 4096
@@ -30,96 +28,99 @@ class RunStatus:
     step: int
     error: str | None  # of a failed run
     task: QueuedTask | None
-    seconds: float | None  # that a run with a result took
+    seconds: float | None  # wall time of a run with a result
 
     @property
     def tokens_done(self) -> int:
-        """Of those that no other run of the plan trains."""
-        if self.state in FINAL:
+        """Trained tokens, without those that the run shares with its trunk."""
+        if self.state in FINAL_STATUSES:
             return self.run.new_tokens
         return max(0, self.step - self.run.parent_step) * self.run.config.tokens_per_step
 
 
 @dataclass(frozen=True)
 class StudyStatus:
+    """stage: the stage of the pipeline. prepared: False where the data are missing here, without which run ids are not
+    known. remaining_seconds: of work, one run after the other; None where it is not known.
+    """
+
     study: str
     runs: tuple[RunStatus, ...]
     tasks: tuple[QueuedTask, ...]
     queue_known: bool
-    prepared: bool  # False: the data are not at hand, and without them the ids of runs are not known
-    remaining_seconds: float | None  # of work, one run after the other; None: not known
-    stage: Stage | None = None  # of the closed loop
+    prepared: bool
+    remaining_seconds: float | None
+    stage: str | None = None
 
     @property
     def continuation(self) -> QueuedTask | None:
-        """The job in the queue that goes on with the closed loop."""
-        return continuation_of(self.tasks)
+        """The job in the queue that continues the pipeline."""
+        return find_continuation(self.tasks)
 
-    def count(self) -> dict[State, int]:
-        found = Counter(each.state for each in self.runs)
-        return {state: found[state] for state in STATES}
+    @property
+    def counts(self) -> dict[State, int]:
+        counts = Counter(run.state for run in self.runs)
+        return {state: counts[state] for state in STATES}
 
-    def of(self, state: State) -> list[RunStatus]:
-        return [each for each in self.runs if each.state == state]
+    def with_state(self, state: State) -> list[RunStatus]:
+        return [run for run in self.runs if run.state == state]
 
-    def document(self) -> Json:
-        tokens = {
-            "done": sum(each.tokens_done for each in self.runs),
-            "planned": sum(each.run.new_tokens for each in self.runs),
-        }
+    def to_dict(self) -> Json:
+        queue = [{"job": task.name, "state": task.state, "reason": task.reason} for task in self.tasks]
         return {
             "study": self.study,
             "runs": len(self.runs),
             "prepared": self.prepared,
             "stage": self.stage,
             "continuation": self.continuation.job if self.continuation else None,
-            "counts": dict(self.count()),
-            "tokens": tokens,
+            "counts": dict(self.counts),
+            "tokens": {
+                "done": sum(run.tokens_done for run in self.runs),
+                "planned": sum(run.run.new_tokens for run in self.runs),
+            },
             "running": [
                 {
-                    "run_id": each.run.run_id,
-                    "step": each.step,
-                    "total_steps": each.run.config.schedule.total_steps,
-                    "job": each.task.name if each.task else None,
+                    "run_id": run.run.run_id,
+                    "step": run.step,
+                    "total_steps": run.run.config.schedule.total_steps,
+                    "job": run.task.name if run.task else None,
                 }
-                for each in self.of("running")
+                for run in self.with_state("running")
             ],
-            "failed": [{"run_id": each.run.run_id, "error": each.error} for each in self.of("failed")],
-            "queue": [{"job": task.name, "state": task.state, "reason": task.reason} for task in self.tasks]
-            if self.queue_known
-            else None,
+            "failed": [{"run_id": run.run.run_id, "error": run.error} for run in self.with_state("failed")],
+            "queue": queue if self.queue_known else None,
             "remaining_seconds": None if self.remaining_seconds is None else round(self.remaining_seconds),
         }
 
 
 def study_status(
     plan: Plan,
-    seconds_of: Seconds | None,
+    duration_of: DurationOf | None,
     tasks: Sequence[QueuedTask] | None,
     in_queue: Mapping[str, QueuedTask],
-    stage: Stage | None = None,
+    stage: str | None = None,
 ) -> StudyStatus:
-    """The status of every run; `seconds_of` is what they are foreseen to take, where that is known. `tasks` are the
-    study's in the queue and `in_queue` those that runs are part of; None where there is no queue to ask.
+    """The status of every run. duration_of: estimated seconds of a run, where known. tasks: those of the study in the
+    queue; None without SLURM. in_queue: run id -> its task.
     """
-    found = [_status(run, in_queue.get(run.run_id), tasks is not None) for run in plan.runs]
+    runs = [_run_status(run, in_queue.get(run.run_id), tasks is not None) for run in plan.runs]
     return StudyStatus(
         study=plan.file.name,
-        runs=tuple(found),
+        runs=tuple(runs),
         tasks=tuple(tasks or ()),
         queue_known=tasks is not None,
         prepared=plan.prepared,
-        remaining_seconds=_remaining(found, seconds_of),
+        remaining_seconds=_remaining_seconds(runs, duration_of),
         stage=stage,
     )
 
 
-def _status(run: PlannedRun, task: QueuedTask | None, queue_known: bool) -> RunStatus:
+def _run_status(run: PlannedRun, task: QueuedTask | None, queue_known: bool) -> RunStatus:
     if not (run.folder / "run.json").exists():
         return RunStatus(run, "queued" if task else "missing", 0, None, task, None)
     record = read_record(run.folder)
     recorded = record["status"]
-    if recorded in FINAL:
+    if recorded in FINAL_STATUSES:
         seconds = record.get("performance", {}).get("wall_seconds")
         return RunStatus(run, recorded, run.config.schedule.total_steps, None, task, seconds)
     step, error = last_step(run.folder), record.get("error")
@@ -134,8 +135,8 @@ def _status(run: PlannedRun, task: QueuedTask | None, queue_known: bool) -> RunS
 
 
 def _is_alive(folder: Path, task: QueuedTask | None, queue_known: bool) -> bool:
-    """Whether the process that holds a run's lock is there. On another machine the queue says so; where there is none,
-    the record is believed.
+    """Whether the process that holds a run's lock exists. On another machine the queue decides; without a queue, the
+    record is trusted.
     """
     try:
         words = (folder / "lock").read_text().split()
@@ -149,20 +150,19 @@ def _is_alive(folder: Path, task: QueuedTask | None, queue_known: bool) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # another user's: there it is
+        pass  # it exists and belongs to another user
     return True
 
 
 def last_step(folder: Path) -> int:
-    """The last step in a run's curve, from the end of the file."""
+    """The last step in a run's metrics, from the end of the file."""
     try:
         with (folder / "metrics.jsonl").open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
             lines = file.read().split(b"\n")
     except FileNotFoundError:
         return 0
-    # What follows the last line end is torn, and so may be what comes before the first one.
-    for line in reversed(lines[:-1]):
+    for line in reversed(lines[:-1]):  # text after the last line break is torn, and so may be the first line
         try:
             return int(json.loads(line)["step"])
         except (ValueError, KeyError, TypeError):
@@ -170,15 +170,15 @@ def last_step(folder: Path) -> int:
     return 0
 
 
-def _remaining(found: Sequence[RunStatus], seconds_of: Seconds | None) -> float | None:
-    """Seconds of work left: the estimate, else the FLOPs, corrected by what the runs that are done took."""
-    weigh = seconds_of or new_flops
-    done = [(weigh(each.run), each.seconds) for each in found if each.seconds is not None]
-    if seconds_of is None and not done:
+def _remaining_seconds(runs: Sequence[RunStatus], duration_of: DurationOf | None) -> float | None:
+    """Estimated durations, or FLOPs, of the work that is left, scaled by the wall time of the runs that are done."""
+    weight = duration_of or (lambda run: run.new_flops)
+    done = [(weight(run.run), run.seconds) for run in runs if run.seconds is not None]
+    if duration_of is None and not done:
         return None
-    correction = sum(seconds for _, seconds in done) / sum(guess for guess, _ in done) if done else 1.0
+    scale = sum(seconds for _, seconds in done) / sum(estimate for estimate, _ in done) if done else 1.0
     left = 0.0
-    for each in found:
-        if each.state not in FINAL:
-            left += weigh(each.run) * (1 - each.tokens_done / max(1, each.run.new_tokens))
-    return left * correction
+    for run in runs:
+        if run.state not in FINAL_STATUSES:
+            left += weight(run.run) * (1 - run.tokens_done / max(1, run.run.new_tokens))
+    return left * scale

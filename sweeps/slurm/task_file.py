@@ -1,8 +1,8 @@
-"""What the tasks of an array are to train: one JSON line a task, written before it is submitted and never changed.
+"""The runs of the tasks of an array: one JSON line per task, written before it is submitted and never changed.
 
-It is a job's input, not a state: which runs are done the records say, which are waiting SLURM's queue says. A line has
-`lanes`, each a list of jobs (`windtunnel.sweeps.execution.job`), and `trunks`, each the runs that go on from each other
-(`windtunnel.sweeps.execution.checkpoint_retention`), those of other tasks too. Imports no torch.
+A line is a job's input, not its state: the records say which runs are done, and SLURM's queue which are waiting. It has
+`lanes`, each a list of jobs (`windtunnel.sweeps.execution.job`), and `trunks`, each the runs that continue each other,
+including those of other tasks (`windtunnel.sweeps.execution.checkpoint_retention`). Imports no torch.
 """
 
 import json
@@ -13,38 +13,40 @@ from typing import Any
 
 from windtunnel.train.errors import InputError
 
-Lane = list[dict[str, Any]]  # jobs, as `windtunnel.sweeps.execution.job.read_job` takes their text
-Trunk = list[dict[str, Any]]  # runs, as `windtunnel.sweeps.execution.checkpoint_retention.read_trunk_run` takes them
+Lane = list[dict[str, Any]]  # jobs, for `windtunnel.sweeps.execution.job.parse_job`
+Trunk = list[dict[str, Any]]  # runs, for `windtunnel.sweeps.execution.checkpoint_retention.parse_trunk_run`
 Texts = Sequence[Sequence[bytes]]
 
 
 @dataclass(frozen=True)
 class TaskText:
-    """The text of each job in each lane, and of each run in each trunk."""
+    """A task as JSON texts: of each job in each lane, and of each run in each trunk."""
 
     lanes: Texts
     trunks: Texts = ()
 
 
 def dump_tasks(tasks: Sequence[TaskText]) -> bytes:
-    """The file's content."""
-    return b"".join(b'{"lanes":%b,"trunks":%b}\n' % (_lists(task.lanes), _lists(task.trunks)) for task in tasks)
+    """The content of the file."""
+    return b"".join(
+        b'{"lanes":%b,"trunks":%b}\n' % (_json_lists(task.lanes), _json_lists(task.trunks)) for task in tasks
+    )
 
 
 def read_task(path: Path, number: int) -> list[Lane]:
-    """The lanes of one task. Raises InputError where there are none."""
-    lanes: list[Lane] = _line(path, number)["lanes"]
+    """The lanes of a task. Raises InputError where there is no such task."""
+    lanes: list[Lane] = _read_line(path, number)["lanes"]
     return lanes
 
 
 def read_trunks(path: Path, number: int) -> list[Trunk]:
-    """The trunks of one task's runs. Raises InputError where there are none."""
-    trunks: list[Trunk] = _line(path, number)["trunks"]
+    """The trunks of a task's runs. Raises InputError where there is no such task."""
+    trunks: list[Trunk] = _read_line(path, number)["trunks"]
     return trunks
 
 
 def read_run_ids(path: Path) -> list[list[str]]:
-    """The runs of every task."""
+    """The run ids of every task. Raises InputError where the file cannot be read."""
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
@@ -52,15 +54,15 @@ def read_run_ids(path: Path) -> list[list[str]]:
     return [[job["run_id"] for lane in json.loads(line)["lanes"] for job in lane] for line in lines]
 
 
-def folder_of(job: dict[str, Any]) -> Path:
+def run_folder(job: dict[str, Any]) -> Path:
     return Path(job["config"]["runtime"]["runs_directory"]) / str(job["run_id"])
 
 
-def _line(path: Path, number: int) -> dict[str, Any]:
+def _read_line(path: Path, number: int) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
-            for place, line in enumerate(file):
-                if place == number:
+            for line_number, line in enumerate(file):
+                if line_number == number:
                     content: dict[str, Any] = json.loads(line)
                     return content
     except OSError as error:
@@ -68,5 +70,5 @@ def _line(path: Path, number: int) -> dict[str, Any]:
     raise InputError(f"{path}: has no task {number}; submit the study again")
 
 
-def _lists(texts: Texts) -> bytes:
+def _json_lists(texts: Texts) -> bytes:
     return b"[" + b",".join(b"[" + b",".join(each) + b"]" for each in texts) + b"]"

@@ -11,35 +11,35 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from windtunnel.sweeps.slurm.task import DONE, SAVED, SIGNALS, SOME_FAILED, deafen, write_place
+from windtunnel.sweeps.slurm.task import DONE, SAVED, SIGNALS, SOME_FAILED, ignore_signals, write_index
 from windtunnel.sweeps.slurm.task_file import Lane, Trunk, read_task, read_trunks
 
 
-def main(lane: Lane, trunks: list[Trunk], first: int, begin: Callable[[int], None], told: list[int]) -> int:
-    """Train the runs of a lane from place `first` on, and delete the checkpoints that those of a trunk need no more;
-    the exit status. `begin` hears of each place. A failed run does not stop those after it.
+def main(lane: Lane, trunks: list[Trunk], first: int, report_index: Callable[[int], None], received: list[int]) -> int:
+    """Train the runs of a lane from index `first` on, and delete checkpoints that no run of a trunk needs any more. A
+    failed run does not stop those after it. `report_index` is called before each run. Returns the exit status.
     """
-    # Torch loads here, when signals are listened to.
-    from windtunnel.sweeps.execution.checkpoint_retention import read_trunk_run, release
-    from windtunnel.sweeps.execution.job import is_final, read_job, train_job
-    from windtunnel.train.records import FINAL, AlreadyRunning
+    # Torch loads here, after signal handlers are installed.
+    from windtunnel.sweeps.execution.checkpoint_retention import parse_trunk_run, prune_checkpoints
+    from windtunnel.sweeps.execution.job import parse_job, train_job
+    from windtunnel.train.records import FINAL_STATUSES, AlreadyRunning, is_final
 
-    read = [[read_trunk_run(run) for run in trunk] for trunk in trunks]
-    trunk_of = {run.run_id: trunk for trunk in read for run in trunk}
+    parsed = [[parse_trunk_run(run) for run in trunk] for trunk in trunks]
+    trunk_of = {run.run_id: trunk for trunk in parsed for run in trunk}
     failed = False
-    for place in range(first, len(lane)):
-        if signal.SIGUSR2 in told:
+    for index in range(first, len(lane)):
+        if signal.SIGUSR2 in received:
             return SAVED
-        begin(place)
-        job = read_job(json.dumps(lane[place]))
+        report_index(index)
+        job = parse_job(json.dumps(lane[index]))
         try:
             if is_final(job.folder):
-                release(trunk_of[job.run_id])
+                prune_checkpoints(trunk_of[job.run_id])
                 continue
             outcome = train_job(job, show_progress=True)
-            if outcome.status in FINAL:
-                release(trunk_of[job.run_id])
-        except AlreadyRunning as error:  # by another process, whose result is this one's
+            if outcome.status in FINAL_STATUSES:
+                prune_checkpoints(trunk_of[job.run_id])
+        except AlreadyRunning as error:  # in another process, which writes the same result
             print(f"note: {error}", flush=True)
             continue
         except Exception:
@@ -53,17 +53,17 @@ def main(lane: Lane, trunks: list[Trunk], first: int, begin: Callable[[int], Non
 
 
 if __name__ == "__main__":
-    told: list[int] = []
+    received: list[int] = []
 
-    def note(received: int, frame: FrameType | None) -> None:
-        """Between runs there is nothing to save; during one, `windtunnel.train.interruption` takes over."""
-        told.append(received)
+    def note_signal(signal_number: int, frame: FrameType | None) -> None:
+        """Between runs there is nothing to save; during one, `windtunnel.train.interruption` handles signals."""
+        received.append(signal_number)
 
-    for each in SIGNALS:
-        signal.signal(each, note)
+    for signal_number in SIGNALS:
+        signal.signal(signal_number, note_signal)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     path, number, lane, first, descriptor = sys.argv[1:]
     lanes, trunks = read_task(Path(path), int(number)), read_trunks(Path(path), int(number))
-    status = main(lanes[int(lane)], trunks, int(first), lambda place: write_place(int(descriptor), place), told)
-    deafen()
+    status = main(lanes[int(lane)], trunks, int(first), lambda index: write_index(int(descriptor), index), received)
+    ignore_signals()
     sys.exit(status)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Stands in for `sacct -o JobID,State,NodeList --parsable2 -j ID ...` on a test cluster without an accounting database.
+"""Replaces `sacct -o JobID,State,NodeList --parsable2 -j ID ...` on a test cluster without an accounting database.
 
 A link to this file named `sacct`, first on PATH, answers from what `scontrol` remembers of finished jobs. submitit
-polls sacct, and without an answer waits for a cancelled job for ever.
+polls sacct, and without an answer waits for a cancelled job forever.
 """
 
 import argparse

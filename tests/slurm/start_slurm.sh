@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Start a private one-node SLURM on loopback, with no systemd, cgroups or database: start_slurm.sh DIRECTORY
 #
-# Key, sockets, state and logs all lie in DIRECTORY (an absolute path, short enough for a socket below it), so a cluster of
-# the machine is neither needed nor disturbed. Run as root. Repeating it on a running cluster does nothing. Prints
+# Key, sockets, state and logs are in DIRECTORY (an absolute path, short enough for a socket below it), so a cluster of
+# the machine is neither needed nor disturbed. Needs root. Does nothing on a running cluster. Prints
 # `export SLURM_CONF=...` when the node is idle.
 #
 # Partitions: a job of `high` preempts those of the others, which are requeued.

@@ -1,4 +1,4 @@
-"""The private SLURM behaves as the tests of sweeps rely on: real jobs, real preemption."""
+"""The private SLURM of the tests runs and preempts real jobs."""
 
 import subprocess
 import time
@@ -31,7 +31,7 @@ def test_a_job_runs_and_is_remembered(slurm: SlurmCluster, tmp_path: Path) -> No
     assert table[1].startswith(f"{job}|FAILED|")
 
 
-def test_the_steps_of_an_array_are_jobs_of_their_own(slurm: SlurmCluster, tmp_path: Path) -> None:
+def test_array_tasks_are_separate_jobs(slurm: SlurmCluster, tmp_path: Path) -> None:
     job = slurm.submit(
         "--array=0-2",
         f"--output={tmp_path}/%a",
@@ -64,7 +64,7 @@ def test_a_preempted_job_is_requeued_and_completes(slurm: SlurmCluster, tmp_path
         ),
     )
     slurm.wait_for(low, "RUNNING")
-    # Preempted before its step has begun, a job's signal would meet the shell alone.
+    # Before its step has started, the signal of a preemption would reach the shell only.
     while "sleep" not in slurm.run("squeue", "--steps", "--noheader", "--format=%j", f"--jobs={low}"):
         time.sleep(0.05)
     high = slurm.submit("--partition=high", "--exclusive", "--output=/dev/null", "--wrap=true")
@@ -86,7 +86,7 @@ def test_a_job_whose_dependency_fails_is_cancelled(slurm: SlurmCluster, tmp_path
     assert slurm.wait_for(second, {"CANCELLED", "COMPLETED"}) == "CANCELLED"
 
 
-def test_two_clusters_do_not_meet(slurm: SlurmCluster) -> None:
+def test_two_clusters_are_independent(slurm: SlurmCluster) -> None:
     with slurm_cluster.private_cluster() as other:
         job = other.submit("--hold", "--output=/dev/null", "--wrap=true")
         assert other.state(job) == "PENDING"
@@ -102,7 +102,7 @@ def test_two_clusters_do_not_meet(slurm: SlurmCluster) -> None:
     assert slurm.run("sinfo", "--noheader", "--partition=debug", "--format=%t").strip() == "idle"
 
 
-def test_it_says_why_it_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reason_unavailable_names_the_cause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slurm_cluster, "SYSTEM_PATH", "/nonexistent")
     assert "munged, slurmctld" in (slurm_cluster.reason_unavailable() or "")
     monkeypatch.undo()

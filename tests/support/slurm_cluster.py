@@ -1,8 +1,7 @@
-"""A private one-node SLURM for tests: started and stopped by the scripts in `slurm/`, asked through `scontrol`.
+"""A private one-node SLURM for tests, started and stopped by the scripts in `tests/slurm/`, queried with `scontrol`.
 
 Tests take the `slurm` fixture (conftest.py) and mark themselves `pytest.mark.xdist_group("slurm")`, so that under
-`pytest -n ... --dist loadgroup` one worker alone starts a cluster. Not a product interface: sweeps speaks to whatever
-SLURM it finds on PATH.
+`pytest -n ... --dist loadgroup` only one worker starts a cluster. Windtunnel itself uses any SLURM on PATH.
 """
 
 import os
@@ -23,7 +22,7 @@ SYSTEM_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", 
 
 
 def reason_unavailable() -> str | None:
-    """Why no cluster can be started here, in one line; None where one can."""
+    """Why no cluster can be started here, in one line, or None."""
     missing = [name for name in (*DAEMONS, *PROGRAMS) if shutil.which(name, path=SYSTEM_PATH) is None]
     if missing:
         packages = "slurm-wlm slurmd slurmctld munge slurm-client"
@@ -77,7 +76,7 @@ class SlurmCluster:
         self.run("scontrol", "update", f"jobid={job}", "StartTime=now")
 
     def cancel_all(self) -> None:
-        """Cancel every job and wait until the node is free for the next test."""
+        """Cancel every job and wait until the node is free."""
         self.run("scancel", "--quiet", f"--user={os.geteuid()}")
         deadline = time.monotonic() + 20.0
         while queued := self.run("squeue", "--noheader").strip():
@@ -88,7 +87,7 @@ class SlurmCluster:
 
 @contextmanager
 def private_cluster() -> Iterator[SlurmCluster]:
-    """A cluster of its own directory, ports and daemons, stopped and removed at the end."""
+    """A cluster with its own directory, ports and daemons, stopped and removed at the end."""
     # Sockets lie below the folder and must fit 108 bytes, so it is not one of pytest's, whose names grow.
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))
     try:

@@ -1,4 +1,4 @@
-"""Reads W&B's own files of an offline run."""
+"""Reader of W&B's own files of an offline run."""
 
 import json
 import struct
@@ -29,7 +29,7 @@ def log_records(path: Path) -> Iterator[bytes]:
 
 
 def offline_run(location: str) -> dict[str, Any]:
-    """What W&B stored: `run`, `config`, `rows`, `summary`, `metrics`, `exit_code`, and `artifacts` by name."""
+    """The stored content: `run`, `config`, `rows`, `summary`, `metrics`, `exit_code`, and `artifacts` by name."""
     deadline = time.monotonic() + WAIT_SECONDS
     while True:  # W&B writes the end of the file a moment after `finish` has returned
         stored = _read(location)

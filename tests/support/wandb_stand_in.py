@@ -1,4 +1,4 @@
-"""A server that answers as little of W&B as a run needs, and the mirror as a process that speaks to it."""
+"""A local server that replaces W&B for tests, and a push as a process that uses it."""
 
 import contextlib
 import gzip
@@ -20,7 +20,7 @@ KEY = "0123456789012345678901234567890123456789"
 
 @dataclass
 class Arrived:
-    """What came of one run: how it was created, its history by line, its summary, its files by name."""
+    """The uploaded run: how it was created, its history by line, its summary, its files by name."""
 
     created: dict[str, Any] = field(default_factory=dict)
     rows: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -31,7 +31,7 @@ class Arrived:
 
 
 class StandIn:
-    """The part of W&B's server that a run needs: it grants every run and keeps what is sent to it."""
+    """The part of W&B's server that a run needs. It accepts every run and keeps its uploads."""
 
     def __init__(self) -> None:
         self.runs: dict[str, Arrived] = {}
@@ -66,7 +66,7 @@ class StandIn:
 
     @property
     def rows(self) -> dict[int, dict[str, Any]]:
-        """Of the one run that came."""
+        """The history of the only run."""
         return next((run.rows for run in self.runs.values()), {})
 
     @property
@@ -120,7 +120,7 @@ class StandIn:
                     "teams": {"edges": []},
                 }
             }
-        if "artifactType" in query:  # whether one of this name is there under another type
+        if "artifactType" in query:  # whether the name exists with another type
             return {"project": {"artifact": None}}
         if "createArtifact(" in query:
             artifact = {"id": "a", "state": "PENDING", "artifactSequence": {"latestArtifact": None}}
@@ -198,5 +198,5 @@ class Mirror:
 def wait_until(condition: Any, seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it does not come about"
+        assert time.monotonic() < deadline, "the condition is not met"
         time.sleep(0.05)

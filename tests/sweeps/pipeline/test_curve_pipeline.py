@@ -1,4 +1,4 @@
-"""The closed loop over whole curves, trained for real: what is sealed when, what is refused, what the scores are."""
+"""The pipeline for whole curves, with real training: what is sealed when, what is rejected, and the scores."""
 
 import json
 import math
@@ -13,19 +13,20 @@ import yaml
 
 from tests.support.tiny_study import FIXED
 from windtunnel.analysis.curves.seal import read_sealed_curves
-from windtunnel.sweeps.cli.study import describe_outcome, draw_reports
-from windtunnel.sweeps.execution.job import job_of, train_job
-from windtunnel.sweeps.pipeline import curve_pipeline as curve_loop
-from windtunnel.sweeps.pipeline.curve_pipeline import curve_report_of
-from windtunnel.sweeps.pipeline.pipeline import Closed, close_loop
-from windtunnel.sweeps.pipeline.results_folder import OutcomeFolder
+from windtunnel.sweeps.execution.job import make_job, train_job
+from windtunnel.sweeps.pipeline import curve_pipeline, reports
+from windtunnel.sweeps.pipeline.curve_pipeline import make_curve_report
+from windtunnel.sweeps.pipeline.pipeline import PipelineResult, run_pipeline
+from windtunnel.sweeps.pipeline.reports import write_reports
+from windtunnel.sweeps.pipeline.results_folder import ResultsFolder
+from windtunnel.sweeps.pipeline.summary import summary_lines
 from windtunnel.sweeps.study.load import parse_study
 from windtunnel.sweeps.study.plan import Plan, PlannedRun, make_plan
-from windtunnel.sweeps.tracking.analysis_run import read_analysis
+from windtunnel.sweeps.tracking.analysis_run import read_study_content
 from windtunnel.train.errors import InputError
 
 # Cases share what one of them trained: one worker takes them all.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("curve loop")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("curve pipeline")]
 
 LAWS = ["instantaneous", "last-window"]
 STUDY = {
@@ -45,28 +46,28 @@ def plan_of(text: str, folder: Path, data: Path) -> Plan:
 
 
 class Trainer:
-    """Trains what it is asked, here, and remembers what was sealed at each step."""
+    """Trains runs in this process, and remembers how many predictions were sealed before each step."""
 
-    def __init__(self, plan: Plan, folder: OutcomeFolder) -> None:
+    def __init__(self, plan: Plan, folder: ResultsFolder) -> None:
         self.plan, self.folder = plan, folder
-        self.asked: list[int] = []
+        self.requests: list[int] = []
         self.sealed_before: list[int] = []
 
     def __call__(self, runs: Sequence[PlannedRun]) -> bool:
-        self.asked.append(len(runs))
+        self.requests.append(len(runs))
         self.sealed_before.append(len(list(self.folder.curve_predictions.glob("*.json"))))
         for run in runs:
-            config = job_of(self.plan, run).config
+            config = make_job(self.plan, run).config
             quick = replace(config, runtime=replace(config.runtime, device="cpu", compile="off"))
-            train_job(replace(job_of(self.plan, run), config=quick))
+            train_job(replace(make_job(self.plan, run), config=quick))
         return True
 
 
 @pytest.fixture(scope="module", autouse=True)
 def few_replicates() -> Iterator[None]:
-    """What intervals are worth is tested elsewhere."""
+    """The quality of intervals is tested elsewhere."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(curve_loop, "REPLICATES", 8)
+        patch.setattr(curve_pipeline, "REPLICATES", 8)
         yield
 
 
@@ -77,46 +78,46 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def closed(tmp_path_factory: pytest.TempPathFactory, data: Path) -> tuple[Closed, Plan, Trainer]:
-    """The study carried out once, in `runs` and `results` of a folder."""
+def completed(tmp_path_factory: pytest.TempPathFactory, data: Path) -> tuple[PipelineResult, Plan, Trainer]:
+    """The study, run once in `runs` and `results` of a folder."""
     base = tmp_path_factory.mktemp("curves")
-    plan, folder = plan_of(yaml.safe_dump(STUDY), base, data), OutcomeFolder(base / "results")
+    plan, folder = plan_of(yaml.safe_dump(STUDY), base, data), ResultsFolder(base / "results")
     train = Trainer(plan, folder)
-    found = close_loop(plan, folder, train, lambda message: None)
+    found = run_pipeline(plan, folder, train, lambda message: None)
     assert found is not None
     return found, plan, train
 
 
 @pytest.fixture
-def copied(closed: tuple[Closed, Plan, Trainer], tmp_path: Path, data: Path) -> tuple[Plan, OutcomeFolder]:
-    """The study and all it left, to be spoilt."""
-    base = closed[2].folder.path.parent
+def copied(completed: tuple[PipelineResult, Plan, Trainer], tmp_path: Path, data: Path) -> tuple[Plan, ResultsFolder]:
+    """A copy of the study with its runs and results, to be changed."""
+    base = completed[2].folder.path.parent
     shutil.copytree(base, tmp_path, dirs_exist_ok=True)
-    return plan_of(yaml.safe_dump(STUDY), tmp_path, data), OutcomeFolder(tmp_path / "results")
+    return plan_of(yaml.safe_dump(STUDY), tmp_path, data), ResultsFolder(tmp_path / "results")
 
 
-def test_predictions_are_sealed_before_targets_begin(closed: tuple[Closed, Plan, Trainer]) -> None:
-    found, plan, train = closed
-    assert train.asked == [2, 3]
+def test_predictions_are_sealed_before_targets_begin(completed: tuple[PipelineResult, Plan, Trainer]) -> None:
+    found, plan, train = completed
+    assert train.requests == [2, 3]
     assert train.sealed_before == [0, len(LAWS)]
     assert found.curves is not None
-    assert [each.asked for each in found.curves.laws] == [each.asked for each in found.curves.sealed] == LAWS
+    assert [each.requested for each in found.curves.scores] == [each.requested for each in found.curves.sealed] == LAWS
     runs = {run for target in found.curves.sealed[0].targets for run in target.runs}
-    assert runs == {run.run_id for run in plan.of("target")} == set(found.curves.trained)
+    assert runs == {run.run_id for run in plan.targets} == set(found.curves.trained)
     assert [len(target.runs) for target in found.curves.sealed[0].targets] == [1, 2]  # seeds together
     assert set(train.folder.path.iterdir()) >= {train.folder.document("curve-scores"), train.folder.curve_predictions}
 
 
-def test_scores_are_those_of_the_sealed_file_and_the_metrics(closed: tuple[Closed, Plan, Trainer]) -> None:
-    _, plan, train = closed
+def test_scores_are_those_of_the_sealed_file_and_the_metrics(completed: tuple[PipelineResult, Plan, Trainer]) -> None:
+    _, plan, train = completed
     document = json.loads(train.folder.document("curve-scores").read_text())
     measured = {}
     for run in plan.runs:
         rows = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
         rows = [row for row in rows if row["kind"] == "evaluation"]
         measured[run.run_id] = {row["step"]: row["validation_nats_per_token"] for row in rows}
-    twins = [run for run in plan.of("target") if run.config.schedule.shape == "wsd"]
-    last = [math.log(measured[run.run_id][72]) for run in twins]
+    replicates = [run for run in plan.targets if run.config.schedule.shape == "wsd"]
+    last = [math.log(measured[run.run_id][72]) for run in replicates]
     noise = abs(last[0] - last[1]) / math.sqrt(2)  # one pair of seeds, one degree of freedom
     assert document["noise_between_seeds"] == pytest.approx(noise)
     means = {}
@@ -150,59 +151,59 @@ def test_scores_are_those_of_the_sealed_file_and_the_metrics(closed: tuple[Close
     assert against["difference"] == pytest.approx(means["instantaneous"] - means["last-window"])
 
 
-def test_repeating_changes_no_byte(copied: tuple[Plan, OutcomeFolder]) -> None:
+def test_repeating_changes_no_byte(copied: tuple[Plan, ResultsFolder]) -> None:
     plan, folder = copied
     before = {path: path.read_bytes() for path in folder.path.rglob("curve*/*") if path.is_file()}
     before[folder.document("curve-scores")] = folder.document("curve-scores").read_bytes()
     assert len(before) == 2 * len(LAWS) + 1
     train = Trainer(plan, folder)
-    assert close_loop(plan, folder, train, lambda message: None) is not None
-    assert train.asked == []
+    assert run_pipeline(plan, folder, train, lambda message: None) is not None
+    assert train.requests == []
     assert {path: path.read_bytes() for path in before} == before
     assert len(list(folder.curve_predictions.iterdir())) == len(LAWS)
 
 
-def test_a_target_that_had_begun_before_is_refused(copied: tuple[Plan, OutcomeFolder]) -> None:
+def test_target_that_started_before_the_seal_is_rejected(copied: tuple[Plan, ResultsFolder]) -> None:
     plan, folder = copied
     shutil.rmtree(folder.path)
-    for run in plan.of("target")[1:]:
+    for run in plan.targets[1:]:
         shutil.rmtree(run.folder)
-    with pytest.raises(InputError, match=r"has begun .* there is no sealed prediction"):
-        close_loop(plan, folder, Trainer(plan, folder), lambda message: None)
+    with pytest.raises(InputError, match=r"has started .* there is no sealed prediction"):
+        run_pipeline(plan, folder, Trainer(plan, folder), lambda message: None)
     assert not list(folder.curve_predictions.glob("*"))
 
 
-def test_sealing_that_was_interrupted_goes_on_while_no_target_has_begun(copied: tuple[Plan, OutcomeFolder]) -> None:
-    """And not once one has: what is missing then stays missing."""
+def test_interrupted_sealing_continues_while_no_target_has_started(copied: tuple[Plan, ResultsFolder]) -> None:
+    """Once a target has started, missing seals stay missing."""
     plan, folder = copied
-    for run in plan.of("target"):
+    for run in plan.targets:
         shutil.rmtree(run.folder)
     sorted(folder.curve_predictions.iterdir())[0].unlink()
     train = Trainer(plan, folder)
-    assert close_loop(plan, folder, train, lambda message: None) is not None
+    assert run_pipeline(plan, folder, train, lambda message: None) is not None
     assert train.sealed_before == [len(LAWS)]
     sorted(folder.curve_predictions.iterdir())[0].unlink()
-    told: list[str] = []
-    assert close_loop(plan, folder, Trainer(plan, folder), told.append) is not None
-    assert any(line.startswith("not sealed: ") and "has begun" in line for line in told)
+    logged: list[str] = []
+    assert run_pipeline(plan, folder, Trainer(plan, folder), logged.append) is not None
+    assert any(line.startswith("not sealed: ") and "has started" in line for line in logged)
     assert len(list(folder.curve_predictions.iterdir())) == len(LAWS) - 1
 
 
-def test_another_seed_of_a_target_is_hindsight_too(copied: tuple[Plan, OutcomeFolder], data: Path) -> None:
-    """A run of the same schedule that no study named before."""
+def test_started_seed_replicate_of_a_target_is_rejected(copied: tuple[Plan, ResultsFolder], data: Path) -> None:
+    """A run of the same schedule that belongs to no study."""
     plan, folder = copied
     shutil.rmtree(folder.path)
-    for run in plan.of("target"):
+    for run in plan.targets:
         if run.config.seed == 0:
             shutil.rmtree(run.folder)
     targets = [{"grid": {**block["grid"], "seed": [0]}} for block in STUDY["targets"]]
     other = plan_of(yaml.safe_dump({**STUDY, "targets": targets}), folder.path.parent, data)
-    with pytest.raises(InputError, match=r"-s1-.* has begun .* there is no sealed prediction"):
-        close_loop(other, folder, Trainer(other, folder), lambda message: None)
+    with pytest.raises(InputError, match=r"-s1-.* has started .* there is no sealed prediction"):
+        run_pipeline(other, folder, Trainer(other, folder), lambda message: None)
 
 
 @pytest.mark.parametrize("edit", ["loss", "name"])
-def test_a_sealed_file_that_was_edited_is_refused(copied: tuple[Plan, OutcomeFolder], edit: str) -> None:
+def test_edited_sealed_file_is_rejected(copied: tuple[Plan, ResultsFolder], edit: str) -> None:
     plan, folder = copied
     path = sorted(folder.curve_predictions.iterdir())[0]
     loss = read_sealed_curves(path).targets[0].loss[-1]
@@ -212,30 +213,30 @@ def test_a_sealed_file_that_was_edited_is_refused(copied: tuple[Plan, OutcomeFol
         path.chmod(0o600)
         path.write_text(path.read_text().replace(str(loss), str(loss * 1.001)))
     with pytest.raises(InputError, match="changed after it was sealed" if edit == "loss" else "not the one it was"):
-        close_loop(plan, folder, Trainer(plan, folder), lambda message: None)
+        run_pipeline(plan, folder, Trainer(plan, folder), lambda message: None)
 
 
-def test_a_family_that_changed_after_the_seal_is_refused(copied: tuple[Plan, OutcomeFolder]) -> None:
+def test_family_changed_after_the_seal_is_rejected(copied: tuple[Plan, ResultsFolder]) -> None:
     plan, folder = copied
-    metrics = plan.of("family")[0].folder / "metrics.jsonl"
+    metrics = plan.family[0].folder / "metrics.jsonl"
     rows = [json.loads(line) for line in metrics.read_text().splitlines()]
     for row in rows:
         if row["kind"] == "evaluation":
             row["validation_nats_per_token"] *= 1.01
     metrics.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    with pytest.raises(InputError, match="sealed from other curves than the family's now"):
-        close_loop(plan, folder, Trainer(plan, folder), lambda message: None)
+    with pytest.raises(InputError, match="sealed from other curves than the family's present"):
+        run_pipeline(plan, folder, Trainer(plan, folder), lambda message: None)
 
 
-def test_its_scores_are_tables_for_w_and_b(closed: tuple[Closed, Plan, Trainer]) -> None:
-    folder = closed[2].folder
-    found = read_analysis(folder)
+def test_scores_become_wandb_tables(completed: tuple[PipelineResult, Plan, Trainer]) -> None:
+    folder = completed[2].folder
+    found = read_study_content(folder)
     content = json.loads(folder.document("curve-scores").read_text())
     own = content["laws"][0]
     tables = {
         name: [dict(zip(table.columns, row, strict=True)) for row in table.rows] for name, table in found.tables.items()
     }
-    assert [row["asked"] for row in tables["curve_laws"]] == LAWS
+    assert [row["requested_law"] for row in tables["curve_laws"]] == LAWS
     means = own["seed_means"]
     assert tables["curve_laws"][0]["seed_means_worst"] == means["worst"]
     assert len(tables["curve_scores"]) == 3 * len(LAWS)
@@ -243,26 +244,42 @@ def test_its_scores_are_tables_for_w_and_b(closed: tuple[Closed, Plan, Trainer])
     assert len(tables["curve_predictions"]) == 2 * len(LAWS)
     for row, target in zip(tables["curve_predictions"], read_sealed_curves(sealed_path(folder)).targets, strict=False):
         assert (row["final_loss"], row["low_90"]) == (target.loss[-1], (target.interval_90 or (None,))[0])
-    assert {row["asked"] for row in tables["curve_fits"]} == set(LAWS)
+    assert {row["requested_law"] for row in tables["curve_fits"]} == set(LAWS)
     assert found.summary["curves/law"] == own["law"]
     assert found.summary["curves/noise_alone/seed_means_worst"] == content["noise_alone"]["seed_means_worst"]
     assert found.summary["curves/mean_abs_relative_error"] == own["mean_abs_relative_error"]
 
 
-def sealed_path(folder: OutcomeFolder) -> Path:
+def sealed_path(folder: ResultsFolder) -> Path:
     """Of the first law."""
     (path,) = folder.curve_predictions.glob(f"curves-{LAWS[0]}-*.json")
     return path
 
 
-def test_a_study_of_curves_has_a_report(closed: tuple[Closed, Plan, Trainer], tmp_path: Path) -> None:
-    found, plan, _ = closed
-    folder = OutcomeFolder(tmp_path / "results")
-    assert draw_reports(plan, found, folder, lambda message: None) == [f"report: {folder.report_page}"]
-    first = describe_outcome(plan, found)[0]
-    assert first in folder.report_page.read_text()
-    assert "instantaneous said 3 curves of 2 schedules and 1 size before they were trained" in first
-    assert [each.name for each in curve_report_of(plan, found.curves).schedules] == [
+def test_curve_study_has_a_report_and_a_summary(
+    completed: tuple[PipelineResult, Plan, Trainer], tmp_path: Path
+) -> None:
+    found, plan, train = completed
+    folder = ResultsFolder(tmp_path / "results")
+    pages = write_reports(plan, found, folder, lambda message: None)
+    assert pages == [folder.report_page]
+    content = json.loads(train.folder.document("curve-scores").read_text())
+    own, other = content["laws"]
+    lines = summary_lines(plan, found, pages)
+    assert len(lines) <= 6
+    assert lines[0] == "targets: 3 curves of 2 schedules and 1 size that no fit has seen"
+    assert lines[1].startswith(
+        f"instantaneous: mean error {100 * own['mean_abs_relative_error']:.2g} %, "
+        f"worst point {100 * own['worst']:.2g} %"
+    )
+    assert f"seed noise alone {100 * content['noise_alone']['mean_abs_relative_error']:.2g} %" in lines[1]
+    assert lines[2].startswith(f"final losses: error {100 * own['final']:.2g} %, {own['final_in_noise']:.2g} times the")
+    inside = sum(curve["inside_90"] for curve in own["curves"])
+    assert lines[2].endswith(f"{inside} of 3 inside their 90 % intervals")
+    assert lines[3] == f"mean error of the other laws: last-window {100 * other['mean_abs_relative_error']:.2g} %"
+    assert lines[-1] == f"report: {folder.report_page}"
+    assert "3 curves of 2 schedules and 1 size" in folder.report_page.read_text()
+    assert [each.name for each in make_curve_report(plan, found.curves).schedules] == [
         "WSD, 1-sqrt 19 %, 9.22k tokens",
         "cosine, 12.3k tokens",
     ]
@@ -271,21 +288,18 @@ def test_a_study_of_curves_has_a_report(closed: tuple[Closed, Plan, Trainer], tm
     }
 
 
-def test_beside_a_report_of_final_losses_it_is_a_page_of_its_own(
-    closed: tuple[Closed, Plan, Trainer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_curves_have_their_own_page_beside_the_report_on_final_losses(
+    completed: tuple[PipelineResult, Plan, Trainer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found, plan, _ = closed
-    folder = OutcomeFolder(tmp_path / "results")
-    monkeypatch.setattr("windtunnel.sweeps.pipeline.pipeline.report_of", lambda closed: closed)
-    monkeypatch.setattr(
-        "windtunnel.analysis.report.report.write_report", lambda report, place: (place / "report.html").touch()
-    )
+    found, plan, _ = completed
+    folder = ResultsFolder(tmp_path / "results")
+    monkeypatch.setattr(reports, "make_report", lambda result: result)
+    monkeypatch.setattr(reports, "write_report", lambda report, place: (place / "report.html").touch())
     both = replace(found, fits={"chinchilla": None})
-    told = draw_reports(plan, both, folder, lambda message: None)
-    assert told == [f"curves: {folder.curves_page}", f"report: {folder.report_page}"]
+    assert write_reports(plan, both, folder, lambda message: None) == [folder.report_page, folder.curves_page]
     assert folder.curves_page.name == "curves.html"
     assert "Curves of curves" in folder.curves_page.read_text()
-    # `windtunnel.sweeps.pipeline.stage` looks for the page that is written last.
+    # `windtunnel.sweeps.pipeline.stage` relies on the page that is written last.
     assert folder.report_page.stat().st_mtime_ns >= folder.curves_page.stat().st_mtime_ns
 
 
@@ -299,7 +313,7 @@ def test_beside_a_report_of_final_losses_it_is_a_page_of_its_own(
         ("analysis:\n  curves:\n    laws: [auto]\n    objective: foo", 11, "no objective named 'foo'"),
     ],
 )
-def test_what_cannot_be_fitted_is_refused_by_its_line(
+def test_infeasible_analysis_names_its_line(
     tmp_path: Path, data: Path, analysis: str, line: int, complaint: str
 ) -> None:
     text = f"""title: refused
@@ -312,7 +326,7 @@ targets:
 {analysis}
 """
     with pytest.raises(InputError, match=f"curves.yaml:{line}: .*{complaint}"):
-        close_loop(plan_of(text, tmp_path, data), OutcomeFolder(tmp_path / "out"), pytest.fail, lambda message: None)
+        run_pipeline(plan_of(text, tmp_path, data), ResultsFolder(tmp_path / "out"), pytest.fail, lambda message: None)
 
 
 @pytest.mark.parametrize(
@@ -323,13 +337,13 @@ targets:
         ("annealing:N", {}, "annealing:N needs two or more: write annealing"),
     ],
 )
-def test_sizes_that_the_family_cannot_tell_of_are_refused_before_it_is_trained(
+def test_unknown_sizes_are_rejected_before_training(
     tmp_path: Path, data: Path, law: str, target: dict[str, int], complaint: str
 ) -> None:
     targets = [{"grid": {"schedule": "wsd", **target}}]
     text = yaml.safe_dump({**STUDY, "targets": targets, "analysis": {"curves": {"laws": [law]}}})
     with pytest.raises(InputError, match=complaint):
-        close_loop(plan_of(text, tmp_path, data), OutcomeFolder(tmp_path / "out"), pytest.fail, lambda message: None)
+        run_pipeline(plan_of(text, tmp_path, data), ResultsFolder(tmp_path / "out"), pytest.fail, lambda message: None)
 
 
 @pytest.mark.parametrize(
@@ -339,16 +353,16 @@ def test_sizes_that_the_family_cannot_tell_of_are_refused_before_it_is_trained(
         ({"optimizer.tokens_per_step": 256}, r"a target's updates take 256 tokens, and the family's \d+"),
     ],
 )
-def test_a_target_that_no_law_of_the_family_speaks_of_is_refused_before_it_is_trained(
+def test_target_beyond_the_family_is_rejected_before_training(
     tmp_path: Path, data: Path, settings: dict[str, float], complaint: str
 ) -> None:
     text = yaml.safe_dump({**STUDY, "targets": [{"grid": {"schedule": "wsd", **settings}}]})
     with pytest.raises(InputError, match=complaint):
-        close_loop(plan_of(text, tmp_path, data), OutcomeFolder(tmp_path / "out"), pytest.fail, lambda message: None)
+        run_pipeline(plan_of(text, tmp_path, data), ResultsFolder(tmp_path / "out"), pytest.fail, lambda message: None)
 
 
-def test_runs_of_too_few_losses_are_refused_before_they_are_trained(tmp_path: Path, data: Path) -> None:
+def test_runs_with_too_few_losses_are_rejected_before_training(tmp_path: Path, data: Path) -> None:
     sparse = {**STUDY, "fixed": {**FIXED, "horizon.steps": 72, "data.evaluation_tokens": 1024}}
     plan = plan_of(yaml.safe_dump(sparse), tmp_path, data)
     with pytest.raises(InputError, match=r"of the 4 validation losses .* lower logging.evaluation_interval_tokens"):
-        close_loop(plan, OutcomeFolder(tmp_path / "out"), pytest.fail, lambda message: None)
+        run_pipeline(plan, ResultsFolder(tmp_path / "out"), pytest.fail, lambda message: None)

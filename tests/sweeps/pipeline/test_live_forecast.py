@@ -1,4 +1,4 @@
-"""A tiny run watched while it trains: `logging.law` on its line of progress, and `windtunnel curves live` beside it."""
+"""A tiny run monitored while it trains: `logging.law` on its progress line, and `windtunnel curves monitor`."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.support.tiny_study import FIXED
-from windtunnel.analysis.curves.result import FittedCurves
+from windtunnel.analysis.curves.result import FittedCurveLaw
 from windtunnel.sweeps.cli.main import main
 from windtunnel.sweeps.pipeline.live_forecast import make_forecast
 from windtunnel.train import loop, progress
@@ -26,7 +26,7 @@ def law(tmp_path: Path) -> Path:
     """A power law in the updates, with replicates that lie about it."""
     generator, path = np.random.default_rng(0), tmp_path / "law.json"
     drawn = {name: value * np.exp(0.01 * generator.standard_normal(100)) for name, value in LAW.items()}
-    FittedCurves("last-window", LAW, "converged", drawn, 0.15, 60.0, (1e-3, 1e-1)).to_json(path)
+    FittedCurveLaw("last-window", LAW, "converged", drawn, 0.15, 60.0, (1e-3, 1e-1)).to_json(path)
     return path
 
 
@@ -36,7 +36,7 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "FLUSH_SECONDS", -1.0)
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", -1.0)
     monkeypatch.setattr(train_forecast, "SECONDS_BETWEEN_FORECASTS", -1.0)
-    monkeypatch.setattr(train_forecast, "REST", 0.0)
+    monkeypatch.setattr(train_forecast, "PAUSE_RATIO", 0.0)
 
 
 def words(tmp_path: Path, data_directory: Path, *more: str, runs: str = "runs") -> list[str]:
@@ -59,7 +59,7 @@ def test_a_run_is_watched_while_it_trains(
             text = made(folder)
 
             def ask() -> str:
-                assert main(["curves", "live", str(folder), "--law", str(law), "--json", str(answer)]) == 0
+                assert main(["curves", "monitor", str(folder), "--law", str(law), "--json", str(answer)]) == 0
                 seen.extend(json.loads(answer.read_text())["runs"])
                 return text()
 
@@ -80,7 +80,7 @@ def test_a_run_is_watched_while_it_trains(
     assert last["loss"] == read_metrics(folder, "train")[-1]["loss"]
     # A law of validation losses is of those, as its file says, without being told.
     of_validation = tmp_path / "validation.json"
-    replace(FittedCurves.from_json(law), losses="validation").to_json(of_validation)
+    replace(FittedCurveLaw.from_json(law), losses="validation").to_json(of_validation)
     assert make_forecast(str(of_validation))(folder)().startswith("final ")
     # Its own curve has moved the law, which knew nothing of this run, towards it.
     end = float(np.mean([row["loss"] for row in read_metrics(folder, "train")[-5:]]))

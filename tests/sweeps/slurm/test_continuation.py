@@ -1,5 +1,5 @@
-"""What each call of the closed loop puts into SLURM's queue, where the queue is a list: nothing twice, no step without
-the job that goes on after it, and an end where nothing gets better.
+"""What each step of the pipeline submits, with a list as SLURM's queue: nothing twice, a continuation for every step,
+and an end where there is no progress.
 """
 
 import json
@@ -14,8 +14,8 @@ from tests.support.tiny_study import plan_of, write_study
 from windtunnel.sweeps.cli.main import main
 from windtunnel.sweeps.slurm import queue as slurm_queue
 from windtunnel.sweeps.slurm import submission
-from windtunnel.sweeps.slurm.continuation import Advance, advance, successor
-from windtunnel.sweeps.slurm.profile import Cluster
+from windtunnel.sweeps.slurm.continuation import StepSubmission, find_successor, submit_step
+from windtunnel.sweeps.slurm.profile import ClusterProfile
 from windtunnel.sweeps.study.plan import Plan, PlannedRun
 from windtunnel.train.errors import InputError
 
@@ -24,14 +24,14 @@ WORDS = ("study", "closed.yaml", "--submit")
 
 @dataclass
 class Queue:
-    """Stands in for sbatch, squeue and sinfo."""
+    """A replacement for sbatch, squeue, sinfo and scancel."""
 
     lines: list[list[str]] = field(default_factory=list)  # job, task, state, reason, name
-    submitted: list[list[str]] = field(default_factory=list)  # what sbatch was asked
+    submitted: list[list[str]] = field(default_factory=list)  # arguments of each sbatch call
 
-    cancelled: list[list[int]] = field(default_factory=list)  # of each call of scancel
+    cancelled: list[list[int]] = field(default_factory=list)  # jobs of each scancel call
 
-    def ask(self, program: str, *arguments: str) -> str:
+    def run_slurm(self, program: str, *arguments: str) -> str:
         if program == "squeue":
             return "".join("|".join(line) + "\n" for line in self.lines)
         if program == "sinfo":
@@ -69,7 +69,7 @@ class Queue:
 def queue(monkeypatch: pytest.MonkeyPatch) -> Queue:
     found = Queue()
     for module in (slurm_queue, submission):
-        monkeypatch.setattr(module, "ask", found.ask)
+        monkeypatch.setattr(module, "run_slurm", found.run_slurm)
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     return found
 
@@ -84,7 +84,7 @@ def plan(tmp_path: Path, data_directory: Path) -> Plan:
 
 @pytest.fixture
 def command(plan: Plan, tmp_path: Path, data_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """`command("sweep status")` on the study, where SLURM is: the exit status."""
+    """`command("sweep status")` runs that verb on the study, with SLURM available; the exit status."""
     monkeypatch.setattr("shutil.which", lambda program: program)
     (tmp_path / "cluster.yaml").write_text("rates: h100\n")
 
@@ -106,131 +106,131 @@ def record(run: PlannedRun, status: str) -> None:
     (run.folder / "run.json").write_text(json.dumps(content))
 
 
-def go(plan: Plan, role: str = "family", results_before: int | None = None) -> Advance:
+def submit(plan: Plan, role: str = "family", results_before: int | None = None) -> StepSubmission:
     runs = [run for run in plan.runs if run.role == role]
-    return advance(plan, runs, Cluster(gpus=1), WORDS, seconds_of=lambda run: 1.0, results_before=results_before)
+    return submit_step(
+        plan, runs, ClusterProfile(gpus=1), WORDS, duration_of=lambda run: 1.0, results_before=results_before
+    )
 
 
-def go_on(plan: Plan, queue: Queue, job: int | None, monkeypatch: pytest.MonkeyPatch, role: str = "family") -> Advance:
-    """As the continuation `job`, begun by SLURM."""
+def continue_as(
+    plan: Plan, queue: Queue, job: int | None, monkeypatch: pytest.MonkeyPatch, role: str = "family"
+) -> StepSubmission:
+    """`submit` in the continuation `job`, started by SLURM."""
     queue.set(job, "RUNNING")
     monkeypatch.setenv("SLURM_JOB_ID", str(job))
     words = queue.script(job).split()
-    found = go(plan, role, int(words[words.index("--continuation") + 1]))
+    found = submit(plan, role, int(words[words.index("--continuation") + 1]))
     monkeypatch.delenv("SLURM_JOB_ID")
     return found
 
 
-def test_a_step_is_submitted_once_with_the_job_that_goes_on(plan: Plan, queue: Queue) -> None:
-    first = go(plan)
+def test_step_is_submitted_once_with_its_continuation(plan: Plan, queue: Queue) -> None:
+    first = submit(plan)
     assert (first.submission.job, first.continuation) == (1, 2)
     assert len(first.submission.submitted) == 4
     assert (queue.dependency(1), queue.dependency(2)) == (None, "afterany:1")
-    assert "-m windtunnel.sweeps.cli.main study closed.yaml --submit --continuation 0" in queue.script(2)
+    assert "-m windtunnel study closed.yaml --submit --continuation 0" in queue.script(2)
     assert "--gres=gpu:1" in queue.submitted[0]
     assert "--gres=gpu:1" not in queue.submitted[1]
     for state in ("PENDING", "RUNNING"):
         queue.set(1, state)
-        again = go(plan)
+        again = submit(plan)
         assert (again.submission.job, again.continuation, len(again.submission.queued)) == (None, 2, 4)
     assert len(queue.submitted) == 2
 
 
-def test_a_call_that_was_killed_between_the_two_is_caught_up(plan: Plan, queue: Queue) -> None:
-    go(plan)
+def test_missing_continuation_is_submitted_later(plan: Plan, queue: Queue) -> None:
+    submit(plan)
     queue.end(2)
-    again = go(plan)
+    again = submit(plan)
     assert (again.submission.job, again.continuation, queue.dependency(3)) == (None, 3, "afterany:1")
 
 
-def test_where_nothing_is_to_be_trained_a_node_goes_on_at_once(
-    plan: Plan, queue: Queue, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for run in plan.of("family"):
+def test_step_without_missing_runs_continues_at_once(plan: Plan, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    for run in plan.family:
         record(run, "finished")
-    found = go(plan, role="none")
+    found = submit(plan, role="none")
     assert (found.submission.job, found.continuation, queue.dependency(1)) == (None, 1, None)
-    assert go(plan, role="none").continuation == 1
-    record(plan.of("target")[0], "failed")  # which a person wants to be tried again
-    targets = go_on(plan, queue, 1, monkeypatch, role="target")
+    assert submit(plan, role="none").continuation == 1
+    record(plan.targets[0], "failed")  # a user repeated the command, so it is retried
+    targets = continue_as(plan, queue, 1, monkeypatch, role="target")
     assert (targets.submission.job, targets.continuation, queue.dependency(3)) == (2, 3, "afterany:2")
     assert "--continuation 4" in queue.script(3)
     queue.end(1, 2)
-    assert go_on(plan, queue, 3, monkeypatch, role="target").continuation is None
+    assert continue_as(plan, queue, 3, monkeypatch, role="target").continuation is None
 
 
-def test_a_failed_run_stops_the_loop_and_a_person_tries_it_again(
+def test_failed_run_stops_the_study_until_a_user_repeats_it(
     plan: Plan, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    go(plan)
-    failed, *others = plan.of("family")
+    submit(plan)
+    failed, *others = plan.family
     record(failed, "failed")
     for run in others:
         record(run, "finished")
     queue.end(1)
-    stopped = go_on(plan, queue, 2, monkeypatch)
+    stopped = continue_as(plan, queue, 2, monkeypatch)
     assert (stopped.submission.job, stopped.continuation) == (None, None)
-    assert stopped.faults == (f"{failed.run_id} failed: RuntimeError: no good",)
+    assert stopped.problems == (f"{failed.run_id} failed: RuntimeError: no good",)
     assert len(queue.submitted) == 2
-    # The job that stops may still be there when a person repeats the command.
-    again = go(plan)
+    # The stopped job may still be in the queue when a user repeats the command.
+    again = submit(plan)
     assert (again.submission.job, again.submission.submitted, again.continuation) == (3, (failed.run_id,), 4)
-    # While it is tried again its record says of the last time.
-    assert go_on(plan, queue, 4, monkeypatch).continuation == 5
+    # During the retry its record is that of the last attempt.
+    assert continue_as(plan, queue, 4, monkeypatch).continuation == 5
     assert queue.dependency(5) == "afterany:3"
 
 
-def test_runs_that_left_the_queue_are_submitted_again_while_others_end(
+def test_lost_runs_are_submitted_again_while_there_is_progress(
     plan: Plan, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    go(plan)
+    submit(plan)
     record(plan.runs[0], "finished")
     record(plan.runs[1], "preempted")
     queue.end(1)
-    found = go_on(plan, queue, 2, monkeypatch)
+    found = continue_as(plan, queue, 2, monkeypatch)
     assert (found.submission.job, len(found.submission.submitted), found.continuation) == (3, 3, 4)
     queue.end(2, 3)
-    stopped = go_on(plan, queue, 4, monkeypatch)
+    stopped = continue_as(plan, queue, 4, monkeypatch)
     assert (stopped.submission.job, stopped.continuation) == (None, None)
-    (fault,) = stopped.faults
-    assert fault.startswith("no run has come to a result since this job was submitted, and 3 are neither trained nor")
+    (fault,) = stopped.problems
+    assert fault.startswith("no run got its result since this job was submitted, and 3 are neither trained nor")
     assert len(queue.submitted) == 4
 
 
-def test_a_cancelled_job_submits_nothing(plan: Plan, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    go(plan)
+def test_cancelled_job_submits_nothing(plan: Plan, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    submit(plan)
     record(plan.runs[0], "finished")
     queue.end(1)
     queue.set(2, "COMPLETING")
     monkeypatch.setenv("SLURM_JOB_ID", "2")
     with pytest.raises(InputError, match="job 2 was cancelled: nothing is submitted"):
-        go(plan, results_before=0)
+        submit(plan, results_before=0)
     assert len(queue.submitted) == 2
 
 
-def test_a_job_that_is_begun_once_more_leaves_the_rest_to_its_successor(
-    plan: Plan, queue: Queue, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    go(plan)
+def test_restarted_continuation_finds_its_successor(plan: Plan, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    submit(plan)
     record(plan.runs[0], "finished")
     queue.end(1)
-    after = go_on(plan, queue, 2, monkeypatch).continuation
+    after = continue_as(plan, queue, 2, monkeypatch).continuation
     monkeypatch.setenv("SLURM_JOB_ID", "2")
-    assert successor(plan) == after
+    assert find_successor(plan) == after
     monkeypatch.setenv("SLURM_JOB_ID", str(after))
-    assert successor(plan) is None
+    assert find_successor(plan) is None
 
 
-def test_cancelling_begins_with_the_job_that_would_go_on(
+def test_cancel_starts_with_the_continuation(
     plan: Plan, queue: Queue, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    go(plan)
+    submit(plan)
     assert command("sweep cancel") == 0
     assert queue.cancelled == [[2], [1]]
     assert capsys.readouterr().out == "closed: cancelled 2 tasks of jobs 1, 2\n"
 
 
-def test_where_a_failure_stopped_it_stands_in_the_log_and_in_the_status(
+def test_failure_is_in_the_log_and_the_status(
     plan: Plan,
     queue: Queue,
     command: Callable[..., int],
@@ -241,10 +241,10 @@ def test_where_a_failure_stopped_it_stands_in_the_log_and_in_the_status(
     assert capsys.readouterr().out.splitlines()[:3] == [
         "closed: training the family",
         "4 runs in 1 task of job 1, each within 9 min",
-        "job 2 goes on from there, through to the score",
+        "job 2 continues from there to the scores",
     ]
     assert command("sweep status") == 0
-    assert "closed loop: training the family; job 2 goes on from there" in capsys.readouterr().out.splitlines()
+    assert "stage: training the family; job 2 continues from there" in capsys.readouterr().out.splitlines()
     failed = plan.runs[0]
     record(failed, "failed")
     for run in plan.runs[1:4]:
@@ -255,28 +255,28 @@ def test_where_a_failure_stopped_it_stands_in_the_log_and_in_the_status(
     assert command("study", "--continuation", "0") == 1
     lines = [line.split(" s  ")[-1] for line in capsys.readouterr().err.splitlines()]
     assert f"{failed.run_id} failed: RuntimeError: no good" in lines
-    assert lines[-1].startswith("closed: runs are missing, so the loop stops here; mend what failed")
+    assert lines[-1].startswith("closed: runs are missing; fix the cause of the failures and repeat")
     queue.end(2)
     assert command("sweep status") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "closed loop: training the family; stopped: 1 failed; windtunnel study goes on from there" in lines
+    assert "stage: training the family; stopped (1 failed): windtunnel study continues from there" in lines
     assert f"failed   {failed.run_id}  RuntimeError: no good" in lines
 
 
-def test_what_the_job_that_goes_on_asks_for() -> None:
-    cluster = Cluster(partition="gpu", gpus="h100:2", workers=2, memory="80G", continuation={"partition": "cpu"})
+def test_resources_of_a_continuation() -> None:
+    cluster = ClusterProfile(partition="gpu", gpus="h100:2", workers=2, memory="80G", continuation={"partition": "cpu"})
     assert cluster.for_continuation().options() == ["--partition=cpu", "--mem=80G", "--cpus-per-task=1"]
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--submit", "--workers", "2"], "--workers is of this machine: with --submit say workers in the cluster"),
-        (["--cluster", "c.yaml"], "--cluster says how jobs of SLURM are asked for: add --submit, or leave it out"),
-        (["--submit"], "no squeue on PATH: this works where SLURM is"),
+        (["--submit", "--workers", "2"], "--workers is for this machine: with --submit set workers in the cluster"),
+        (["--cluster", "c.yaml"], "--cluster sets the resources of SLURM jobs: add --submit, or leave it out"),
+        (["--submit"], "no squeue on PATH: this needs SLURM"),
     ],
 )
-def test_what_does_not_go_together_is_one_line(
+def test_contradicting_options_are_one_line(
     words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))

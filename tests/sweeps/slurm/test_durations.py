@@ -1,19 +1,19 @@
-"""What time limits follow from: the paces of the plan, wherever the runs will be trained."""
+"""Estimated durations of runs: by the rates of the GPU in the profile, or by the speed of this machine."""
 
 from pathlib import Path
 
 import pytest
 
 from tests.support.tiny_study import PlanStudy, WriteStudy
-from windtunnel.sweeps.planning.cost import Pace, seconds_of, shape_of, shapes_of
-from windtunnel.sweeps.planning.gpu_throughput import GPUS, published_paces
-from windtunnel.sweeps.slurm import durations as run_seconds
-from windtunnel.sweeps.slurm.durations import seconds_known, seconds_on
-from windtunnel.sweeps.slurm.profile import Cluster
+from windtunnel.sweeps.planning.cost import Timing, step_shape, step_shapes, training_seconds
+from windtunnel.sweeps.planning.gpu_throughput import GPUS, published_timings
+from windtunnel.sweeps.slurm import durations
+from windtunnel.sweeps.slurm.durations import estimate_durations, known_durations
+from windtunnel.sweeps.slurm.profile import ClusterProfile
 from windtunnel.sweeps.study.plan import Plan
 from windtunnel.train.errors import InputError
 
-PACE = Pace(start=1.0, step=0.5, evaluated_token=0.0, checkpoint=0.0, source="measured")
+TIMING = Timing(start=1.0, step=0.5, evaluated_token=0.0, checkpoint=0.0, source="measured")
 
 
 @pytest.fixture
@@ -22,41 +22,43 @@ def plan(write_study: WriteStudy, plan_study: PlanStudy) -> Plan:
 
 
 @pytest.mark.parametrize(
-    ("cluster", "name", "is_noted"),
+    ("profile", "gpu", "is_noted"),
     [
-        (Cluster(gpus="A100:1"), "a100", False),
-        (Cluster(gpus="a100:1", rates="h100"), "h100", False),
-        (Cluster(rates="h100"), "h100", False),
-        (Cluster(gpus=1), "l4", True),
-        (Cluster(gpus="v100:1"), "l4", True),
+        (ClusterProfile(gpus="A100:1"), "a100", False),
+        (ClusterProfile(gpus="a100:1", rates="h100"), "h100", False),
+        (ClusterProfile(rates="h100"), "h100", False),
+        (ClusterProfile(gpus=1), "l4", True),
+        (ClusterProfile(gpus="v100:1"), "l4", True),
     ],
 )
-def test_on_gpus_by_the_rates_that_the_profile_names(
-    plan: Plan, tmp_path: Path, cluster: Cluster, name: str, is_noted: bool
+def test_gpu_jobs_use_the_rates_of_the_gpu_in_the_profile(
+    plan: Plan, tmp_path: Path, profile: ClusterProfile, gpu: str, is_noted: bool
 ) -> None:
-    told: list[str] = []
-    paces = published_paces(shapes_of(plan.runs), GPUS[name])
-    found = seconds_on(cluster, plan.runs, tmp_path, told.append)
-    assert [found(run) for run in plan.runs] == [seconds_of(run, paces[shape_of(run.config)]) for run in plan.runs]
-    assert bool(told) == is_noted
+    logged: list[str] = []
+    timings = published_timings(step_shapes(plan.runs), GPUS[gpu])
+    found = estimate_durations(profile, plan.runs, tmp_path, logged.append)
+    assert [found(run) for run in plan.runs] == [
+        training_seconds(run, timings[step_shape(run.config)]) for run in plan.runs
+    ]
+    assert bool(logged) == is_noted
 
 
-def test_without_gpus_at_the_pace_of_this_machine(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_seconds, "paces_here", lambda shapes, *words, **more: dict.fromkeys(shapes, PACE))
-    found = seconds_on(Cluster(), plan.runs, tmp_path, print)
-    assert [found(run) for run in plan.runs] == [seconds_of(run, PACE) for run in plan.runs]
-    monkeypatch.setattr(run_seconds, "paces_here", lambda *words, **more: {})
-    with pytest.raises(InputError, match=r"no time limit is known: name the GPU .* as in gpus: h100:1"):
-        seconds_on(Cluster(), plan.runs, tmp_path, print)
+def test_cpu_jobs_use_the_speed_of_this_machine(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(durations, "local_timings", lambda shapes, *words, **more: dict.fromkeys(shapes, TIMING))
+    found = estimate_durations(ClusterProfile(), plan.runs, tmp_path, print)
+    assert [found(run) for run in plan.runs] == [training_seconds(run, TIMING) for run in plan.runs]
+    monkeypatch.setattr(durations, "local_timings", lambda *words, **more: {})
+    with pytest.raises(InputError, match=r"no time limit can be set: name the GPU .* for example gpus: h100:1"):
+        estimate_durations(ClusterProfile(), plan.runs, tmp_path, print)
 
 
-def test_a_status_measures_nothing(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_known_durations_measure_nothing(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "windtunnel.sweeps.planning.throughput_measurement.measure_pace", lambda *words: pytest.fail("measured")
+        "windtunnel.sweeps.planning.throughput_measurement.measure_timing", lambda *words: pytest.fail("measured")
     )
-    assert seconds_known(plan.runs, tmp_path) is None
+    assert known_durations(plan.runs, tmp_path) is None
 
 
-def test_rates_of_a_gpu_that_is_not_known_are_refused() -> None:
-    with pytest.raises(ValueError, match="rates of h100, h100-pcie"):
-        Cluster(rates="v100")
+def test_unknown_gpu_rates_are_rejected() -> None:
+    with pytest.raises(ValueError, match=r"no such GPU \(there are: h100, h100-pcie"):
+        ClusterProfile(rates="v100")

@@ -1,11 +1,11 @@
-"""Packing: chains whole and in order, every run once, tasks of about the target."""
+"""Packing: chains stay whole and in order, every run appears once, tasks take about the target time."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.tiny_study import PlanStudy, WriteStudy
-from windtunnel.sweeps.slurm.packing import Chain, chains, pack
+from windtunnel.sweeps.slurm.packing import TrunkChain, pack, trunk_chains
 from windtunnel.sweeps.study.plan import Plan
 
 
@@ -18,8 +18,8 @@ def plan(write_study: WriteStudy, plan_study: PlanStudy) -> Plan:
     return plan_study(write_study())
 
 
-def test_a_chain_is_a_trunk_in_the_order_of_its_horizons(plan: Plan) -> None:
-    found = chains(plan, plan.runs, lambda run: float(run.new_tokens))
+def test_chain_is_a_trunk_in_the_order_of_its_horizons(plan: Plan) -> None:
+    found = trunk_chains(plan, plan.runs, lambda run: float(run.new_tokens))
     assert len(found) == 5
     for chain in found:
         assert len({run.config.seed for run in chain.runs}) == 1
@@ -28,24 +28,24 @@ def test_a_chain_is_a_trunk_in_the_order_of_its_horizons(plan: Plan) -> None:
         assert chain.seconds == sum(run.new_tokens for run in chain.runs)
 
 
-def test_what_is_left_of_a_trunk_is_one_chain(plan: Plan) -> None:
+def test_remaining_runs_of_a_trunk_are_one_chain(plan: Plan) -> None:
     left = [run for run in plan.runs if run.config.schedule.total_steps in (48, 72) and run.config.seed < 2]
-    found = chains(plan, left[::-1], lambda run: 1.0)
+    found = trunk_chains(plan, left[::-1], lambda run: 1.0)
     assert [[run.config.schedule.total_steps for run in chain.runs] for chain in found] == [[48, 72], [48, 72]]
 
 
-def test_the_longest_first_into_the_emptiest() -> None:
-    found = [Chain((), seconds) for seconds in (3.0, 7.0, 2.0, 5.0, 4.0)]
+def test_longest_chain_goes_to_the_emptiest_lane_first() -> None:
+    found = [TrunkChain((), seconds) for seconds in (3.0, 7.0, 2.0, 5.0, 4.0)]
     assert lengths(pack(found, target_seconds=11)) == [[11.0], [10.0]]
     assert lengths(pack(found, target_seconds=1000)) == [[21.0]]
     assert lengths(pack(found, target_seconds=1)) == [[7.0], [5.0], [4.0], [3.0], [2.0]]
-    assert lengths(pack(found, target_seconds=1, most_tasks=1)) == [[21.0]]
+    assert lengths(pack(found, target_seconds=1, max_tasks=1)) == [[21.0]]
 
 
-def test_lanes_of_like_length_share_a_task() -> None:
-    found = [Chain((), seconds) for seconds in (10.0, 9.0, 2.0, 1.0)]
+def test_lanes_of_similar_length_share_a_task() -> None:
+    found = [TrunkChain((), seconds) for seconds in (10.0, 9.0, 2.0, 1.0)]
     assert lengths(pack(found, target_seconds=5, workers=2)) == [[10.0, 9.0], [2.0, 1.0]]
-    assert lengths(pack(found, target_seconds=5, workers=3, most_tasks=1)) == [[10.0, 9.0, 3.0]]
+    assert lengths(pack(found, target_seconds=5, workers=3, max_tasks=1)) == [[10.0, 9.0, 3.0]]
 
 
 @given(
@@ -54,11 +54,13 @@ def test_lanes_of_like_length_share_a_task() -> None:
     st.integers(1, 8),
     st.integers(1, 20),
 )
-def test_nothing_is_lost_and_no_limit_broken(
-    seconds: list[float], target: float, workers: int, most_tasks: int
+def test_no_run_is_lost_and_no_limit_exceeded(
+    seconds: list[float], target: float, workers: int, max_tasks: int
 ) -> None:
-    tasks = pack([Chain((), each) for each in seconds], target_seconds=target, workers=workers, most_tasks=most_tasks)
-    assert 1 <= len(tasks) <= most_tasks
+    tasks = pack(
+        [TrunkChain((), each) for each in seconds], target_seconds=target, workers=workers, max_tasks=max_tasks
+    )
+    assert 1 <= len(tasks) <= max_tasks
     assert all(1 <= len(task.lanes) <= workers for task in tasks)
     total = sum(lane.seconds for task in tasks for lane in task.lanes)
     assert total == pytest.approx(sum(seconds))

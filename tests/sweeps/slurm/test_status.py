@@ -1,4 +1,4 @@
-"""Status by records and queue: each state a run can be in, and what a machine without SLURM can say."""
+"""Status by records and queue: each state of a run, and the status without SLURM."""
 
 import json
 import os
@@ -11,9 +11,9 @@ import pytest
 
 from tests.support.tiny_study import PlanStudy, WriteStudy
 from windtunnel.sweeps.cli.main import main
-from windtunnel.sweeps.cli.sweep_status import describe
-from windtunnel.sweeps.execution.job import job_of, train_job
-from windtunnel.sweeps.slurm.queue import QueuedTask, ask, minutes_of, study_tasks
+from windtunnel.sweeps.cli.sweep_status import format_status
+from windtunnel.sweeps.execution.job import make_job, train_job
+from windtunnel.sweeps.slurm.queue import QueuedTask, parse_minutes, queued_tasks, run_slurm
 from windtunnel.sweeps.slurm.status import last_step, study_status
 from windtunnel.sweeps.study.plan import Plan, PlannedRun
 from windtunnel.train.errors import InputError
@@ -29,7 +29,7 @@ def plan(write_study: WriteStudy, plan_study: PlanStudy) -> Plan:
 
 
 def leave(run: PlannedRun, status: str, error: str | None = None, holder: str | None = None, step: int = 36) -> None:
-    """A record as a process that trained up to a step leaves it."""
+    """Write a record as a process that trained up to a step leaves it."""
     with RunRecord(run.folder) as record:
         record.update(
             run_id=run.run_id, scientific_hash="", config={}, counts={}, data={}, status=status, error=error, result={}
@@ -83,14 +83,14 @@ def test_the_state_of_a_run(
     assert state_of(plan, task) == state
 
 
-def test_without_a_queue_the_record_of_another_machine_is_believed(plan: Plan) -> None:
+def test_without_a_queue_the_record_of_another_machine_is_trusted(plan: Plan) -> None:
     leave(plan.runs[0], "running", holder=ELSEWHERE)
     assert state_of(plan, None, queue_known=False) == "running"
 
 
 def test_tokens_and_time_left(plan: Plan) -> None:
     first, second, third = plan.runs
-    train_job(job_of(plan, first))
+    train_job(make_job(plan, first))
     leave(second, "running", holder=HERE)
     found = study_status(plan, lambda run: 10.0, [RUNNING], {second.run_id: RUNNING, third.run_id: RUNNING})
     assert [each.state for each in found.runs] == ["finished", "running", "queued"]
@@ -99,26 +99,26 @@ def test_tokens_and_time_left(plan: Plan) -> None:
     assert [each.tokens_done for each in found.runs] == [40 * 128, 4 * 128, 0]
     took = json.loads((first.folder / "run.json").read_text())["performance"]["wall_seconds"]
     assert found.remaining_seconds == pytest.approx((24 / 28 + 1) * took)
-    document = found.document()
+    document = found.to_dict()
     assert document["running"] == [{"run_id": second.run_id, "step": 36, "total_steps": 60, "job": "7_1"}]
     assert document["queue"] == [{"job": "7_1", "state": "RUNNING", "reason": "None"}]
-    lines = describe(found).splitlines()
+    lines = format_status(found)
     assert lines[0] == "tiny: 3 runs: 1 finished, 1 running, 1 queued"
     assert f"running  {second.run_id}  step 36/60  job 7_1" in lines
     assert "job 7: 1 task RUNNING" in lines
 
 
-def test_time_left_by_flops_where_no_pace_is_known(plan: Plan) -> None:
+def test_time_left_by_flops_without_durations(plan: Plan) -> None:
     assert study_status(plan, None, [], {}).remaining_seconds is None
-    assert study_status(plan, None, [], {}).document()["remaining_seconds"] is None
+    assert study_status(plan, None, [], {}).to_dict()["remaining_seconds"] is None
     first, second, third = plan.runs
-    train_job(job_of(plan, first))
+    train_job(make_job(plan, first))
     took = json.loads((first.folder / "run.json").read_text())["performance"]["wall_seconds"]
     left = took * (second.new_tokens + third.new_tokens) / first.new_tokens
     assert study_status(plan, None, [], {}).remaining_seconds == pytest.approx(left)
 
 
-def test_a_curve_that_a_kill_tore(tmp_path: Path) -> None:
+def test_last_step_of_torn_metrics(tmp_path: Path) -> None:
     assert last_step(tmp_path) == 0
     (tmp_path / "metrics.jsonl").write_text('{"step":4}\n{"step":8}\n{"step":1')
     assert last_step(tmp_path) == 8
@@ -130,7 +130,7 @@ def test_a_curve_that_a_kill_tore(tmp_path: Path) -> None:
 def sweep(
     write_study: WriteStudy, data_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., int]:
-    """On a machine without SLURM."""
+    """`sweep("status")` runs that command without SLURM; the exit status."""
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     study = write_study(seeds=1, steps=(40, 60, 80))
 
@@ -140,7 +140,7 @@ def sweep(
     return run
 
 
-def test_without_slurm_status_goes_by_the_records(
+def test_without_slurm_status_uses_the_records(
     plan: Plan, sweep: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     leave(plan.runs[0], "failed", error="RuntimeError: no good")
@@ -148,7 +148,7 @@ def test_without_slurm_status_goes_by_the_records(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "tiny: 3 runs: 1 failed, 2 missing"
     assert f"failed   {plan.runs[0].run_id}  RuntimeError: no good" in lines
-    assert "no SLURM on PATH: by the records alone" in lines
+    assert "note: no SLURM on PATH; from the records alone" in lines
     assert sweep("status", "--json", "-") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["failed"] == [{"run_id": plan.runs[0].run_id, "error": "RuntimeError: no good"}]
@@ -156,25 +156,25 @@ def test_without_slurm_status_goes_by_the_records(
 
 
 @pytest.mark.parametrize("verb", ["submit", "cancel"])
-def test_without_slurm_the_others_say_so(
+def test_other_verbs_need_slurm(
     plan: Plan, sweep: Callable[..., int], verb: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert sweep(verb) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line == "windtunnel: no squeue on PATH: this works where SLURM is; sweep run trains on this machine"
+    assert line == "windtunnel: no squeue on PATH: this needs SLURM; windtunnel sweep run trains on this machine"
 
 
-def test_data_that_are_not_there_are_said(plan: Plan) -> None:
+def test_missing_data_are_noted(plan: Plan) -> None:
     unprepared = replace(plan.runs[0].config.data, content_hash="unprepared")
     config = replace(plan.runs[0].config, data=unprepared)
     found = study_status(replace(plan, runs=(replace(plan.runs[0], config=config),)), lambda run: 1.0, None, {})
-    assert not found.document()["prepared"]
-    assert "note: the data are not prepared here" in describe(found)
+    assert not found.to_dict()["prepared"]
+    assert any("note: the data are not prepared" in line for line in format_status(found))
 
 
 @pytest.fixture
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    """`stand_in("squeue", shell)`: a program of SLURM that does what the shell lines say."""
+    """`stand_in("squeue", shell)`: a script in place of one of SLURM's programs."""
 
     def write(program: str, lines: str) -> None:
         path = tmp_path / "bin" / program
@@ -186,8 +186,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, 
     return write
 
 
-def test_a_study_s_jobs_are_told_from_others(stand_in: Callable[[str, str], None], tmp_path: Path) -> None:
-    """By name, and by the script of that digest: the same study may be trained into another folder."""
+def test_jobs_of_a_study_are_found_by_name_and_digest(stand_in: Callable[[str, str], None], tmp_path: Path) -> None:
     (tmp_path / "abc.sh").touch()
     shown = [
         "12|0|RUNNING|None|windtunnel:a|b:c:abc",
@@ -199,28 +198,28 @@ def test_a_study_s_jobs_are_told_from_others(stand_in: Callable[[str, str], None
     ]
     (tmp_path / "shown").write_text("".join(f"{line}\n" for line in shown))
     stand_in("squeue", f"cat {tmp_path}/shown")
-    assert [(task.name, task.state) for task in study_tasks("a|b:c", tmp_path)] == [
+    assert [(task.name, task.state) for task in queued_tasks("a|b:c", tmp_path)] == [
         ("12_0", "RUNNING"),
         ("12_1", "PENDING"),
         ("13", "PENDING"),
     ]
 
 
-def test_slurm_s_reason_is_one_line_and_the_job_at_hand_is_not_inherited(
+def test_slurm_error_is_one_line_and_the_present_job_is_not_inherited(
     stand_in: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in("scancel", 'echo "scancel: error: one" >&2; echo "scancel: error: two" >&2; exit 1')
     with pytest.raises(InputError, match=r"^scancel: one; two$"):
-        ask("scancel", "1")
+        run_slurm("scancel", "1")
     monkeypatch.setenv("SLURM_JOB_ID", "5")
     monkeypatch.setenv("SLURM_CONF", "/etc/slurm.conf")
     stand_in("sbatch", 'echo "$SLURM_JOB_ID,$SLURM_CONF"')
-    assert ask("sbatch") == ",/etc/slurm.conf\n"
+    assert run_slurm("sbatch") == ",/etc/slurm.conf\n"
 
 
 @pytest.mark.parametrize(
     ("limit", "minutes"),
     [("1:00:00", 60), ("30:00", 30), ("2-12:30:00", 3630), ("infinite", None), ("n/a", None), ("", None)],
 )
-def test_time_limits_as_sinfo_writes_them(limit: str, minutes: int | None) -> None:
-    assert minutes_of(limit) == minutes
+def test_parse_minutes_of_sinfo_limits(limit: str, minutes: int | None) -> None:
+    assert parse_minutes(limit) == minutes

@@ -1,5 +1,5 @@
-"""A study on a real SLURM: submitted at once, preempted, requeued, cancelled; and its numbers are those of a study that
-was trained here undisturbed.
+"""A study on a real SLURM: submitted, preempted, requeued and cancelled, with the same numbers as a study that was
+trained on this machine without interruption.
 """
 
 import json
@@ -14,11 +14,11 @@ import pytest
 from tests.support.slurm_cluster import SlurmCluster
 from tests.support.tiny_study import PlanStudy, WriteStudy
 from windtunnel.sweeps.cli.main import main
-from windtunnel.sweeps.execution.job import is_final, job_of, train_job
-from windtunnel.sweeps.slurm.profile import Cluster
-from windtunnel.sweeps.slurm.submission import study_folder, submit_command_line, submit_runs
+from windtunnel.sweeps.execution.job import make_job, train_job
+from windtunnel.sweeps.slurm.profile import ClusterProfile
+from windtunnel.sweeps.slurm.submission import study_folder, submit_command, submit_runs
 from windtunnel.sweeps.study.plan import Plan, PlannedRun
-from windtunnel.train.records import read_record
+from windtunnel.train.records import is_final, read_record
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
 Sweep = Callable[..., int]
@@ -26,7 +26,7 @@ Sweep = Callable[..., int]
 
 @pytest.fixture
 def sweep(tmp_path: Path, data_directory: Path, capsys: pytest.CaptureFixture[str]) -> Sweep:
-    """`sweep("submit", study, "--cluster", ...)` as on the command line: the exit status."""
+    """`sweep("submit", study, "--cluster", ...)` runs that command; the exit status."""
 
     def run(verb: str, study: Path, *words: str) -> int:
         folders = ("--runs", str(tmp_path / "runs"), "--data", str(data_directory))
@@ -72,19 +72,19 @@ def tasks(slurm: SlurmCluster, job: int) -> list[str]:
     return sorted({line for line in shown.split() if line.startswith(f"{job}_")})
 
 
-def send_back(slurm: SlurmCluster, name: str) -> None:
-    """To work, from the two minutes that a requeued job waits."""
+def start_requeued(slurm: SlurmCluster, name: str) -> None:
+    """Start a requeued job now, instead of after SLURM's two minutes."""
     if slurm.job(name)["Reason"] == "BeginTime":
         slurm.start_now(name)
 
 
 def wait_for_job(slurm: SlurmCluster, names: Collection[str]) -> list[str]:
-    """Wait until these have ended, whatever sends them back into the queue; their states."""
+    """Wait until these have ended, through all requeues; their states."""
     ends = {"COMPLETED", "FAILED", "TIMEOUT", "CANCELLED"}
 
     def ended() -> bool:
         for name in names:
-            send_back(slurm, name)
+            start_requeued(slurm, name)
         return all(slurm.state(name) in ends for name in names)
 
     wait_until(ended, 180)
@@ -129,11 +129,11 @@ def test_thirty_runs_survive_two_preemptions(
         assert waiting["counts"]["missing"] + waiting["counts"]["stopped"] + waiting["counts"]["failed"] == 0
         assert answer(sweep, capsys, "submit", study, "--cluster", cluster)["job"] is None
         for name in names:
-            send_back(slurm, name)
+            start_requeued(slurm, name)
 
     undisturbed = plan_study(study, "undisturbed")
     for run in undisturbed.runs:
-        train_job(job_of(undisturbed, run))
+        train_job(make_job(undisturbed, run))
     assert wait_for_job(slurm, names) == ["COMPLETED", "COMPLETED"], output(plan, tmp_path)
     assert output(plan, tmp_path).count("DUE TO PREEMPTION") >= 2
     assert metrics(plan) == metrics(undisturbed)
@@ -144,7 +144,7 @@ def test_thirty_runs_survive_two_preemptions(
     assert ended["tokens"] == {"done": ended["tokens"]["planned"], "planned": ended["tokens"]["planned"]}
 
 
-def test_a_failing_run_stops_no_other_and_what_follows_follows(
+def test_failed_run_stops_no_other_and_the_dependent_job_runs(
     slurm: SlurmCluster,
     sweep: Sweep,
     profile: Callable[[str], str],
@@ -165,7 +165,7 @@ def test_a_failing_run_stops_no_other_and_what_follows_follows(
     target = str(tmp_path / "after.json")
     folders = ["--runs", str(tmp_path / "runs"), "--data", str(data_directory)]
     words = ["sweep", "status", str(study), *folders, "--json", target]
-    after = submit_command_line(plan, words, Cluster(cpus_per_task=2), dependency=[first["job"]])
+    after = submit_command(plan, words, ClusterProfile(cpus_per_task=2), dependency=[first["job"]])
     assert slurm.job(after)["Dependency"].startswith(f"afterany:{first['job']}")
     assert {task["job"] for task in answer(sweep, capsys, "status", study)["queue"]} == {
         f"{first['job']}_0",
@@ -185,12 +185,12 @@ def test_a_failing_run_stops_no_other_and_what_follows_follows(
     assert wait_for_job(slurm, [str(after)]) == ["COMPLETED"], output(plan, tmp_path)
     assert json.loads(Path(target).read_text())["counts"] == found["counts"]
 
-    # The cause is out of the way: only that run is submitted again, for later, so that there is something to cancel.
+    # With the cause removed, only that run is submitted again. It starts later, so that it can be cancelled.
     (broken.folder / "checkpoints").unlink()
-    later = Cluster(sbatch={"begin": "now+1hour"})
-    second = submit_runs(plan, plan.runs, later, seconds_of=lambda run: 1.0)
+    later = ClusterProfile(sbatch={"begin": "now+1hour"})
+    second = submit_runs(plan, plan.runs, later, duration_of=lambda run: 1.0)
     assert (second.submitted, second.queued, len(second.final)) == ((broken.run_id,), (), 3)
-    third = submit_runs(plan, plan.runs, Cluster(), seconds_of=lambda run: 1.0)
+    third = submit_runs(plan, plan.runs, ClusterProfile(), duration_of=lambda run: 1.0)
     assert (third.job, third.queued, third.waiting_for) == (None, (broken.run_id,), (second.job,))
     assert sweep("cancel", study) == 0
     assert capsys.readouterr().out == f"tiny: cancelled 1 task of job {second.job}\n"
@@ -198,24 +198,24 @@ def test_a_failing_run_stops_no_other_and_what_follows_follows(
     assert capsys.readouterr().out == "tiny: nothing in the queue\n"
 
 
-def test_a_job_that_meets_its_time_limit_goes_on_in_another(
+def test_job_at_its_time_limit_is_requeued(
     slurm: SlurmCluster, write_study: WriteStudy, plan_study: PlanStudy, tmp_path: Path
 ) -> None:
     plan = plan_study(write_study(seeds=1, steps=(600,)))
     (run,) = plan.runs
     # SLURM looks at its clock every 30 s and signals that much earlier: 15 to 45 s after the start.
-    cluster = Cluster(time_minutes=1, signal_seconds=15)
-    job = submit_runs(plan, plan.runs, cluster, seconds_of=lambda run: 1e6).job
+    cluster = ClusterProfile(time_minutes=1, signal_seconds=15)
+    job = submit_runs(plan, plan.runs, cluster, duration_of=lambda run: 1e6).job
     assert job is not None
     assert slurm.job(job)["TimeLimit"] == "00:01:00"
 
     def trains() -> bool:
-        send_back(slurm, f"{job}_0")  # where the machine is so busy that the signal comes before the first step
+        start_requeued(slurm, f"{job}_0")  # on a busy machine the signal may come before the first step
         return (run.folder / "metrics.jsonl").exists()
 
     wait_until(trains)
     trainer = int((run.folder / "lock").read_text().split()[1])
-    os.kill(trainer, signal.SIGSTOP)  # as slow as it takes
+    os.kill(trainer, signal.SIGSTOP)  # an endless step
     told = output(plan, tmp_path).count("the time limit is near")
     wait_until(lambda: output(plan, tmp_path).count("the time limit is near") > told)
     os.kill(trainer, signal.SIGCONT)
@@ -224,11 +224,11 @@ def test_a_job_that_meets_its_time_limit_goes_on_in_another(
     slurm.run("scontrol", "update", f"jobid={job}_0", "TimeLimit=30")
     assert wait_for_job(slurm, [f"{job}_0"]) == ["COMPLETED"], output(plan, tmp_path)
     undisturbed = plan_study(plan.file.path, "undisturbed")
-    train_job(job_of(undisturbed, undisturbed.runs[0]))
+    train_job(make_job(undisturbed, undisturbed.runs[0]))
     assert metrics(plan) == metrics(undisturbed)
 
 
-def test_what_slurm_refuses_is_one_line(
+def test_slurm_error_is_one_line(
     slurm: SlurmCluster,
     sweep: Sweep,
     profile: Callable[[str], str],

@@ -1,4 +1,4 @@
-"""A task of an array job without SLURM: workers that are killed, runs that fail, and the way back into the queue."""
+"""A task of an array job without SLURM: killed workers, failed runs, and the requeue."""
 
 import os
 import signal
@@ -11,29 +11,29 @@ from pathlib import Path
 import pytest
 
 from tests.support.tiny_study import PlanStudy, WriteStudy
-from windtunnel.sweeps.execution.checkpoint_retention import trunk_run, write_trunk_run
-from windtunnel.sweeps.execution.job import is_final, job_of, train_job, write_job
+from windtunnel.sweeps.execution.checkpoint_retention import dump_trunk_run, make_trunk_run
+from windtunnel.sweeps.execution.job import dump_job, make_job, train_job
 from windtunnel.sweeps.slurm.task import lane_environment
 from windtunnel.sweeps.slurm.task_file import TaskText, dump_tasks, read_run_ids, read_task
 from windtunnel.sweeps.study.plan import Plan, PlannedRun
 from windtunnel.train import checkpoint
 from windtunnel.train.errors import InputError
-from windtunnel.train.records import read_record
+from windtunnel.train.records import is_final, read_record
 
 STEPS = (40, 600, 620)
 
 
 @pytest.fixture
 def plan(write_study: WriteStudy, plan_study: PlanStudy) -> Plan:
-    """One trunk of three horizons; the second is long enough to be met at work."""
+    """One trunk of three horizons; the second is long enough to be interrupted."""
     return plan_study(write_study(seeds=1, steps=STEPS))
 
 
 @pytest.fixture
 def start(tmp_path: Path, plan: Plan) -> Callable[[], subprocess.Popen[str]]:
-    """Start the task that trains them; `scontrol` is a stand-in that writes down what it was asked."""
-    jobs = [write_job(job_of(plan, run)) for run in plan.runs]
-    trunk = [write_trunk_run(trunk_run(run)) for run in plan.runs]
+    """Start the task that trains them; `scontrol` is a script that writes its arguments to a file."""
+    jobs = [dump_job(make_job(plan, run)) for run in plan.runs]
+    trunk = [dump_trunk_run(make_trunk_run(run)) for run in plan.runs]
     (tmp_path / "tasks.jsonl").write_bytes(dump_tasks([TaskText([[b"{}"]]), TaskText([jobs], [trunk])]))
     program = tmp_path / "bin" / "scontrol"
     program.parent.mkdir()
@@ -50,7 +50,7 @@ def start(tmp_path: Path, plan: Plan) -> Callable[[], subprocess.Popen[str]]:
 
 
 def wait_for_step(run: PlannedRun, step: int, task: subprocess.Popen[str], after: int = 0) -> int:
-    """The process that trains the run once it is past a step, another one than `after`."""
+    """Wait until a process other than `after` has trained the run past a step; its id."""
     deadline = time.monotonic() + 90
     while True:
         assert task.poll() is None, task.communicate()
@@ -63,7 +63,7 @@ def wait_for_step(run: PlannedRun, step: int, task: subprocess.Popen[str], after
 
 
 def process_of(run: PlannedRun) -> int | None:
-    """As its lock says."""
+    """The process in its lock file."""
     try:
         return int((run.folder / "lock").read_text().split()[1])
     except (FileNotFoundError, IndexError):
@@ -71,7 +71,7 @@ def process_of(run: PlannedRun) -> int | None:
 
 
 def kill(run: PlannedRun, process: int) -> None:
-    """And tear off what the next process would write again, so that its progress can be seen."""
+    """Kill the process and delete the metrics, so that the progress of the next one is visible."""
     os.kill(process, signal.SIGKILL)
     (run.folder / "metrics.jsonl").write_text("")
 
@@ -79,7 +79,7 @@ def kill(run: PlannedRun, process: int) -> None:
 def undisturbed(plan: Plan, plan_study: PlanStudy) -> list[bytes]:
     again = plan_study(plan.file.path, "undisturbed")
     for run in again.runs:
-        train_job(job_of(again, run))
+        train_job(make_job(again, run))
     return metrics(again)
 
 
@@ -87,9 +87,9 @@ def metrics(plan: Plan) -> list[bytes]:
     return [(run.folder / "metrics.jsonl").read_bytes() for run in plan.runs]
 
 
-def test_lanes_and_runs_of_a_task(tmp_path: Path, plan: Plan) -> None:
+def test_task_file_holds_lanes_and_runs(tmp_path: Path, plan: Plan) -> None:
     path = tmp_path / "tasks.jsonl"
-    jobs = [write_job(job_of(plan, run)) for run in plan.runs]
+    jobs = [dump_job(make_job(plan, run)) for run in plan.runs]
     path.write_bytes(dump_tasks([TaskText([jobs[:1], jobs[1:2]]), TaskText([jobs[2:]])]))
     ids = [run.run_id for run in plan.runs]
     assert read_run_ids(path) == [ids[:2], ids[2:]]
@@ -98,7 +98,7 @@ def test_lanes_and_runs_of_a_task(tmp_path: Path, plan: Plan) -> None:
         read_task(path, 2)
 
 
-def test_lanes_share_the_gpus_of_a_job_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lanes_share_gpus_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
     assert [lane_environment(lane)["CUDA_VISIBLE_DEVICES"] for lane in range(3)] == ["2", "5", "2"]
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
@@ -106,12 +106,12 @@ def test_lanes_share_the_gpus_of_a_job_in_turn(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.slow
-def test_a_preemption_and_a_time_limit_cost_nothing(
+def test_preemption_and_time_limit_change_no_result(
     plan: Plan, plan_study: PlanStudy, start: Callable[[], subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     task = start()
     wait_for_step(plan.runs[1], 60, task)
-    task.send_signal(signal.SIGTERM)  # a preemption, from which it is spared: it saves and goes on
+    task.send_signal(signal.SIGTERM)  # announces a preemption that does not happen: save and go on
     while not any(found.step >= 60 for found in checkpoint.find(plan.runs[1].folder)):
         assert task.poll() is None, task.communicate()
     task.send_signal(signal.SIGUSR2)
@@ -125,13 +125,13 @@ def test_a_preemption_and_a_time_limit_cost_nothing(
     again = start()
     _, errors = again.communicate(timeout=120)
     assert again.returncode == 0, errors
-    assert "going on from step" in errors
+    assert "resuming at step" in errors
     assert metrics(plan) == undisturbed(plan, plan_study)
     assert [checkpoint.find(run.folder) for run in plan.runs] == [[], [], []]  # none is needed any more
 
 
 @pytest.mark.slow
-def test_a_run_whose_process_always_dies_fails_alone(plan: Plan, start: Callable[[], subprocess.Popen[str]]) -> None:
+def test_run_whose_process_always_crashes_fails_alone(plan: Plan, start: Callable[[], subprocess.Popen[str]]) -> None:
     task = start()
     first = wait_for_step(plan.runs[1], 60, task)
     kill(plan.runs[1], first)

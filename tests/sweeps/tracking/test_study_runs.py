@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.support.recorded_study import STUDY, RecordingTrainer, plan_text
 from tests.support.wandb_files import offline_run
 from tests.support.wandb_stand_in import Mirror, StandIn
-from tests.sweeps.pipeline.test_pipeline import STUDY, Trainer, plan_of
 from windtunnel.analysis.prediction.seal import read_sealed
 from windtunnel.sweeps.cli.main import main
 from windtunnel.sweeps.cli.study import add_arguments, mirror
-from windtunnel.sweeps.pipeline.pipeline import close_loop
-from windtunnel.sweeps.pipeline.results_folder import OutcomeFolder
+from windtunnel.sweeps.pipeline.pipeline import run_pipeline
+from windtunnel.sweeps.pipeline.results_folder import ResultsFolder
 from windtunnel.sweeps.study.load import load_study
 from windtunnel.sweeps.study.plan import make_plan
-from windtunnel.sweeps.tracking.analysis_run import read_analysis
+from windtunnel.sweeps.tracking.analysis_run import read_study_content
 from windtunnel.sweeps.tracking.study_runs import analysis_id
 from windtunnel.train.records import find_runs
 
@@ -31,25 +31,25 @@ FIGURE = b"\x89PNG\r\n\x1a\n"
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `law.yaml`, 9 runs and 2 targets in `runs`, and the outcome in `results/law`."""
+    """A folder with `law.yaml`, 9 runs and 2 targets in `runs`, and the results in `results/law`."""
     folder = tmp_path_factory.mktemp("study")
     (folder / "law.yaml").write_text(SMALL)
-    plan = plan_of(SMALL, folder, folder / "data")
-    outcome = OutcomeFolder(folder / "results" / "law")
-    closed = close_loop(plan, outcome, Trainer(), lambda message: None)
-    assert closed is not None
-    assert len(closed.sealed) == 1
-    # What a report draws takes seconds and is tested elsewhere.
-    (outcome.report / "figures").mkdir(parents=True)
+    plan = plan_text(SMALL, folder, folder / "data")
+    results = ResultsFolder(folder / "results" / "law")
+    result = run_pipeline(plan, results, RecordingTrainer(), lambda message: None)
+    assert result is not None
+    assert len(result.sealed) == 1
+    # Drawing the report takes seconds and is tested elsewhere.
+    (results.report / "figures").mkdir(parents=True)
     for shade, name in enumerate(("loss", "predictions")):
-        Image.new("L", (3, 2), shade).save(outcome.report / "figures" / f"{name}.png")
-    outcome.report_page.write_text("<!doctype html><title>A report</title>")
+        Image.new("L", (3, 2), shade).save(results.report / "figures" / f"{name}.png")
+    results.report_page.write_text("<!doctype html><title>A report</title>")
     return folder
 
 
 @pytest.fixture
-def outcome(study: Path) -> OutcomeFolder:
-    return OutcomeFolder(study / "results" / "law")
+def results(study: Path) -> ResultsFolder:
+    return ResultsFolder(study / "results" / "law")
 
 
 def words(study: Path, **changed: Path) -> list[str]:
@@ -58,7 +58,7 @@ def words(study: Path, **changed: Path) -> list[str]:
 
 
 def analysis_alone(study: Path, tmp_path: Path) -> list[str]:
-    """The study as on a machine where its results are and its runs are not."""
+    """The study on a machine that has its results but not its runs."""
     return words(study, runs=tmp_path / "none")
 
 
@@ -71,8 +71,8 @@ def tables_in(location: Path) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def test_offline_a_study_is_one_group_with_an_analysis_run(
-    study: Path, outcome: OutcomeFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_offline_study_is_one_group_with_an_analysis_run(
+    study: Path, results: ResultsFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*words(study), "--directory", str(tmp_path)]) == 0
     lines = dict(line.split(" -> ") for line in capsys.readouterr().out.splitlines())
@@ -85,21 +85,21 @@ def test_offline_a_study_is_one_group_with_an_analysis_run(
     location = Path(lines["analysis-law"])
     stored = offline_run(str(location))
     tables = tables_in(location)
-    expected = read_analysis(outcome)
+    expected = read_study_content(results)
     assert sum(row["held_out"] for row in tables["runs"]) == 2
     losses = {row["run"]: row["loss"] for row in tables["runs"]}
     for folder in find_runs(study / "runs"):
         record = json.loads((folder / "run.json").read_text())
         assert losses.pop(folder.name) == record["result"]["validation_nats_per_token"]
     assert losses == {}
-    fit = json.loads(outcome.fit("kaplan").read_text())
+    fit = json.loads(results.fit("kaplan").read_text())
     rows = {row["parameter"]: row for row in tables["fits"]}
     assert {name: row["value"] for name, row in rows.items()} == fit["parameters"]
     assert {name: [row["low_95"], row["high_95"]] for name, row in rows.items()} == fit["intervals"]
     assert {row["status"] for row in rows.values()} == {fit["status"]} == {stored["summary"]["status/kaplan"]}
-    hashes = {read_sealed(path).sealed for path in outcome.predictions.iterdir()}
+    hashes = {read_sealed(path).sealed for path in results.predictions.iterdir()}
     assert {row["sealed"] for row in tables["predictions"]} == {row["sealed"] for row in tables["scores"]} == hashes
-    (score,) = json.loads(outcome.document("scores").read_text())["scores"]
+    (score,) = json.loads(results.document("scores").read_text())["scores"]
     assert score["law"] == "kaplan"
     assert stored["summary"]["error_percent"] == score["error_percent"] == tables["scores"][0]["error_percent"]
     assert stored["summary"]["sealed"] == score["sealed"]
@@ -110,14 +110,14 @@ def test_offline_a_study_is_one_group_with_an_analysis_run(
     assert all(content.startswith(FIGURE) for content in figures.values())
     assert set(figures) == {"loss", "predictions"}
     (page,) = (location / "files" / "media" / "html").iterdir()
-    assert page.read_bytes() == outcome.report_page.read_bytes()
+    assert page.read_bytes() == results.report_page.read_bytes()
     assert {"study.yaml", "table.csv", "fits/kaplan.json", "scores.json"} < set(expected.files)
     for name, path in expected.files.items():
         kept = location / "files" / name
         assert not kept.is_symlink()
         assert kept.read_bytes() == path.read_bytes()
     assert stored["exit_code"] == 0
-    # What a later `wandb sync` reads.
+    # The files that a later `wandb sync` reads.
     assert len(stored["artifacts"]) == 4
     for artifact in stored["artifacts"].values():
         assert all(Path(each.local_path).is_relative_to(tmp_path) for each in artifact.manifest.contents)
@@ -136,7 +136,7 @@ def test_pushing_again_replaces_the_analysis(study: Path, tmp_path: Path, capsys
     assert len(offline_run(str(location))["rows"]) == 1
 
 
-def test_without_an_outcome_the_runs_are_pushed_and_it_says_so(
+def test_without_results_only_the_runs_are_pushed(
     study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "runs").mkdir()
@@ -149,16 +149,16 @@ def test_without_an_outcome_the_runs_are_pushed_and_it_says_so(
     assert written.out.startswith(f"{run.name} -> ")
     missing, analysis = written.err.splitlines()
     assert missing == "law: 10 of its 11 runs are not recorded yet"
-    assert analysis.startswith(f"law: no analysis yet: nothing in {nowhere / 'law'}; windtunnel study ")
+    assert analysis.startswith(f"law: no analysis yet: no results in {nowhere / 'law'}; windtunnel study ")
     assert main(words(study, runs=nowhere, results=nowhere)) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("windtunnel: law: nothing to push: ")
 
 
-def test_an_outcome_that_cannot_be_read_is_one_line(
-    study: Path, outcome: OutcomeFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_unreadable_results_are_one_line(
+    study: Path, results: ResultsFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sealed = min(outcome.predictions.iterdir())
+    sealed = min(results.predictions.iterdir())
     before = sealed.read_bytes()
     sealed.chmod(0o600)
     try:
@@ -178,16 +178,16 @@ def test_an_outcome_that_cannot_be_read_is_one_line(
         ("x" * 100, f"analysis-{'x' * 64}-"),
     ],
 )
-def test_the_id_of_an_analysis_is_one_that_w_and_b_takes(name: str, expected: str) -> None:
+def test_analysis_id_is_allowed_by_wandb(name: str, expected: str) -> None:
     found = analysis_id(name)
     assert found == expected or (found.startswith(expected) and len(found) == len(expected) + 8)
 
 
-@pytest.mark.parametrize("asked", ["off", "offline"])
-def test_the_end_of_a_study_is_pushed_if_asked(
+@pytest.mark.parametrize("mode", ["off", "offline"])
+def test_completed_study_is_pushed_if_requested(
     study: Path,
-    outcome: OutcomeFolder,
-    asked: str,
+    results: ResultsFolder,
+    mode: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -195,12 +195,12 @@ def test_the_end_of_a_study_is_pushed_if_asked(
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    options = parser.parse_args([str(study / "law.yaml"), "--wandb", asked, "--runs", str(tmp_path / "none")])
+    options = parser.parse_args([str(study / "law.yaml"), "--wandb", mode, "--runs", str(tmp_path / "none")])
     plan = make_plan(load_study(options.study), options.runs, study / "data")
-    mirror(plan, outcome, options)
+    mirror(plan, results, options)
     written = capsys.readouterr()
-    assert written.out == ""  # where the answer may be JSON
-    if asked == "off":
+    assert written.out == ""  # standard output may hold JSON
+    if mode == "off":
         assert written.err.endswith(f"windtunnel wandb push {study}/law.yaml --runs {tmp_path}/none\n")
         assert not (tmp_path / "wandb").exists()
     else:
@@ -211,7 +211,7 @@ def test_the_end_of_a_study_is_pushed_if_asked(
 
 
 @pytest.mark.slow
-def test_online_the_analysis_arrives_whole(study: Path, outcome: OutcomeFolder, tmp_path: Path) -> None:
+def test_online_push_uploads_the_whole_analysis(study: Path, results: ResultsFolder, tmp_path: Path) -> None:
     server = StandIn()
     try:
         with Mirror("windtunnel.sweeps.cli.main", analysis_alone(study, tmp_path), tmp_path, server.address) as mirror:
@@ -234,8 +234,8 @@ def test_online_the_analysis_arrives_whole(study: Path, outcome: OutcomeFolder, 
     }
     assert arrived.summary["error_percent"] == tables["scores"]["data"][0][4]
     assert arrived.files[row["figures/loss"]["path"]].startswith(FIGURE)
-    assert arrived.files[row["report"]["path"]] == outcome.report_page.read_bytes()
-    for name, path in read_analysis(outcome).files.items():
+    assert arrived.files[row["report"]["path"]] == results.report_page.read_bytes()
+    for name, path in read_study_content(results).files.items():
         assert arrived.files[name] == path.read_bytes()
     assert list((tmp_path / "wandb").iterdir()) == []
 

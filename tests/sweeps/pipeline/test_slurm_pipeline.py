@@ -1,5 +1,5 @@
-"""The closed loop on a real SLURM: one command, and nobody looks until it is scored; its tables are those of the same
-runs trained here.
+"""The pipeline on a real SLURM: one command leads to the scores, and the tables are those of the same runs trained on
+this machine.
 """
 
 import json
@@ -13,16 +13,16 @@ import yaml
 from tests.support.slurm_cluster import SlurmCluster
 from tests.support.tiny_study import plan_of, write_study
 from windtunnel.analysis.prediction.seal import read_sealed
-from windtunnel.analysis.tables.table import Table, load_table
+from windtunnel.analysis.tables.load import load_table
+from windtunnel.analysis.tables.table import Table
 from windtunnel.sweeps.cli.main import main
-from windtunnel.sweeps.execution.job import is_final
 from windtunnel.sweeps.execution.scheduler import run_jobs
 from windtunnel.sweeps.pipeline.pipeline import run_set
-from windtunnel.sweeps.slurm.queue import QueuedTask, study_tasks
+from windtunnel.sweeps.slurm.queue import QueuedTask, queued_tasks
 from windtunnel.sweeps.slurm.submission import study_folder
 from windtunnel.sweeps.study.plan import Plan
 from windtunnel.train import checkpoint
-from windtunnel.train.records import read_record
+from windtunnel.train.records import is_final, read_record
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
 MEASURED = ("wall_seconds", "tokens_per_second", "share_of_peak")  # columns of a table that no two runs share
@@ -32,8 +32,8 @@ Study = Callable[..., int]
 
 @pytest.fixture
 def plan(tmp_path: Path, data_directory: Path) -> Plan:
-    """Two trunks of four horizons, the last of them seconds long so that one can be preempted, and a target that goes
-    on from one of them.
+    """Two trunks of four horizons, the last of which takes seconds and can be preempted, and a target that continues
+    one of them.
     """
     path = write_study(tmp_path / "closed.yaml", steps=(40, 60, 100, 2500), seeds=(0, 1), target_steps=TARGET_STEPS)
     study = yaml.safe_load(path.read_text())
@@ -43,7 +43,7 @@ def plan(tmp_path: Path, data_directory: Path) -> Plan:
 
 @pytest.fixture
 def study(plan: Plan, tmp_path: Path, data_directory: Path) -> Study:
-    """`study("study", "--submit")` as on the command line: the exit status."""
+    """`study("study", "--submit")` runs that command; the exit status."""
 
     def run(verb: str, *words: str) -> int:
         folders = ["--runs", str(tmp_path / "runs"), "--data", str(data_directory)]
@@ -60,7 +60,7 @@ def answer(study: Study, capsys: pytest.CaptureFixture[str], verb: str, *words: 
 
 
 def queue_of(plan: Plan, tmp_path: Path) -> list[QueuedTask]:
-    return study_tasks(plan.file.name, study_folder(tmp_path / "runs", plan.file.name))
+    return queued_tasks(plan.file.name, study_folder(tmp_path / "runs", plan.file.name))
 
 
 def output(plan: Plan, tmp_path: Path) -> str:
@@ -80,7 +80,7 @@ def comparable(table: Table) -> dict[str, list[object]]:
     return {**rows, "run": table.run.tolist()}
 
 
-def test_one_command_and_a_preemption_to_the_score(
+def test_one_command_leads_to_the_scores_despite_a_preemption(
     slurm: SlurmCluster,
     study: Study,
     plan: Plan,
@@ -118,7 +118,7 @@ def test_one_command_and_a_preemption_to_the_score(
     assert slurm.run("squeue", "--noheader") == ""
 
     (sealed,) = (tmp_path / "results/closed/predictions").iterdir()
-    (target,) = plan.of("target")
+    (target,) = plan.targets
     assert read_sealed(sealed).time <= read_record(target.folder)["created"]
     assert sealed.stat().st_mtime_ns < (target.folder / "metrics.jsonl").stat().st_ctime_ns
     assert comparable(load_table(run_set(plan))) == comparable(load_table(run_set(undisturbed)))
