@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.support.text_files import texts as texts  # a fixture
 from tests.support.tiny_study import FIXED, PlanStudy, WriteStudy
 from windtunnel.sweeps.study.load import load_study
 from windtunnel.sweeps.study.plan import Plan, make_plan

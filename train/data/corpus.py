@@ -1,4 +1,4 @@
-"""A prepared data set, memory-mapped.
+"""A prepared dataset, memory-mapped.
 
 Shape legend: B windows, T sequence length (tokens predicted per window), V vocabulary.
 """
@@ -11,23 +11,21 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from windtunnel.train.data.manifest import MANIFEST_NAME, FileRecord, Manifest, load, sha256_of
+from windtunnel.train.data.manifest import MANIFEST_NAME, FileRecord, Manifest, file_sha256, load_manifest
 from windtunnel.train.data.vocabulary import byte_lengths, load_tokenizer
 from windtunnel.train.errors import InputError
 from windtunnel.train.records import write_atomically
 
-STAMP_NAME = ".verified.json"  # {file name: [bytes, mtime_ns]} as they were when `verify` passed
+VERIFIED_NAME = ".verified.json"  # {file name: [bytes, mtime_ns]} at the last `verify` that passed
 Split = Literal["train", "validation"]
 Tokens = npt.NDArray[np.unsignedinteger[Any]]
 Integers = npt.NDArray[np.int64]
 
 
 class Corpus:
-    """A prepared folder checked against its manifest: every file present with its recorded size, the tokenizer with its
-    hash.
+    """A prepared folder. Opening it checks the manifest, the size of every file and the hash of the tokenizer.
 
-    Opening reads no tokens; `verify` reads everything, `verify_once` does so where a file is new or changed. Raises
-    InputError naming the file and the mend.
+    Opening reads no tokens: `verify` and `verify_if_changed` do. Raises InputError for a missing or changed file.
     """
 
     manifest: Manifest
@@ -35,7 +33,7 @@ class Corpus:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
-        self.manifest = load(self.folder)
+        self.manifest = load_manifest(self.folder)
         for record in self.manifest.files:
             _check_size(self.folder, record)
         if self.manifest.tokenizer is not None:
@@ -52,7 +50,7 @@ class Corpus:
         )
 
     def train_tokens(self, domain: int) -> Tokens:
-        """The train tokens of a domain, memory-mapped: uint16, or uint32 where the vocabulary is above 65,536."""
+        """The train tokens of a domain, memory-mapped: uint16, or uint32 for a vocabulary above 65,536."""
         return self._tokens["train", domain]
 
     def validation_tokens(self, domain: int) -> Tokens:
@@ -60,16 +58,16 @@ class Corpus:
         return self._tokens["validation", domain]
 
     def document_offsets(self, domain: int, split: Split) -> Integers:
-        """(documents + 1,) the token at which each document starts, and the end of the last."""
-        entry = self.manifest.domains[domain]
-        record = entry.train_offsets if split == "train" else entry.validation_offsets
+        """(documents + 1,) the first token of each document, and the end of the last document."""
+        files = self.manifest.domains[domain]
+        record = files.train_offsets if split == "train" else files.validation_offsets
         offsets: Integers = np.load(self.folder / record.name, mmap_mode="r")
         return offsets
 
     def token_bytes(self) -> Integers | None:
-        """(V,) bytes of text that each token stands for; None for synthetic data, which has no text.
+        """(V,) bytes of text of each token; None for synthetic data, which has no text.
 
-        The separator stands for none: its cost is charged to the text it ends. Bits per byte of any set of targets is
+        The separator has no bytes: its loss counts toward the text before it. Bits per byte of any set of targets are
         exactly sum(nats) / (ln 2 * sum(token_bytes[targets])).
         """
         if self.manifest.separator_token is None:
@@ -82,24 +80,23 @@ class Corpus:
         return lengths
 
     def window_count(self, domain: int, sequence_length: int, split: Split = "train") -> int:
-        """Whole windows of a domain: window i reads tokens i*T ... i*T + T and predicts the last T of them."""
+        """Number of whole windows of a domain. Window i has the tokens i*T ... i*T + T; the last T are predicted."""
         return window_count(len(self._tokens[split, domain]), sequence_length)
 
     def window_counts(self, sequence_length: int, split: Split = "train") -> list[int]:
         """`window_count` of every domain."""
         return [self.window_count(domain, sequence_length, split) for domain in range(len(self.manifest.domains))]
 
-    def require_vocabulary(self, vocabulary_size: int) -> None:
-        """Refuse a model whose vocabulary does not hold every token id."""
+    def check_vocabulary(self, vocabulary_size: int) -> None:
+        """Check that a model of `vocabulary_size` tokens covers every token id. Raises InputError otherwise."""
         if vocabulary_size < self.manifest.vocabulary_size:
             raise InputError(
                 f"{self.folder} has token ids up to {self.manifest.vocabulary_size - 1} but the model's vocabulary is "
-                f"{vocabulary_size}: "
-                f"set vocabulary_size to {self.manifest.vocabulary_size} or more"
+                f"{vocabulary_size}: set vocabulary_size to {self.manifest.vocabulary_size} or more"
             )
 
     def verify(self) -> None:
-        """Read every file: sha256 against the manifest, and every token id below the vocabulary. Raises InputError."""
+        """Read every file: check its sha256 and that every token id is below the vocabulary size. Raises InputError."""
         for record in self.manifest.files:
             _check_hash(self.folder, record)
         for (split, number), tokens in self._tokens.items():
@@ -113,13 +110,13 @@ class Corpus:
                     f"{self.manifest.vocabulary_size}: remove the folder and prepare it again"
                 )
 
-    def verify_once(self) -> None:
-        """`verify`, unless it has passed before and no file has another size or time since. Raises InputError.
+    def verify_if_changed(self) -> None:
+        """`verify`, unless it passed before and no size or time of a file has changed since. Raises InputError.
 
-        What passed is noted in `.verified.json` of the folder; in one that cannot be written, every call reads all.
+        `.verified.json` in the folder records the state that passed. If the folder is read-only, every call verifies.
         """
-        states = self._file_states()  # taken first: what changes while it is read must not count as read
-        path = self.folder / STAMP_NAME
+        states = self._file_states()  # before reading: a file that changes meanwhile is verified again
+        path = self.folder / VERIFIED_NAME
         try:
             verified = json.loads(path.read_bytes())
         except (OSError, ValueError, RecursionError):
@@ -144,14 +141,14 @@ class Corpus:
 
 
 def window_count(tokens: int, sequence_length: int) -> int:
-    """Windows of T predicted tokens in a stream: (tokens - 1) // T. Each token but the first is predicted once."""
+    """Number of windows of T predicted tokens in a stream: (tokens - 1) // T. Only the first token is not predicted."""
     if sequence_length < 1:
         raise InputError(f"sequence_length={sequence_length} cannot be used: give 1 or more")
     return max(0, (tokens - 1) // sequence_length)
 
 
-def windows_at(tokens: Tokens, window: Integers, sequence_length: int) -> Integers:
-    """(B, T + 1) int64 tokens of the given windows of one stream; inputs are [:, :-1], targets [:, 1:]."""
+def read_windows(tokens: Tokens, window: Integers, sequence_length: int) -> Integers:
+    """(B, T + 1) int64 tokens of the given windows of a stream; inputs are [:, :-1], targets [:, 1:]."""
     starts = np.asarray(window, dtype=np.int64) * sequence_length
     gathered: Integers = tokens[starts[:, None] + np.arange(sequence_length + 1)].astype(np.int64)
     return gathered
@@ -171,7 +168,7 @@ def _check_size(folder: Path, record: FileRecord) -> None:
 
 def _check_hash(folder: Path, record: FileRecord) -> None:
     _check_size(folder, record)
-    if sha256_of(folder / record.name) != record.sha256:
+    if file_sha256(folder / record.name) != record.sha256:
         raise InputError(
             f"{folder / record.name} differs from the hash in its manifest: remove {folder} and prepare it again"
         )

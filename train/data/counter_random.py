@@ -1,11 +1,11 @@
-"""Random words that are a pure function of (key, stream, block): nothing is carried from one block to the next."""
+"""Random words that are a pure function of (key, stream, block): no state passes from one block to the next."""
 
 import numpy as np
 import numpy.typing as npt
 
 
 def block_words(key: int, stream: int, block: int, count: int) -> npt.NDArray[np.uint64]:
-    """(count,) 64-bit words of a block: Philox 4x64 (Salmon et al., 2011) with the block in the upper counter words.
+    """(count,) 64-bit words of a block: Philox 4x64 (Salmon et al. 2011) with the block in the upper counter words.
 
     Blocks of fewer than 2**66 words do not overlap.
     """

@@ -1,4 +1,4 @@
-"""The documents of one domain on disk in reading order, exact duplicates dropped, so that a source is read once."""
+"""Temporary store of the documents of one domain on disk, without exact duplicates, so that a source is read once."""
 
 import hashlib
 from array import array
@@ -12,11 +12,17 @@ from windtunnel.train.data.documents import Document
 from windtunnel.train.data.split import choose_validation, group_hash
 
 
-class Spool:
-    """Documents appended to one file as UTF-8, with where each ends, its group, and (once `split` is called) its side.
+class DocumentStore:
+    """Documents in one file as UTF-8, in reading order, with the end, the group and (after `split`) the side of each.
 
-    `seen` holds the digests of all documents of the data set, across its domains: of equal documents the first stays,
-    so no document can be on both sides of the split. Blank documents are dropped.
+    Arguments:
+        path: the file; an existing one is overwritten.
+        documents: the documents of the source.
+        seen: digests of all documents of the dataset, shared by the stores of its domains. Of equal documents the
+            first is kept, so no document is on both sides of the split.
+        split_seed: seed of the split by group.
+
+    Blank documents are dropped.
     """
 
     def __init__(self, path: Path, documents: Iterator[Document], seen: set[bytes], split_seed: int) -> None:
@@ -28,8 +34,8 @@ class Spool:
         self._split_seed = split_seed
         self._ends = array("q")
         self._groups = array("q")
-        self._group_numbers: dict[int, int] = {}  # hash of the group -> its number, in order of appearance
-        self._held_out: npt.NDArray[np.bool_] | None = None  # of the groups known when the split was made
+        self._group_numbers: dict[int, int] = {}  # hash of a group -> its number, in order of appearance
+        self._held_out: npt.NDArray[np.bool_] | None = None  # (groups,) of the groups read before the split
         path.write_bytes(b"")
 
     @property
@@ -40,15 +46,15 @@ class Spool:
     def document_count(self) -> int:
         return len(self._ends)
 
-    def fill(self, bytes_wanted: int | None) -> None:
-        """Read on until the spool holds that many bytes of at least two groups; for None, to the end of the source."""
+    def fill(self, min_bytes: int | None) -> None:
+        """Read until the store has `min_bytes` bytes of at least two groups; None reads to the end of the source."""
         with self.path.open("ab") as file:
-            while bytes_wanted is None or self.byte_count < bytes_wanted or len(self._group_numbers) < 2:
+            while min_bytes is None or self.byte_count < min_bytes or len(self._group_numbers) < 2:
                 document = next(self._documents, None)
                 if document is None:
                     self.exhausted = True
                     return
-                data = document.encoded()
+                data = document.encode()
                 if not data.strip():
                     continue
                 digest = hashlib.blake2b(data, digest_size=16).digest()
@@ -63,10 +69,10 @@ class Spool:
                 self._groups.append(number)
 
     def split(self, fraction: float) -> None:
-        """Choose the groups held out among those read so far; groups that appear later belong to train.
+        """Choose the held-out groups among those read so far; groups that appear later belong to train.
 
-        A domain of one document has no second group: its tail is held out instead, from the line that starts nearest
-        before the last `fraction` of its bytes.
+        A domain of one document has no second group. Its tail is held out, from the start of the line nearest before
+        the last `fraction` of its bytes. Raises InputError if all documents are of one group.
         """
         if self.document_count == 1:
             self._cut_tail(fraction)
@@ -93,15 +99,16 @@ class Spool:
 
     @property
     def held_out_groups(self) -> int:
-        assert self._held_out is not None, "split comes first"
+        """Number of held-out groups. Call `split` first."""
+        assert self._held_out is not None, "call split() first"
         return int(self._held_out.sum())
 
     def _is_held_out(self, group: int) -> bool:
-        assert self._held_out is not None, "split comes first"
+        assert self._held_out is not None, "call split() first"
         return group < len(self._held_out) and bool(self._held_out[group])
 
     def read(self, *, held_out: bool, first: int = 0) -> Iterator[bytes]:
-        """The documents of one side, from document number `first` on, in reading order."""
+        """The documents of one side in reading order, from document number `first` on. Call `split` first."""
         with self.path.open("rb") as file:
             start = self._ends[first - 1] if first else 0
             file.seek(start)

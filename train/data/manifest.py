@@ -1,4 +1,7 @@
-"""The manifest of a prepared data set: what it holds, where it came from, and the hash of every file."""
+"""The manifest of a prepared dataset: its content, its sources, and the hash of every file.
+
+Field names are keys of `manifest.json`, so they do not change.
+"""
 
 import hashlib
 import json
@@ -20,7 +23,7 @@ TOKENIZER_NAME = "tokenizer.json"
 
 @dataclass(frozen=True)
 class FileRecord:
-    """One file of the folder."""
+    """A file of the folder."""
 
     name: str
     bytes: NonNegativeInt
@@ -29,10 +32,10 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class Domain:
-    """One source after preparation. Bytes are of text, without separators; a synthetic domain has none."""
+    """One prepared source. Bytes are of text, without separators; 0 for a synthetic domain."""
 
-    name: str  # safe in a file or metric name, unique in the data set
-    source: str  # as the specification names it
+    name: str  # unique in the dataset, safe in file and metric names
+    source: str  # as in the specification
     source_fingerprint: str | None  # package version, or digest of names, sizes and times of the input files
     licence: str
     train_tokens: NonNegativeInt  # separators included
@@ -44,14 +47,14 @@ class Domain:
     validation_groups: NonNegativeInt
     duplicates_removed: NonNegativeInt
     entropy_nats_per_token: float | None  # exact, of a synthetic source
-    # What the first predictions of a window, which lack context, cost beyond that entropy: exact, in all, for windows
-    # of two predictions or more. None where it is not known; manifests from before it was recorded have none.
+    # Total cost beyond that entropy of the first predictions of a window, which lack context: exact, for windows of two
+    # predictions or more. None if it is not known, and in manifests older than the field.
     opening_excess_nats: float | None = field(default=None, kw_only=True)
     train_shard: FileRecord
     validation_shard: FileRecord
-    train_offsets: FileRecord  # .npy, int64, (documents + 1,): token at which each document starts, and the end
+    train_offsets: FileRecord  # .npy, int64, (documents + 1,): first token of each document, and the end
     validation_offsets: FileRecord
-    source_digest: str | None = None  # of names and contents of the input files; earlier manifests lack it
+    source_digest: str | None = None  # of names and contents of the input files; None in manifests older than the field
 
     @property
     def train_bytes_per_token(self) -> float | None:
@@ -68,10 +71,10 @@ class Domain:
 
 @dataclass(frozen=True)
 class Manifest:
-    """`manifest.json`. `content_hash` identifies the data: equal hashes mean equal tokens, whatever made them."""
+    """The content of `manifest.json`. Equal values of `content_hash` mean equal tokens, however they were made."""
 
     spec: DataSpec
-    vocabulary_size: NonNegativeInt  # every token id is below it
+    vocabulary_size: NonNegativeInt  # above every token id
     separator_token: NonNegativeInt | None  # after each document; None in synthetic data
     token_dtype: Literal["uint16", "uint32"]  # little-endian
     tokenizer: FileRecord | None  # None: bytes, or synthetic
@@ -80,8 +83,8 @@ class Manifest:
 
     @property
     def files(self) -> tuple[FileRecord, ...]:
-        own = (self.tokenizer,) if self.tokenizer is not None else ()
-        return own + tuple(record for domain in self.domains for record in domain.files)
+        tokenizer = () if self.tokenizer is None else (self.tokenizer,)
+        return tokenizer + tuple(record for domain in self.domains for record in domain.files)
 
     @property
     def train_tokens(self) -> int:
@@ -92,15 +95,15 @@ class Manifest:
         return sum(domain.validation_tokens for domain in self.domains)
 
     def write(self, folder: Path) -> None:
+        """Write `manifest.json`, with bytes per token of each domain added for readers."""
         document = {"format": FORMAT_VERSION, **asdict(self)}
-        for entry in document["domains"]:
-            for split in ("train", "validation"):
-                count = entry[f"{split}_bytes"]
-                entry[f"{split}_bytes_per_token"] = count / entry[f"{split}_tokens"] if count else None
+        for entry, domain in zip(document["domains"], self.domains, strict=True):
+            entry["train_bytes_per_token"] = domain.train_bytes_per_token
+            entry["validation_bytes_per_token"] = domain.validation_bytes_per_token
         (folder / MANIFEST_NAME).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
-def assemble(
+def make_manifest(
     *,
     spec: DataSpec,
     vocabulary_size: int,
@@ -108,15 +111,15 @@ def assemble(
     tokenizer: FileRecord | None,
     domains: tuple[Domain, ...],
 ) -> Manifest:
-    """The manifest of files that are written."""
-    own = [] if tokenizer is None else [tokenizer]
-    files = own + [record for domain in domains for record in domain.files]
+    """The manifest of files that are already written."""
+    files = [] if tokenizer is None else [tokenizer]
+    files += [record for domain in domains for record in domain.files]
     digest = content_hash(vocabulary_size, separator_token, files)
     return Manifest(spec, vocabulary_size, separator_token, token_dtype(vocabulary_size), tokenizer, domains, digest)
 
 
 def content_hash(vocabulary_size: int, separator_token: int | None, files: Sequence[FileRecord]) -> str:
-    """The identity of the data: sha256 over vocabulary, separator and every file's hash."""
+    """The identity of the data: sha256 of the vocabulary size, the separator and the hash of every file."""
     identity = {
         "vocabulary_size": vocabulary_size,
         "separator_token": separator_token,
@@ -125,60 +128,58 @@ def content_hash(vocabulary_size: int, separator_token: int | None, files: Seque
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def sha256_of(path: Path) -> str:
+def file_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def record_of(path: Path) -> FileRecord:
-    return FileRecord(path.name, path.stat().st_size, sha256_of(path))
+def file_record(path: Path) -> FileRecord:
+    return FileRecord(path.name, path.stat().st_size, file_sha256(path))
 
 
-def load(folder: Path) -> Manifest:
-    """Read `folder/manifest.json`. Raises InputError where it is absent, broken, of another format, or at odds with
-    itself.
-    """
+def load_manifest(folder: Path) -> Manifest:
+    """Read `folder/manifest.json`. Raises InputError if it is absent, invalid, of another format or inconsistent."""
     path = folder / MANIFEST_NAME
-    mend = "remove the folder and run `windtunnel data prepare` again"
+    hint = "remove the folder and prepare it again"
     try:
         text = path.read_text(encoding="utf-8")
         document = json.loads(text)
     except FileNotFoundError:
         raise InputError(
-            f"{folder} holds no {MANIFEST_NAME}, so it is no prepared data set: name another folder, or {mend}"
+            f"{folder} holds no {MANIFEST_NAME}, so it is not a prepared dataset: name another folder, or {hint}"
         ) from None
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): {mend}") from None
+        raise InputError(f"{path} cannot be read ({error.strerror}): {hint}") from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not valid JSON ({error}): {mend}") from None
+        raise InputError(f"{path} is not valid JSON ({error}): {hint}") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT_VERSION:
-        raise InputError(f"{path} is not of format {FORMAT_VERSION}: {mend}")
+        raise InputError(f"{path} is not of format {FORMAT_VERSION}: {hint}")
     try:
         manifest = _READER.validate_json(text, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
         reason = " ".join(first["msg"].split())
-        raise InputError(f"{path} lacks or misnames a field ({place}: {reason}): {mend}") from None
-    if contradiction := _contradiction(manifest):
-        raise InputError(f"{path} contradicts itself ({contradiction}): {mend}")
+        raise InputError(f"{path} has an invalid or missing field ({place}: {reason}): {hint}") from None
+    if inconsistency := _inconsistency(manifest):
+        raise InputError(f"{path} is inconsistent ({inconsistency}): {hint}")
     return manifest
 
 
 _READER = TypeAdapter(Manifest)
 
 
-def _contradiction(manifest: Manifest) -> str | None:
-    """What cannot be true of any prepared data set, or None."""
+def _inconsistency(manifest: Manifest) -> str | None:
+    """A statement of the manifest that contradicts another one, or None."""
     if len(manifest.domains) != len(manifest.spec.sources):
         return f"{len(manifest.domains)} domains for the spec {manifest.spec.spec}"
     if manifest.content_hash != content_hash(manifest.vocabulary_size, manifest.separator_token, manifest.files):
-        return "content_hash is not that of its vocabulary, separator and files"
+        return "content_hash does not match its vocabulary, separator and files"
     if manifest.token_dtype != token_dtype(manifest.vocabulary_size):
         return f"tokens of {manifest.token_dtype} for a vocabulary of {manifest.vocabulary_size}"
     for record in manifest.files:
         if Path(record.name).name != record.name:
-            return f"{record.name!r} is no file name"
+            return f"{record.name!r} is not a file name"
     width = np.dtype(manifest.token_dtype).itemsize
     for domain in manifest.domains:
         for tokens, shard in (

@@ -1,6 +1,4 @@
-"""Which domain each sample comes from: a fixed pattern that keeps every prefix of the run within one sample of its
-quota.
-"""
+"""The domain of each sample: a fixed pattern in which every prefix of a run is within one sample of its quota."""
 
 from collections.abc import Sequence
 
@@ -9,17 +7,16 @@ import numpy.typing as npt
 
 from windtunnel.train.errors import InputError
 
-PERIOD = 4096  # samples after which the pattern repeats; weights are whole numbers of PERIOD-ths
+PERIOD = 4096  # samples after which the pattern repeats; weights are rounded to multiples of 1 / PERIOD
 Integers = npt.NDArray[np.int64]
 
 
 class Mixture:
-    """Domains drawn in proportion to weights, by chairman assignment rather than by chance.
+    """Domains in proportion to weights, by chairman assignment instead of random draws.
 
-    Among the first n samples domain d has n * counts[d] / PERIOD of them to within one, for every n and every d
-    (Tijdeman, "The chairman assignment problem", 1980). `counts[d]` are the weights actually used, whole numbers that
-    sum to PERIOD: the weights given, rounded by largest remainder, never below one for a positive weight; a weight of
-    zero leaves a domain out.
+    Of the first n samples, domain d has n * counts[d] / PERIOD to within one, for every n and d (Tijdeman, "The
+    chairman assignment problem", 1980). `counts` are the weights in use, whole numbers that sum to PERIOD: the given
+    weights rounded by largest remainder, at least one for a positive weight. A weight of zero leaves a domain out.
 
     Raises InputError for a negative weight, weights that sum to zero, or more domains than PERIOD.
     """
@@ -37,43 +34,47 @@ class Mixture:
         self._rank_in_period[:] = self._ranks_before[np.arange(PERIOD), pattern]
 
     def domain_and_rank(self, sample_index: Integers) -> tuple[Integers, Integers]:
-        """The domain of each sample, and how many earlier samples that domain had."""
+        """(domain, rank) of each sample: its domain, and the number of earlier samples of that domain."""
         period, slot = np.divmod(np.asarray(sample_index, dtype=np.int64), PERIOD)
         domain = self._pattern[slot]
         return domain, period * self.counts[domain] + self._rank_in_period[slot]
 
     def counts_before(self, samples: int) -> Integers:
-        """How many of the first `samples` samples each domain has."""
+        """(domains,) number of each domain's samples among the first `samples`."""
         periods, slots = divmod(samples, PERIOD)
         counts: Integers = periods * self.counts + self._ranks_before[slots]
         return counts
 
 
 def apportion(weights: Sequence[float], seats: int) -> Integers:
-    """`seats` whole seats in proportion to `weights` by largest remainder, at least one for each positive weight."""
+    """(domains,) whole numbers that sum to `seats`, in proportion to `weights` by largest remainder.
+
+    A positive weight gets at least one. Raises InputError for weights that cannot be used.
+    """
     shares = np.asarray(weights, dtype=np.float64)
     if shares.ndim != 1 or not shares.size or not np.isfinite(shares).all() or (shares < 0).any() or shares.sum() <= 0:
-        given = list(weights)
-        raise InputError(f"mixture weights {given} cannot be used: give one number >= 0 a domain, not all of them zero")
+        raise InputError(
+            f"mixture weights {list(weights)} cannot be used: give one number >= 0 per domain, not all zero"
+        )
     if np.count_nonzero(shares) > seats:
         raise InputError(
-            f"{np.count_nonzero(shares)} domains cannot share {seats} samples: join some of them or ask for more "
-            "samples"
+            f"{np.count_nonzero(shares)} domains cannot share {seats} samples: use fewer domains or more samples"
         )
     quotas = shares / shares.sum() * seats
     counts: Integers = np.maximum(np.floor(quotas), shares > 0).astype(np.int64)
-    while (left := seats - int(counts.sum())) != 0:
-        step = 1 if left > 0 else -1
+    while (missing := seats - int(counts.sum())) != 0:
+        step = 1 if missing > 0 else -1
         movable = (shares > 0) if step > 0 else (counts > 1)
         counts[int(np.argmax(np.where(movable, step * (quotas - counts), -np.inf)))] += step
     return counts
 
 
 def _chairman_pattern(counts: Integers) -> Integers:
-    """Tijdeman's rule in whole numbers: of the domains whose lag allows another sample, take the one that is due first.
+    """(PERIOD,) domain of each sample, by Tijdeman's rule in whole numbers.
 
-    With lag_d = quota_d(t) - count_d(t-1) and n domains, d may be taken if lag_d >= 1/(2n-2), and is due when its lag
-    reaches 1 - 1/(2n-2). Everything is scaled by PERIOD * (2n-2).
+    With lag_d = quota_d(t) - count_d(t-1) and n domains, domain d is eligible if lag_d >= 1/(2n-2), and due when its
+    lag reaches 1 - 1/(2n-2). The rule takes the eligible domain that is due first. Everything is scaled by
+    PERIOD * (2n-2).
     """
     used = [domain for domain, count in enumerate(counts.tolist()) if count]
     if len(used) == 1:
@@ -84,9 +85,8 @@ def _chairman_pattern(counts: Integers) -> Integers:
     pattern = np.empty(PERIOD, dtype=np.int64)
     for slot in range(PERIOD):
         lag = scale * (quota * (slot + 1) - taken * PERIOD)
-        slack = (
-            scale - 1
-        ) * PERIOD - lag  # over the quota this is the time left; compared exactly by cross products below
+        # Slack over quota is the time until a domain is due; cross products compare it exactly.
+        slack = (scale - 1) * PERIOD - lag
         best = -1
         for candidate in np.flatnonzero(lag >= PERIOD).tolist():
             if best < 0 or slack[candidate] * quota[best] < slack[best] * quota[candidate]:

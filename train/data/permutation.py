@@ -1,11 +1,11 @@
 """A keyed permutation of 0 ... size-1 with O(1) access to any element: no table, no state, integers only.
 
-An alternating Feistel network over the smallest power of two that holds `size`, followed by cycle walking: an image
-outside 0 ... size-1 is mapped again until it falls inside, which keeps the map a bijection (Black and Rogaway, "Ciphers
-with arbitrary finite domains", 2002). The two halves may differ by one bit, so the domain is under twice `size`.
+An alternating Feistel network over the smallest power of two that covers `size`, followed by cycle walking: an image
+outside 0 ... size-1 is mapped again until it is inside, so the map stays a bijection (Black and Rogaway, "Ciphers with
+arbitrary finite domains", 2002). The two halves may differ by one bit, so the domain is smaller than twice `size`.
 
-It shuffles; it is no cipher. Over keys every place is equally likely for sizes from 5 up; below that a few per cent
-uneven.
+It is a shuffle, not a secure cipher. Over keys, every image is equally likely for sizes from 5 up, and within a few
+percent below.
 """
 
 import hashlib
@@ -17,18 +17,18 @@ import numpy.typing as npt
 Integers = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
 
-CHUNK = 1 << 15  # elements: the working arrays stay in the second-level cache
+CHUNK = 1 << 15  # elements, so that the working arrays stay in the L2 cache
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
-# The first 64-bit words of the fractional parts of sqrt(2), sqrt(3), ...: nothing up the sleeve.
+# Nothing-up-my-sleeve numbers: the first 64 bits of the fractional parts of sqrt(2), sqrt(3), ...
 _ROUND_CONSTANTS = [
     np.uint64(math.isqrt(prime << 128) & 0xFFFFFFFFFFFFFFFF) for prime in (2, 3, 5, 7, 11, 13, 17, 19, 23, 29)
 ]
 
 
-def key_of(*parts: int | str) -> int:
-    """A 64-bit key from a path of names and numbers, the same on every machine."""
+def derive_key(*parts: int | str) -> int:
+    """A 64-bit key from names and numbers, the same on every machine."""
     text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
@@ -37,7 +37,7 @@ MIX_STEPS = ((np.uint64(30), _FIRST), (np.uint64(27), _SECOND), (np.uint64(31), 
 
 
 def mix(words: Words) -> Words:
-    """The splitmix64 finaliser (Steele, Lea and Flood, 2014): 64 bits in, 64 well mixed bits out, elementwise."""
+    """The splitmix64 finalizer (Steele, Lea and Flood 2014), elementwise: a bijection that mixes 64 bits."""
     for shift, multiplier in MIX_STEPS:
         words = words ^ (words >> shift)
         if multiplier is not None:
@@ -46,14 +46,14 @@ def mix(words: Words) -> Words:
 
 
 def subkeys(key: int, numbers: Integers) -> Words:
-    """One 64-bit key per number (an epoch, say), each a child of `key`."""
+    """One 64-bit key per number (an epoch, for example), derived from `key`."""
     return mix(np.asarray(numbers).astype(np.uint64) * _GOLDEN + np.uint64(key))
 
 
 def permute(index: Integers, size: int, key: int | Words) -> Integers:
-    """The images of `index` (each in 0 ... size-1) under the permutation of 0 ... size-1 that `key` names.
+    """The images of `index` under the permutation of 0 ... size-1 with this key.
 
-    `key` is one 64-bit integer, or an array of one key per index. Raises IndexError for an index outside the range.
+    `key` is a 64-bit integer, or an array with one key per index. Raises IndexError for an index outside 0 ... size-1.
     """
     flat = np.ascontiguousarray(index, dtype=np.int64).reshape(-1)
     if size < 1 or (flat.size and (int(flat.min()) < 0 or int(flat.max()) >= size)):
@@ -73,7 +73,7 @@ def permute(index: Integers, size: int, key: int | Words) -> Integers:
 
 def _walk(words: Words, size: int, key: Words) -> Integers:
     bits = max(4, (size - 1).bit_length())
-    rounds = 10 if bits < 12 else 6  # halves of a few bits mix slowly
+    rounds = 10 if bits < 12 else 6  # short halves mix slowly
     round_keys = [key + constant for constant in _ROUND_CONSTANTS[:rounds]]
     words = _feistel(words, bits, round_keys)
     outside = np.flatnonzero(words >= size)
@@ -101,5 +101,5 @@ def _scramble(half: Words, round_key: Words) -> Words:
     word = (half + round_key) * _FIRST
     word ^= word >> np.uint64(29)
     word *= _SECOND
-    word >>= np.uint64(32)  # the upper half of a product is its well mixed half
+    word >>= np.uint64(32)  # the upper half of a product is the better mixed one
     return word

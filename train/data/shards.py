@@ -1,23 +1,20 @@
-"""Token shards: one flat little-endian file of ids per domain and split, with a table of where documents start."""
+"""Token shards: one flat little-endian file of ids per domain and split, with a table of document starts."""
 
 from array import array
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-Pieces = Iterable[npt.NDArray[np.unsignedinteger[Any]]]
-
 
 def token_dtype(vocabulary_size: int) -> Literal["uint16", "uint32"]:
-    """The narrowest of uint16 and uint32 that holds every id."""
+    """The narrower of uint16 and uint32 that holds every id."""
     return "uint16" if vocabulary_size <= 1 << 16 else "uint32"
 
 
 class ShardWriter:
-    """Appends documents (their token ids) to a shard; `close` writes the table of offsets beside it."""
+    """Writes documents, as token ids, to a shard. `close` writes the table of offsets beside it."""
 
     def __init__(self, folder: Path, name: str, vocabulary_size: int) -> None:
         self.shard = folder / f"{name}.bin"
@@ -36,6 +33,7 @@ class ShardWriter:
         return len(self._starts) - 1
 
     def append(self, ids: npt.NDArray[np.unsignedinteger[Any]]) -> None:
+        """Write one document. Raises ValueError for an id outside the vocabulary."""
         if ids.size and int(ids.max()) >= self._vocabulary_size:
             raise ValueError(f"token id {int(ids.max())} in a vocabulary of {self._vocabulary_size}")
         self._file.write(ids.astype(self._dtype, copy=False).tobytes())

@@ -1,6 +1,4 @@
-"""Which groups of documents are held out: by a stable hash of the group key, so that it hangs on no order and no
-chance.
-"""
+"""Which groups of documents are held out: decided by a stable hash of the group, not by order or chance."""
 
 import hashlib
 
@@ -11,19 +9,18 @@ from windtunnel.train.errors import InputError
 
 
 def group_hash(split_seed: int, group: str) -> int:
-    """64 bits that place a group; the same on every machine."""
-    return int.from_bytes(
-        hashlib.blake2b(f"{split_seed}\x1f{group}".encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little"
-    )
+    """A 64-bit hash of a group, the same on every machine."""
+    data = f"{split_seed}\x1f{group}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
 def choose_validation(
     group_hashes: npt.ArrayLike, group_bytes: npt.ArrayLike, fraction: float
 ) -> npt.NDArray[np.bool_]:
-    """(groups,) True where the group is held out.
+    """(groups,) True for the held-out groups.
 
-    Groups are taken in the order of their hashes, each if it brings the held-out bytes nearer to `fraction` of all.
-    With many small groups that is a threshold on the hash; with few it still never holds out nothing, nor everything.
+    Groups are visited in the order of their hashes; a group is held out if it brings the held-out bytes nearer to
+    `fraction` of all. With many small groups this is a threshold on the hash. Neither side is ever empty.
     Raises InputError for fewer than two groups.
     """
     hashes = np.asarray(group_hashes, dtype=np.uint64)

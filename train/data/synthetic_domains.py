@@ -1,4 +1,4 @@
-"""Synthetic sources to shards: blocks of a train and of a validation stream, and the exact entropy in the manifest."""
+"""Shards of synthetic sources: blocks of a train and a validation stream, with the exact entropy in the manifest."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from windtunnel.train.data import context_tree, zipf_facts
 from windtunnel.train.data.context_tree import ContextTree
-from windtunnel.train.data.manifest import Domain, Manifest, assemble, record_of
+from windtunnel.train.data.manifest import Domain, Manifest, file_record, make_manifest
 from windtunnel.train.data.shards import ShardWriter
 from windtunnel.train.data.sources import domain_names
 from windtunnel.train.data.specification import DataSpec, Source
@@ -14,87 +14,92 @@ from windtunnel.train.data.zipf_facts import ZipfFacts
 from windtunnel.train.errors import InputError
 
 Progress = Callable[[str], None]
-TRAIN, VALIDATION = 0, 1  # streams: never the same draws
-_BLOCKS = {ContextTree: context_tree.BLOCK, ZipfFacts: zipf_facts.BLOCK}
+Process = ContextTree | ZipfFacts
+TRAIN, VALIDATION = 0, 1  # streams of independent draws
+_BLOCK_TOKENS = {ContextTree: context_tree.BLOCK_TOKENS, ZipfFacts: zipf_facts.BLOCK_TOKENS}
 
 
-def open_source(source: Source) -> ContextTree | ZipfFacts:
-    """The process that a source names. Raises InputError for an unknown name, option or value."""
+def make_process(source: Source) -> Process:
+    """The process of a source. Raises InputError for an unknown name, option or value."""
     options = dict(source.options)
-    made: ContextTree | ZipfFacts
+    process: Process
     if source.argument == "context-tree":
-        made = ContextTree(
-            _whole(options, "vocabulary", 1024, source), options.pop("zipf", "1.2"), _whole(options, "seed", 0, source)
-        )
+        vocabulary, zipf = _pop_integer(options, "vocabulary", 1024, source), options.pop("zipf", "1.2")
+        process = ContextTree(vocabulary, zipf, _pop_integer(options, "seed", 0, source))
+        names = "vocabulary, zipf, seed"
     elif source.argument == "zipf-facts":
-        made = ZipfFacts(
-            options.pop("alpha", ".35"), _whole(options, "levels", 24, source), _whole(options, "seed", 0, source)
-        )
+        alpha, levels = options.pop("alpha", "0.35"), _pop_integer(options, "levels", 24, source)
+        process = ZipfFacts(alpha, levels, _pop_integer(options, "seed", 0, source))
+        names = "alpha, levels, seed"
     else:
-        raise InputError(f"{source.text} is no synthetic source: use synthetic:context-tree or synthetic:zipf-facts")
+        raise InputError(f"{source.text} is not a synthetic source: use synthetic:context-tree or synthetic:zipf-facts")
     if options:
-        known = "vocabulary, zipf, seed" if source.argument == "context-tree" else "alpha, levels, seed"
-        raise InputError(f"{source.text} has no option {next(iter(options))!r}: use {known}")
-    return made
+        raise InputError(f"{source.text} has no option {next(iter(options))!r}: use {names}")
+    return process
 
 
-def _whole(options: dict[str, str], name: str, default: int, source: Source) -> int:
+def _pop_integer(options: dict[str, str], name: str, default: int, source: Source) -> int:
     text = options.pop(name, str(default))
     if not text.isascii() or not text.isdigit():
         raise InputError(f"{source.text}?{name}={text}: give a whole number, for example {name}={default}")
     return int(text)
 
 
-def open_sources(spec: DataSpec) -> list[ContextTree | ZipfFacts]:
+def make_processes(spec: DataSpec) -> list[Process]:
     """The processes of a synthetic specification, in order."""
-    return [open_source(source) for source in spec.sources]
+    return [make_process(source) for source in spec.sources]
 
 
-def vocabulary_of(spec: DataSpec, made: Sequence[ContextTree | ZipfFacts]) -> int:
-    """Raises InputError where sources of different vocabularies are joined, or `vocabulary` is neither theirs nor 0."""
-    vocabularies = {process.vocabulary for process in made}
+def vocabulary_size_of(spec: DataSpec, processes: Sequence[Process]) -> int:
+    """The vocabulary size that the processes share.
+
+    Raises InputError if they have different sizes, or `spec.vocabulary` is neither their size nor 0.
+    """
+    vocabularies = {process.vocabulary for process in processes}
     if len(vocabularies) > 1:
         raise InputError(
-            f"{spec.spec}: its sources have vocabularies {sorted(vocabularies)}: prepare them as separate data sets"
+            f"{spec.spec}: its sources have vocabularies {sorted(vocabularies)}: prepare them as separate datasets"
         )
     vocabulary = vocabularies.pop()
     if spec.vocabulary not in (0, vocabulary):
         raise InputError(
-            f"vocabulary={spec.vocabulary}: {spec.spec} brings its own of {vocabulary}: leave it out, or give 0 or "
+            f"vocabulary={spec.vocabulary}: {spec.spec} has its own of {vocabulary}: leave it out, or give 0 or "
             f"{vocabulary}"
         )
     return vocabulary
 
 
 def build(spec: DataSpec, folder: Path, progress: Progress) -> Manifest:
-    """Write `token_budget` train tokens of each source, and validation_fraction / (1 - validation_fraction) as many
-    held-out ones.
+    """Write exactly `token_budget` train tokens of each source into `folder`; return the manifest, not written yet.
 
-    Both numbers are exact. A block is entered in the table of documents as a document. Raises InputError.
+    Validation has validation_fraction / (1 - validation_fraction) times as many tokens. A block is a document in the
+    table of documents. Raises InputError for impossible options.
     """
-    made = open_sources(spec)
-    vocabulary = vocabulary_of(spec, made)
+    processes = make_processes(spec)
+    vocabulary = vocabulary_size_of(spec, processes)
     domains = []
-    for name, source, process in zip(domain_names(spec.sources), spec.sources, made, strict=True):
+    for name, source, process in zip(domain_names(spec.sources), spec.sources, processes, strict=True):
         progress(
             f"{name}: making {spec.token_budget:,} train tokens of entropy {process.entropy_nats_per_token:.6f} nats "
             "per token"
         )
-        domains.append(_domain(name, source, process, spec, folder))
-    return assemble(spec=spec, vocabulary_size=vocabulary, separator_token=None, tokenizer=None, domains=tuple(domains))
+        domains.append(_write_domain(name, source, process, spec, folder))
+    return make_manifest(
+        spec=spec, vocabulary_size=vocabulary, separator_token=None, tokenizer=None, domains=tuple(domains)
+    )
 
 
-def _domain(name: str, source: Source, process: ContextTree | ZipfFacts, spec: DataSpec, folder: Path) -> Domain:
+def _write_domain(name: str, source: Source, process: Process, spec: DataSpec, folder: Path) -> Domain:
     held_out = max(1, round(spec.token_budget * spec.validation_fraction / (1 - spec.validation_fraction)))
-    wanted = {TRAIN: spec.token_budget, VALIDATION: held_out}
-    block = _BLOCKS[type(process)]
-    places = [(stream, number) for stream, tokens in wanted.items() for number in range(math.ceil(tokens / block))]
+    num_tokens = {TRAIN: spec.token_budget, VALIDATION: held_out}
+    block = _BLOCK_TOKENS[type(process)]
+    block_ids = [(stream, number) for stream, count in num_tokens.items() for number in range(math.ceil(count / block))]
     writers = {
         stream: ShardWriter(folder, f"{name}-{split}", process.vocabulary)
         for stream, split in ((TRAIN, "train"), (VALIDATION, "validation"))
     }
-    for (stream, _), tokens in zip(places, process.blocks(places), strict=True):
-        writers[stream].append(tokens[: wanted[stream] - writers[stream].tokens])
+    for (stream, _), tokens in zip(block_ids, process.blocks(block_ids), strict=True):
+        writers[stream].append(tokens[: num_tokens[stream] - writers[stream].tokens])
     for writer in writers.values():
         writer.close()
     train, validation = writers[TRAIN], writers[VALIDATION]
@@ -113,8 +118,8 @@ def _domain(name: str, source: Source, process: ContextTree | ZipfFacts, spec: D
         duplicates_removed=0,
         entropy_nats_per_token=process.entropy_nats_per_token,
         opening_excess_nats=process.opening_excess_nats,
-        train_shard=record_of(train.shard),
-        validation_shard=record_of(validation.shard),
-        train_offsets=record_of(train.offsets),
-        validation_offsets=record_of(validation.offsets),
+        train_shard=file_record(train.shard),
+        validation_shard=file_record(validation.shard),
+        train_offsets=file_record(train.offsets),
+        validation_offsets=file_record(validation.offsets),
     )

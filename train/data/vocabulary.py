@@ -1,4 +1,4 @@
-"""Text to token ids and back to byte counts: bytes themselves, or byte-level byte-pair encoding."""
+"""Vocabularies: text to token ids and ids to byte counts, for raw bytes and for byte-level byte-pair encoding (BPE)."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -10,21 +10,21 @@ import numpy.typing as npt
 
 from windtunnel.train.errors import InputError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # start-up: bytes need no tokenizer
     from tokenizers import Tokenizer
 
 SEPARATOR_TEXT = "<|endoftext|>"
-BYTE_SEPARATOR = 0  # NUL, which no text document may hold
-MERGED_SEPARATOR = 0  # the id of SEPARATOR_TEXT, the tokenizer's first token
+BYTE_SEPARATOR = 0  # NUL, which documents must not contain
+BPE_SEPARATOR = 0  # the id of SEPARATOR_TEXT, the first token of the tokenizer
 BATCH_BYTES = 1 << 20
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> "Tokenizer":
-    """A byte-level BPE tokenizer with exactly `vocabulary` tokens, the separator and 256 bytes among them.
+    """A byte-level BPE tokenizer with exactly `vocabulary` tokens, including the separator and 256 bytes.
 
-    Deterministic in the texts. Raises InputError where they hold too few different pairs for that many tokens.
+    Deterministic in the texts. Raises InputError if they have too few different pairs for so many tokens.
     """
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers  # start-up: bytes need no tokenizer
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -36,46 +36,45 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> "Tokenizer":
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    reached = tokenizer.get_vocab_size()
-    if reached != vocabulary:
+    size = tokenizer.get_vocab_size()
+    if size != vocabulary:
         raise InputError(
-            f"vocabulary={vocabulary} is larger than the train text supports ({reached}): lower it to {reached} or add "
-            "text"
+            f"vocabulary={vocabulary} is larger than the train text supports ({size}): lower it to {size} or add text"
         )
     tokenizer.encode_special_tokens = True
     return tokenizer
 
 
 def load_tokenizer(path: Path) -> "Tokenizer":
-    """The tokenizer of a prepared folder; `<|endoftext|>` in a text is ordinary text, never the separator."""
-    from tokenizers import Tokenizer
+    """The tokenizer of a prepared folder. It encodes `<|endoftext|>` in a text as ordinary text."""
+    from tokenizers import Tokenizer  # start-up: bytes need no tokenizer
 
     tokenizer = Tokenizer.from_file(str(path))
-    tokenizer.encode_special_tokens = True  # a setting that the file does not carry
+    tokenizer.encode_special_tokens = True  # not stored in the file
     return tokenizer
 
 
 def byte_lengths(tokenizer: "Tokenizer") -> npt.NDArray[np.int64]:
-    """(V,) bytes of text per token; every character of a byte-level token stands for a byte. The separator has none."""
+    """(V,) bytes of text per token: the characters of a byte-level token are bytes. The separator has none."""
     lengths = np.zeros(tokenizer.get_vocab_size(), dtype=np.int64)
     for token, number in tokenizer.get_vocab().items():
         lengths[number] = len(token)
-    lengths[MERGED_SEPARATOR] = 0
+    lengths[BPE_SEPARATOR] = 0
     return lengths
 
 
 def encode_bytes(documents: Iterable[bytes]) -> Iterator[npt.NDArray[np.uint8]]:
-    """The ids of each document, the separator last."""
+    """The ids of each document, with the separator at the end."""
     for document in documents:
         yield np.frombuffer(document + bytes([BYTE_SEPARATOR]), dtype=np.uint8)
 
 
-def encode_merged(documents: Iterable[bytes], tokenizer: "Tokenizer") -> Iterator[npt.NDArray[np.uint32]]:
-    """The ids of each document, the separator last."""
-    waiting = iter(documents)
-    while batch := list(_batch(waiting)):
+def encode_bpe(documents: Iterable[bytes], tokenizer: "Tokenizer") -> Iterator[npt.NDArray[np.uint32]]:
+    """The ids of each document, with the separator at the end."""
+    remaining = iter(documents)
+    while batch := list(_batch(remaining)):
         for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
-            yield np.array([*encoding.ids, MERGED_SEPARATOR], dtype=np.uint32)
+            yield np.array([*encoding.ids, BPE_SEPARATOR], dtype=np.uint32)
 
 
 def _batch(documents: Iterator[bytes]) -> Iterator[str]:

@@ -1,9 +1,8 @@
-"""Small prepared data sets that several files of this folder look at."""
-
-from pathlib import Path
+"""Small prepared datasets that several tests of this folder read."""
 
 import pytest
 
+from tests.support.text_files import texts as texts  # a fixture
 from windtunnel.train.data.corpus import Corpus
 from windtunnel.train.data.prepare import prepare
 from windtunnel.train.data.specification import DataSpec
@@ -18,15 +17,3 @@ def speeches(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 def facts(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     spec = DataSpec("synthetic:zipf-facts+synthetic:zipf-facts?seed=1", vocabulary=0, token_budget=100_000)
     return Corpus(prepare(spec, tmp_path_factory.mktemp("data")))
-
-
-@pytest.fixture
-def texts(tmp_path: Path) -> Path:
-    """A folder of twenty short text files."""
-    folder = tmp_path / "texts"
-    folder.mkdir()
-    for number in range(20):
-        (folder / f"{number:02}.txt").write_text(
-            f"Document {number}: été, {'word ' * (10 + number)}end.\n", encoding="utf-8"
-        )
-    return folder

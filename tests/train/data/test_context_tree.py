@@ -1,4 +1,4 @@
-"""The context tree has the entropy it claims, and the tokens it has always had."""
+"""The context tree has the stated entropy, and the same tokens as ever."""
 
 import hashlib
 from itertools import pairwise
@@ -6,7 +6,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from windtunnel.train.data.context_tree import BLOCK, NOISE, SUCCESSORS, UNITS, ContextTree, _zipf_ranks
+from windtunnel.train.data.context_tree import (
+    BLOCK_TOKENS,
+    NOISE_UNITS,
+    PROBABILITY_UNITS,
+    SUCCESSOR_UNITS,
+    ContextTree,
+    _zipf_ranks,
+)
 from windtunnel.train.errors import InputError
 
 
@@ -20,20 +27,20 @@ def blocks(tree: ContextTree) -> list[np.ndarray]:
     return list(tree.blocks([(0, 0), (0, 1), (0, 2), (0, 3), (1, 0)]))
 
 
-def test_the_entropy_rate_is_the_published_one(tree: ContextTree) -> None:
+def test_entropy_rate_is_the_documented_one(tree: ContextTree) -> None:
     assert tree.entropy_nats_per_token == pytest.approx(1.340110, abs=5e-7)
 
 
 def test_probabilities_are_whole_numbers_that_sum_to_one() -> None:
-    assert sum(SUCCESSORS) + NOISE == UNITS
+    assert sum(SUCCESSOR_UNITS) + NOISE_UNITS == PROBABILITY_UNITS
 
 
-def test_the_first_block_does_not_change(blocks: list[np.ndarray]) -> None:
+def test_first_block_does_not_change(blocks: list[np.ndarray]) -> None:
     digest = hashlib.sha256(blocks[0].astype("<u2").tobytes()).hexdigest()
     assert digest == "db6f5516386fd52f87fd7584ac5286147d0228d2bca979afdc819439676fe533"
 
 
-def test_a_block_does_not_depend_on_its_companions(tree: ContextTree, blocks: list[np.ndarray]) -> None:
+def test_block_does_not_depend_on_other_blocks(tree: ContextTree, blocks: list[np.ndarray]) -> None:
     (alone,) = tree.blocks([(0, 2)])
     assert np.array_equal(alone, blocks[2])
 
@@ -43,25 +50,25 @@ def test_blocks_and_streams_differ(blocks: list[np.ndarray]) -> None:
         assert (first == second).mean() < 0.2
 
 
-def test_the_true_model_pays_the_entropy(tree: ContextTree, blocks: list[np.ndarray]) -> None:
-    nats = np.concatenate([tree.nats(block) for block in blocks])
-    assert len(nats) == 5 * BLOCK
+def test_mean_true_nats_equal_the_entropy(tree: ContextTree, blocks: list[np.ndarray]) -> None:
+    nats = np.concatenate([tree.token_nats(block) for block in blocks])
+    assert len(nats) == 5 * BLOCK_TOKENS
     assert nats.mean() == pytest.approx(tree.entropy_nats_per_token, abs=4 * nats.std() / np.sqrt(len(nats)))
 
 
-def test_the_conditional_probabilities_sum_to_one() -> None:
+def test_conditional_probabilities_sum_to_one() -> None:
     small = ContextTree(vocabulary=16)
     for context in ([3, 1, 2], [0, 0, 0], [15, 7, 9]):
-        probability = [np.exp(-small.nats([*context, token])[-1]) for token in range(16)]
+        probability = [np.exp(-small.token_nats([*context, token])[-1]) for token in range(16)]
         assert sum(probability) == pytest.approx(1)
-        assert sorted(probability)[-4] > sorted(probability)[-5]  # four successors stand out of the noise
+        assert sorted(probability)[-4] > sorted(probability)[-5]  # four successors are likelier than the noise
 
 
-def test_only_the_context_that_the_last_token_asks_for_matters() -> None:
+def test_last_token_decides_the_length_of_the_context() -> None:
     small = ContextTree(vocabulary=64)
 
     def likeliest(context: list[int]) -> int:
-        return int(np.argmin([small.nats([*context, token])[-1] for token in range(0, 64, 4)]))
+        return int(np.argmin([small.token_nats([*context, token])[-1] for token in range(0, 64, 4)]))
 
     reach = set()
     for last in range(8):
@@ -81,10 +88,10 @@ def small() -> ContextTree:
     return ContextTree(vocabulary=16)
 
 
-def test_the_stationary_law_is_that_of_the_source(small: ContextTree) -> None:
-    """Every group of four is read from one stream, with the probability of its last token as the tree itself says."""
+def test_stationary_triples_are_stationary_under_the_source(small: ContextTree) -> None:
+    """One stream has every quadruple; `token_nats` gives the probability of its last token."""
     groups = np.indices((16,) * 4).reshape(4, -1).T
-    probability = np.exp(-small.nats(groups.ravel())[3::4]).reshape((16,) * 4)
+    probability = np.exp(-small.token_nats(groups.ravel())[3::4]).reshape((16,) * 4)
     triple = small.stationary_triples()
     assert triple.sum() == pytest.approx(1, abs=1e-12)
     quadruple = triple[..., None] * probability
@@ -92,12 +99,12 @@ def test_the_stationary_law_is_that_of_the_source(small: ContextTree) -> None:
     assert entropy_of(quadruple) - entropy_of(triple) == pytest.approx(small.entropy_nats_per_token, abs=1e-10)
 
 
-def test_the_opening_excess_does_not_change(small: ContextTree) -> None:
+def test_opening_excess_does_not_change(small: ContextTree) -> None:
     assert small.opening_excess_nats == pytest.approx(0.4401468861, abs=1e-10)
 
 
-def test_the_opening_excess_is_what_pairs_and_triples_of_the_blocks_show(small: ContextTree) -> None:
-    """Two million tokens: to four standard errors, which the spread of the blocks shows, and the bias of counts."""
+def test_opening_excess_matches_pair_and_triple_counts_of_blocks(small: ContextTree) -> None:
+    """Two million tokens, to within four standard errors (from the spread of the blocks) and the bias of counts."""
 
     def excess(triple: np.ndarray) -> float:
         share = triple.reshape((16,) * 3) / triple.sum()
@@ -107,15 +114,15 @@ def test_the_opening_excess_is_what_pairs_and_triples_of_the_blocks_show(small: 
 
     blocks = np.stack(list(small.blocks([(0, number) for number in range(32)]))).astype(np.int64)
     triples = 256 * blocks[:, :-2] + 16 * blocks[:, 1:-1] + blocks[:, 2:]
-    counts = np.stack([np.bincount(each, minlength=4096) for each in triples])
-    error = np.std([excess(each) for each in counts], ddof=1) / np.sqrt(len(counts))
+    counts = np.stack([np.bincount(block, minlength=4096) for block in triples])
+    error = np.std([excess(count) for count in counts], ddof=1) / np.sqrt(len(counts))
     # Counts of n tokens understate the entropy of K outcomes by up to (K - 1) / 2n (Miller 1955).
-    understated = 4095 / (2 * counts.sum())
-    assert 4 * error + understated < 0.01
-    assert excess(counts.sum(axis=0)) == pytest.approx(small.opening_excess_nats, abs=4 * error + understated)
+    bias = 4095 / (2 * counts.sum())
+    assert 4 * error + bias < 0.01
+    assert excess(counts.sum(axis=0)) == pytest.approx(small.opening_excess_nats, abs=4 * error + bias)
 
 
-def test_the_opening_excess_of_many_symbols_is_not_known(tree: ContextTree) -> None:
+def test_opening_excess_is_none_for_large_vocabularies(tree: ContextTree) -> None:
     assert tree.opening_excess_nats is None
     assert ContextTree(vocabulary=128).opening_excess_nats is None
     most = ContextTree(vocabulary=64).opening_excess_nats
@@ -123,27 +130,27 @@ def test_the_opening_excess_of_many_symbols_is_not_known(tree: ContextTree) -> N
     assert 0 < most < 2 * np.log(64)
 
 
-def test_another_seed_is_another_tree_of_the_same_entropy(tree: ContextTree, blocks: list[np.ndarray]) -> None:
+def test_seed_changes_the_tree_but_not_its_entropy(tree: ContextTree, blocks: list[np.ndarray]) -> None:
     other = ContextTree(seed=1)
     assert other.entropy_nats_per_token == tree.entropy_nats_per_token
-    assert other.nats(blocks[0]).mean() > 4
+    assert other.token_nats(blocks[0]).mean() > 4
 
 
-def test_ids_of_successors_follow_zipfs_law() -> None:
+def test_successor_ids_follow_zipfs_law() -> None:
     counts = np.bincount(_zipf_ranks(256, "1.2"))
-    assert counts.sum() == UNITS
+    assert counts.sum() == PROBABILITY_UNITS
     law = np.arange(1, 257) ** -1.2
-    assert np.abs(counts - UNITS * law / law.sum()).max() <= 1
-    assert (np.bincount(_zipf_ranks(4, "0")) == UNITS // 4).all()
+    assert np.abs(counts - PROBABILITY_UNITS * law / law.sum()).max() <= 1
+    assert (np.bincount(_zipf_ranks(4, "0")) == PROBABILITY_UNITS // 4).all()
 
 
 @pytest.mark.parametrize("vocabulary", [8, 1000, 1 << 17])
-def test_an_impossible_vocabulary_is_refused(vocabulary: int) -> None:
+def test_invalid_vocabulary_is_an_error(vocabulary: int) -> None:
     with pytest.raises(InputError, match="power of two from 16 to 65536"):
         ContextTree(vocabulary)
 
 
 @pytest.mark.parametrize("zipf", ["x", "5", "-1", "nan"])
-def test_an_impossible_exponent_is_refused(zipf: str) -> None:
+def test_invalid_exponent_is_an_error(zipf: str) -> None:
     with pytest.raises(InputError, match="zipf="):
         ContextTree(zipf=zipf)

@@ -1,4 +1,4 @@
-"""A corpus gives its tokens and its windows, and opens other readers' formats."""
+"""A corpus has tokens and windows, whatever format its source had."""
 
 import json
 import lzma
@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from windtunnel.train.data.corpus import Corpus, window_count, windows_at
+from windtunnel.train.data.corpus import Corpus, read_windows, window_count
 from windtunnel.train.data.prepare import prepare
 from windtunnel.train.data.specification import DataSpec
 from windtunnel.train.errors import InputError
@@ -17,7 +17,7 @@ from windtunnel.train.errors import InputError
 RECORDS = [{"text": f"record {number} " + "x" * number, "other": {"nested": number}} for number in range(30)]
 
 
-def test_tokens_are_memory_mapped_and_as_narrow_as_they_can_be(speeches: Corpus, facts: Corpus) -> None:
+def test_tokens_are_memory_mapped_in_the_narrowest_type(speeches: Corpus, facts: Corpus) -> None:
     for corpus in (speeches, facts):
         assert isinstance(corpus.train_tokens(0), np.memmap)
         assert corpus.train_tokens(0).dtype == np.uint16
@@ -25,7 +25,7 @@ def test_tokens_are_memory_mapped_and_as_narrow_as_they_can_be(speeches: Corpus,
         assert len(corpus.validation_tokens(0)) == corpus.manifest.domains[0].validation_tokens
 
 
-def test_offsets_close_each_document_with_the_separator(speeches: Corpus) -> None:
+def test_every_document_ends_with_the_separator(speeches: Corpus) -> None:
     offsets = speeches.document_offsets(0, "train")
     tokens = speeches.train_tokens(0)
     assert offsets[0] == 0
@@ -33,27 +33,27 @@ def test_offsets_close_each_document_with_the_separator(speeches: Corpus) -> Non
     assert np.array_equal(np.flatnonzero(tokens == 0) + 1, offsets[1:])
 
 
-def test_bytes_stand_for_themselves_and_the_separator_for_nothing(speeches: Corpus) -> None:
+def test_byte_tokens_have_one_byte_and_the_separator_none(speeches: Corpus) -> None:
     token_bytes = speeches.token_bytes()
     assert token_bytes is not None
     assert token_bytes.tolist() == [0] + [1] * 255
 
 
 @pytest.mark.parametrize(("tokens", "windows"), [(0, 0), (1, 0), (16, 0), (17, 1), (32, 1), (33, 2)])
-def test_a_window_reads_one_token_more_than_it_predicts(tokens: int, windows: int) -> None:
+def test_window_has_one_token_more_than_it_predicts(tokens: int, windows: int) -> None:
     assert window_count(tokens, 16) == windows
 
 
 def test_windows_tile_the_stream_and_share_one_token() -> None:
     tokens = np.arange(100, dtype=np.uint16)
-    gathered = windows_at(tokens, np.arange(window_count(100, 16)), 16)
+    gathered = read_windows(tokens, np.arange(window_count(100, 16)), 16)
     assert gathered.shape == (6, 17)
     assert gathered.dtype == np.int64
     assert np.array_equal(gathered[:, 1:].reshape(-1), np.arange(1, 97))
     assert np.array_equal(gathered[1:, 0], gathered[:-1, -1])
 
 
-def test_no_sequence_length_below_one(speeches: Corpus) -> None:
+def test_sequence_length_below_one_is_an_error(speeches: Corpus) -> None:
     with pytest.raises(InputError, match="sequence_length=0"):
         speeches.window_counts(0)
 
@@ -75,8 +75,8 @@ def write(folder: Path, kind: str) -> str:
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "jsonl.xz", "parquet", "hub"])
-def test_every_reader_of_records_gives_the_same_data(tmp_path: Path, kind: str) -> None:
-    """A hub data set is a folder here: the streaming path is the one that a remote name takes."""
+def test_every_record_format_gives_the_same_data(tmp_path: Path, kind: str) -> None:
+    """The hub dataset is a local folder, which is streamed like a remote one."""
     spec = DataSpec(write(tmp_path, kind), token_budget=10_000)
     corpus = Corpus(prepare(spec, tmp_path / "data"))
     (domain,) = corpus.manifest.domains
@@ -85,7 +85,7 @@ def test_every_reader_of_records_gives_the_same_data(tmp_path: Path, kind: str) 
     assert corpus.train_tokens(0)[:9].tobytes() == np.frombuffer(b"record 0 ", dtype=np.uint8).astype("<u2").tobytes()
 
 
-def test_a_hub_stream_stops_at_its_budget(tmp_path: Path) -> None:
+def test_hub_stream_stops_at_its_token_budget(tmp_path: Path) -> None:
     spec = DataSpec(write(tmp_path, "hub"), token_budget=200)
     manifest = Corpus(prepare(spec, tmp_path / "data")).manifest
     assert 200 <= manifest.train_tokens < 300
@@ -93,7 +93,7 @@ def test_a_hub_stream_stops_at_its_budget(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a[1].jsonl", "with space.jsonl", "plus+.jsonl"])
-def test_odd_file_names(tmp_path: Path, name: str) -> None:
+def test_unusual_file_names_are_read(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("".join(json.dumps(record) + "\n" for record in RECORDS))
     corpus = Corpus(prepare(DataSpec(f"jsonl:{tmp_path}/*.jsonl"), tmp_path / "data"))
     assert corpus.manifest.domains[0].train_documents + corpus.manifest.domains[0].validation_documents == 30

@@ -1,4 +1,4 @@
-"""Evaluation windows are fixed by the data, spread evenly, in proportion, and no more than there are."""
+"""Evaluation windows depend on the data alone, are evenly spread, and in proportion to the domains."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def test_windows_are_spread_evenly_over_the_held_out_split(speeches: Corpus) -> 
     assert count - window[-1] <= steps.max()
 
 
-def test_asking_for_all_gives_each_once(speeches: Corpus) -> None:
+def test_all_held_out_tokens_give_each_window_once(speeches: Corpus) -> None:
     count = speeches.window_count(0, 128, "validation")
     _, window = evaluation_windows(speeches, 128, count * 128)
     assert np.array_equal(window, np.arange(count))
@@ -39,7 +39,7 @@ def test_every_window_can_be_read(facts: Corpus) -> None:
         assert (window[domain == number].max() + 1) * 64 < len(facts.validation_tokens(number))
 
 
-def test_more_than_there_are_is_refused_with_the_number_there_are(speeches: Corpus) -> None:
+def test_more_tokens_than_held_out_is_an_error_with_their_number(speeches: Corpus) -> None:
     available = speeches.window_count(0, 128, "validation") * 128
     with pytest.raises(
         InputError, match=f"holds {available:,} held-out tokens in windows of 128: lower evaluation_tokens"
@@ -47,6 +47,6 @@ def test_more_than_there_are_is_refused_with_the_number_there_are(speeches: Corp
         evaluation_windows(speeches, 128, available + 128)
 
 
-def test_fewer_than_one_window_a_domain_is_refused(facts: Corpus) -> None:
+def test_less_than_one_window_per_domain_is_an_error(facts: Corpus) -> None:
     with pytest.raises(InputError, match="less than one window of 64 tokens for each of 2 domains"):
         evaluation_windows(facts, 64, 100)

@@ -1,4 +1,4 @@
-"""Preparing: the shards hold the text, the split holds, and it is done once, whole, by one process."""
+"""Preparing a dataset: the shards have the text, groups are not split, and it is done once, atomically."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ import pytest
 
 from windtunnel.train.data import prepare as prepare_module
 from windtunnel.train.data.corpus import Corpus, Split
-from windtunnel.train.data.manifest import load
+from windtunnel.train.data.manifest import load_manifest
 from windtunnel.train.data.prepare import prepare, prepared_folder
 from windtunnel.train.data.specification import DataSpec
 from windtunnel.train.data.vocabulary import load_tokenizer, train_tokenizer
@@ -23,18 +23,18 @@ def documents(corpus: Corpus, split: Split, domain: int = 0) -> list[bytes]:
     tokens = corpus.train_tokens(domain) if split == "train" else corpus.validation_tokens(domain)
     offsets = corpus.document_offsets(domain, split)
     separator = corpus.manifest.separator_token
-    found = []
+    texts = []
     for start, end in pairwise(offsets.tolist()):
         ids = tokens[start:end].tolist()
         assert ids.pop() == separator
         assert separator not in ids
         if corpus.manifest.tokenizer is None:
-            found.append(bytes(ids))
+            texts.append(bytes(ids))
         else:
-            found.append(
+            texts.append(
                 load_tokenizer(corpus.folder / "tokenizer.json").decode(ids, skip_special_tokens=False).encode()
             )
-    return found
+    return texts
 
 
 def write_records(path: Path, records: list[dict[str, object]]) -> None:
@@ -65,7 +65,7 @@ def test_plays_are_whole_and_parts_of_a_play_stay_together(tmp_path: Path) -> No
         assert 0 in parts
 
 
-def test_text_files_become_documents_and_none_is_lost(texts: Path, tmp_path: Path) -> None:
+def test_every_text_file_becomes_a_document(texts: Path, tmp_path: Path) -> None:
     corpus = Corpus(prepare(DataSpec(f"text:{texts}/*.txt", validation_fraction=0.2), tmp_path))
     train, held_out = documents(corpus, "train"), documents(corpus, "validation")
     assert sorted(train + held_out) == sorted(path.read_bytes() for path in texts.iterdir())
@@ -88,7 +88,7 @@ def test_exact_duplicates_are_removed_within_and_across_domains(texts: Path, tmp
     assert [domain.duplicates_removed for domain in corpus.manifest.domains] == [5, 10]
 
 
-def test_groups_stay_on_one_side(tmp_path: Path) -> None:
+def test_groups_are_not_split(tmp_path: Path) -> None:
     write_records(
         tmp_path / "a.jsonl", [{"body": f"text {n} of {n % 10}", "author": {"id": n % 10}} for n in range(100)]
     )
@@ -99,7 +99,7 @@ def test_groups_stay_on_one_side(tmp_path: Path) -> None:
     assert len(sides[1]) == corpus.manifest.domains[0].validation_groups == 3
 
 
-def test_a_single_document_is_cut_at_a_line_near_its_end(tmp_path: Path) -> None:
+def test_single_document_is_cut_at_a_line_near_its_end(tmp_path: Path) -> None:
     text = "".join(f"line {number} é\n" for number in range(1000))
     (tmp_path / "one.txt").write_text(text, encoding="utf-8")
     corpus = Corpus(prepare(DataSpec(f"text:{tmp_path}/one.txt", validation_fraction=0.1), tmp_path / "data"))
@@ -109,7 +109,7 @@ def test_a_single_document_is_cut_at_a_line_near_its_end(tmp_path: Path) -> None
     assert len(held_out) / len(text.encode()) == pytest.approx(0.1, abs=0.005)
 
 
-def test_a_single_line_is_cut_between_characters(tmp_path: Path) -> None:
+def test_single_line_is_cut_between_characters(tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_text("é" * 1001, encoding="utf-8")
     corpus = Corpus(prepare(DataSpec(f"text:{tmp_path}/one.txt", validation_fraction=0.05), tmp_path / "data"))
     (train,), (held_out,) = documents(corpus, "train"), documents(corpus, "validation")
@@ -117,7 +117,7 @@ def test_a_single_line_is_cut_between_characters(tmp_path: Path) -> None:
     assert set(train.decode() + held_out.decode()) == {"é"}
 
 
-def test_merged_vocabulary_round_trips_and_counts_bytes_exactly(texts: Path, tmp_path: Path) -> None:
+def test_bpe_round_trips_and_counts_bytes_exactly(texts: Path, tmp_path: Path) -> None:
     (texts / "special.txt").write_text("a <|endoftext|> in the text is text, 日本 too" * 3, encoding="utf-8")
     corpus = Corpus(prepare(DataSpec(f"text:{texts}/*.txt", vocabulary=280, validation_fraction=0.2), tmp_path))
     train, held_out = documents(corpus, "train"), documents(corpus, "validation")
@@ -133,8 +133,8 @@ def test_merged_vocabulary_round_trips_and_counts_bytes_exactly(texts: Path, tmp
     corpus.verify()
 
 
-def test_the_tokenizer_sees_the_train_side_only(tmp_path: Path) -> None:
-    """Every document repeats a word of its own, so held-out documents would buy tokens if they were seen."""
+def test_tokenizer_is_trained_on_the_train_side_alone(tmp_path: Path) -> None:
+    """Every document repeats its own word, so held-out documents would add tokens if the tokenizer saw them."""
     texts = [f"{hashlib.sha256(bytes([number])).hexdigest()[:12]} " * (10 + number) for number in range(20)]
     write_records(tmp_path / "a.jsonl", [{"text": text} for text in texts])
     spec = DataSpec(f"jsonl:{tmp_path}/a.jsonl", vocabulary=320, validation_fraction=0.3)
@@ -146,45 +146,46 @@ def test_the_tokenizer_sees_the_train_side_only(tmp_path: Path) -> None:
     assert vocabulary != train_tokenizer(texts, 320).get_vocab()
 
 
-def test_equal_data_have_equal_content_hashes_and_bytes(texts: Path, tmp_path: Path) -> None:
+def test_equal_data_have_equal_manifests_and_content_hashes(texts: Path, tmp_path: Path) -> None:
     spec = DataSpec(f"text:{texts}/*.txt", vocabulary=280)
     first, second = (prepare(spec, tmp_path / name) for name in ("a", "b"))
-    assert load(first) == load(second)
-    assert load(first).content_hash != load(prepare(DataSpec(f"text:{texts}/*.txt"), tmp_path / "a")).content_hash
+    assert load_manifest(first) == load_manifest(second)
+    other = prepare(DataSpec(f"text:{texts}/*.txt"), tmp_path / "a")
+    assert load_manifest(first).content_hash != load_manifest(other).content_hash
 
 
-def test_every_file_is_listed_with_its_hash_and_nothing_else_is_left(texts: Path, tmp_path: Path) -> None:
+def test_manifest_lists_every_file_with_its_hash(texts: Path, tmp_path: Path) -> None:
     folder = prepare(DataSpec(f"text:{texts}/*.txt", vocabulary=280), tmp_path / "data")
-    files = {record.name: record for record in load(folder).files}
+    files = {record.name: record for record in load_manifest(folder).files}
     assert {path.name for path in folder.iterdir()} == {*files, "manifest.json", ".verified.json"}
     for name, record in files.items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == record.sha256
     assert {path.name for path in (tmp_path / "data").iterdir()} == {folder.name, f".{folder.name}.lock"}
 
 
-def test_a_token_budget_stops_at_the_document_that_fills_it(tmp_path: Path) -> None:
+def test_token_budget_ends_with_a_whole_document(tmp_path: Path) -> None:
     write_records(tmp_path / "a.jsonl", [{"text": f"{n:03} " + "x" * 96} for n in range(500)])
     corpus = Corpus(prepare(DataSpec(f"jsonl:{tmp_path}/a.jsonl", token_budget=5000), tmp_path / "data"))
     assert 5000 <= corpus.manifest.train_tokens <= 5000 + 101
     assert 100 <= corpus.manifest.validation_tokens < 600
 
 
-def test_a_budget_of_merged_tokens_reads_on_where_the_first_helping_was_short(tmp_path: Path) -> None:
-    """Long words make far more bytes a token than the first guess, so the spool has to be filled again."""
-    words = ["internationalisation", "counterrevolutionary", "incomprehensibilities"]
+def test_bpe_token_budget_reads_more_if_the_estimate_was_short(tmp_path: Path) -> None:
+    """Long words have far more bytes per token than the estimate, so the store has to read more."""
+    words = ["internationalization", "counterrevolutionary", "incomprehensibilities"]
     write_records(tmp_path / "a.jsonl", [{"text": f"{n:04} " + f"{words[n % 3]} " * 20} for n in range(900)])
     messages: list[str] = []
     spec = DataSpec(f"jsonl:{tmp_path}/a.jsonl", vocabulary=320, token_budget=8000)
     corpus = Corpus(prepare(spec, tmp_path / "data", progress=messages.append))
     (domain,) = corpus.manifest.domains
     assert domain.train_bytes_per_token is not None
-    assert domain.train_bytes_per_token > 5  # the guess is 2.5
+    assert domain.train_bytes_per_token > 5  # the estimate is 2.5
     assert 8000 <= domain.train_tokens < 8200
     train, held_out = documents(corpus, "train"), documents(corpus, "validation")
     assert not set(train) & set(held_out)
 
 
-def test_a_source_that_ends_before_its_budget_says_so(texts: Path, tmp_path: Path) -> None:
+def test_source_shorter_than_its_budget_is_logged(texts: Path, tmp_path: Path) -> None:
     messages: list[str] = []
     corpus = Corpus(prepare(DataSpec(f"text:{texts}/*.txt", token_budget=10**6), tmp_path, progress=messages.append))
     assert any(f"ends after {corpus.manifest.train_tokens:,} of the 1,000,000" in message for message in messages)
@@ -205,18 +206,18 @@ def test_synthetic_domains_are_exact_and_a_small_budget_is_a_prefix(facts: Corpu
     facts.verify()
 
 
-def test_a_manifest_says_what_windows_cost_and_one_from_before_it_did_is_the_same_data(tmp_path: Path) -> None:
+def test_manifest_without_opening_excess_is_the_same_data(tmp_path: Path) -> None:
     folder = prepare(DataSpec("synthetic:context-tree?vocabulary=16", 0, 1000), tmp_path)
-    manifest = load(folder)
+    manifest = load_manifest(folder)
     assert manifest.domains[0].opening_excess_nats == pytest.approx(0.440147, abs=5e-7)
     path = folder / "manifest.json"
     document = json.loads(path.read_text())
     del document["domains"][0]["opening_excess_nats"]
     path.write_text(json.dumps(document))
-    before = load(folder)
+    before = load_manifest(folder)
     assert before.domains[0].opening_excess_nats is None
     assert before.content_hash == manifest.content_hash
-    # As it was when manifests had no such field.
+    # The hash from before the field existed.
     assert manifest.content_hash == "44d6b57385aa58eda67d687704217cd52d98758a11035c9cd24cc2d6392b984c"
 
 
@@ -227,7 +228,7 @@ def test_preparing_again_builds_nothing(texts: Path, tmp_path: Path, monkeypatch
     assert prepare(spec, tmp_path) == folder == prepared_folder(spec, tmp_path)
 
 
-def test_a_failed_build_leaves_nothing_and_an_abandoned_one_is_cleared(texts: Path, tmp_path: Path) -> None:
+def test_failed_build_leaves_nothing_and_removes_an_abandoned_one(texts: Path, tmp_path: Path) -> None:
     spec = DataSpec(f"text:{texts}/*.txt")
     folder = prepared_folder(spec, tmp_path / "data")
     abandoned = folder.with_name(f".{folder.name}.building-1")
@@ -237,7 +238,7 @@ def test_a_failed_build_leaves_nothing_and_an_abandoned_one_is_cleared(texts: Pa
     with pytest.raises(InputError, match="not UTF-8"):
         prepare(spec, tmp_path / "data")
     assert {path.name for path in folder.parent.iterdir()} == {f".{folder.name}.lock"}
-    (texts / "00.txt").write_text("mended")
+    (texts / "00.txt").write_text("fixed")
     Corpus(prepare(spec, tmp_path / "data")).verify()
 
 
@@ -249,7 +250,7 @@ def _prepare_in_a_process(spec: DataSpec, data_directory: Path, log: Path) -> No
     prepare(spec, data_directory, progress=progress)
 
 
-def test_processes_that_ask_at_once_do_the_work_once(tmp_path: Path) -> None:
+def test_concurrent_processes_prepare_once(tmp_path: Path) -> None:
     spec = DataSpec("speeches")
     context = multiprocessing.get_context("spawn")
     log = tmp_path / "log"

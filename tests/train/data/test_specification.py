@@ -1,4 +1,4 @@
-"""A specification is read as written, refused where it cannot mean anything, and names one folder."""
+"""A specification is parsed, checked, and names one folder."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from windtunnel.train.data.specification import DataSpec, Source
 from windtunnel.train.errors import InputError
 
 
-def test_domains_are_joined_by_plus_and_a_plus_in_a_name_stays() -> None:
+def test_plus_joins_domains_but_not_inside_a_name() -> None:
     spec = DataSpec("speeches+text:c++/*.txt+plays+jsonl:a+b.jsonl")
     assert spec.sources == (
         Source("speeches", ""),
@@ -20,12 +20,12 @@ def test_domains_are_joined_by_plus_and_a_plus_in_a_name_stays() -> None:
     )
 
 
-def test_options_of_a_synthetic_source() -> None:
+def test_synthetic_source_has_options() -> None:
     (source,) = DataSpec("synthetic:context-tree?vocabulary=64&zipf=1.5", 0, 100).sources
     assert source == Source("synthetic", "context-tree", (("vocabulary", "64"), ("zipf", "1.5")))
 
 
-def test_every_field_is_part_of_the_folder_name() -> None:
+def test_folder_name_depends_on_every_field() -> None:
     spec = DataSpec("speeches")
     others = [
         DataSpec("plays"),
@@ -54,7 +54,7 @@ def test_domain_names_are_unique_and_safe() -> None:
         ("synthetic:context-tree?vocabulary=64", 64),
     ],
 )
-def test_the_vocabulary_is_known_before_preparing(spec: str, vocabulary: int) -> None:
+def test_vocabulary_is_known_before_preparing(spec: str, vocabulary: int) -> None:
     synthetic = spec.startswith("synthetic")
     assert planned_vocabulary(DataSpec(spec, 0 if synthetic else 256, 1000)) == vocabulary
 
@@ -62,11 +62,11 @@ def test_the_vocabulary_is_known_before_preparing(spec: str, vocabulary: int) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"spec": "speech"}, "'speech' is no source; use speeches, plays"),
-        ({"spec": ""}, "'' is no source"),
-        ({"spec": "text:"}, "'text:' is no source"),
-        ({"spec": "speeches+foo"}, r"'speeches\+foo' is no source"),
-        ({"spec": "synthetic:context-tree"}, "has no end: say in token_budget"),
+        ({"spec": "speech"}, "'speech' is not a source; use speeches, plays"),
+        ({"spec": ""}, "'' is not a source"),
+        ({"spec": "text:"}, "'text:' is not a source"),
+        ({"spec": "speeches+foo"}, r"'speeches\+foo' is not a source"),
+        ({"spec": "synthetic:context-tree"}, "has no end: give the number of train tokens with token_budget="),
         ({"spec": "hub:org/name"}, "has no end"),
         ({"spec": "speeches+synthetic:zipf-facts", "token_budget": 10}, "share no vocabulary"),
         ({"spec": "speeches", "vocabulary": 100}, "vocabulary=100 cannot be used"),
@@ -77,7 +77,7 @@ def test_the_vocabulary_is_known_before_preparing(spec: str, vocabulary: int) ->
         ({"spec": "synthetic:zipf-facts?alpha=1&alpha=2", "token_budget": 10}, "each once"),
     ],
 )
-def test_nonsense_is_refused_in_one_line(arguments: dict[str, object], message: str) -> None:
+def test_invalid_specification_is_a_one_line_error(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         DataSpec(**arguments)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
@@ -86,13 +86,13 @@ def test_nonsense_is_refused_in_one_line(arguments: dict[str, object], message: 
 @pytest.mark.parametrize(
     ("spec", "vocabulary", "message"),
     [
-        ("synthetic:tree", 0, "no synthetic source"),
+        ("synthetic:tree", 0, "not a synthetic source"),
         ("synthetic:context-tree?width=3", 0, "no option 'width': use vocabulary, zipf, seed"),
         ("synthetic:context-tree?vocabulary=many", 0, "give a whole number"),
-        ("synthetic:context-tree", 512, "brings its own of 1024"),
+        ("synthetic:context-tree", 512, "has its own of 1024"),
         ("synthetic:context-tree+synthetic:zipf-facts", 0, r"vocabularies \[576, 1024\]"),
     ],
 )
-def test_synthetic_options_are_checked(spec: str, vocabulary: int, message: str) -> None:
+def test_invalid_synthetic_option_is_an_error(spec: str, vocabulary: int, message: str) -> None:
     with pytest.raises(InputError, match=message):
         planned_vocabulary(DataSpec(spec, vocabulary, 1000))

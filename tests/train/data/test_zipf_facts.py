@@ -1,11 +1,11 @@
-"""Zipf facts have the entropy and the frequencies they claim, and the tokens they have always had."""
+"""Zipf facts have the stated entropy and frequencies, and the same tokens as ever."""
 
 import hashlib
 
 import numpy as np
 import pytest
 
-from windtunnel.train.data.zipf_facts import BLOCK, RECORD, VOCABULARY, ZipfFacts
+from windtunnel.train.data.zipf_facts import BLOCK_TOKENS, RECORD_TOKENS, VOCABULARY, ZipfFacts
 from windtunnel.train.errors import InputError
 
 
@@ -16,37 +16,37 @@ def facts() -> ZipfFacts:
 
 @pytest.fixture(scope="module")
 def records(facts: ZipfFacts) -> np.ndarray:
-    return np.concatenate(list(facts.blocks([(0, number) for number in range(10)]))).reshape(-1, RECORD)
+    return np.concatenate(list(facts.blocks([(0, number) for number in range(10)]))).reshape(-1, RECORD_TOKENS)
 
 
-def test_the_entropy_is_the_published_one(facts: ZipfFacts) -> None:
+def test_entropy_is_the_documented_one(facts: ZipfFacts) -> None:
     assert facts.entropy_nats_per_token == pytest.approx(0.811963, abs=5e-7)
 
 
-def test_the_true_model_pays_the_entropy(facts: ZipfFacts, records: np.ndarray) -> None:
-    nats = facts.nats(records).reshape(-1, RECORD).mean(1)
+def test_mean_true_nats_equal_the_entropy(facts: ZipfFacts, records: np.ndarray) -> None:
+    nats = facts.token_nats(records).reshape(-1, RECORD_TOKENS).mean(1)
     assert nats.mean() == pytest.approx(facts.entropy_nats_per_token, abs=4 * nats.std() / np.sqrt(len(nats)))
 
 
-def test_the_first_block_does_not_change(records: np.ndarray) -> None:
-    digest = hashlib.sha256(records.reshape(-1)[:BLOCK].astype("<u2").tobytes()).hexdigest()
+def test_first_block_does_not_change(records: np.ndarray) -> None:
+    digest = hashlib.sha256(records.reshape(-1)[:BLOCK_TOKENS].astype("<u2").tobytes()).hexdigest()
     assert digest == "c8f4f455c20f5ae916acea315cb66c72452ca07e514655771e592795554a9641"
 
 
-def test_a_block_does_not_depend_on_its_companions_and_streams_differ(facts: ZipfFacts, records: np.ndarray) -> None:
+def test_block_does_not_depend_on_other_blocks_and_streams_differ(facts: ZipfFacts, records: np.ndarray) -> None:
     (alone,) = facts.blocks([(0, 7)])
     assert np.array_equal(alone, records.reshape(10, -1)[7])
     (held_out,) = facts.blocks([(1, 7)])
     assert (held_out == alone).mean() < 0.7  # level 0 and leading digits repeat
 
 
-def test_a_fact_has_one_value(records: np.ndarray) -> None:
+def test_fact_has_one_value(records: np.ndarray) -> None:
     keys, first = np.unique(records[:, :4], axis=0, return_inverse=True)
     facts = np.unique(records, axis=0)
     assert len(facts) == len(keys) < len(first)
 
 
-def test_keys_fill_their_level_evenly(records: np.ndarray) -> None:
+def test_keys_are_uniform_in_their_level(records: np.ndarray) -> None:
     for level in range(1, 8):
         lowest_digit = records[records[:, 0] == level][:, 3] - 64
         counts = np.bincount(lowest_digit, minlength=1 << level)
@@ -72,11 +72,11 @@ def test_tokens_stay_in_their_ranges(records: np.ndarray) -> None:
 @pytest.mark.parametrize(
     "arguments", [{"alpha": "0"}, {"alpha": "x"}, {"alpha": "nan"}, {"alpha": "3"}, {"levels": 1}, {"levels": 26}]
 )
-def test_impossible_values_are_refused(arguments: dict[str, object]) -> None:
+def test_invalid_option_is_an_error(arguments: dict[str, object]) -> None:
     with pytest.raises(InputError, match="give"):
         ZipfFacts(**arguments)  # type: ignore[arg-type]
 
 
-def test_nats_need_whole_records(facts: ZipfFacts) -> None:
+def test_token_nats_need_whole_records(facts: ZipfFacts) -> None:
     with pytest.raises(ValueError, match="whole records"):
-        facts.nats([1, 64, 64])
+        facts.token_nats([1, 64, 64])
