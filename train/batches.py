@@ -1,7 +1,7 @@
-"""Batches as a pure function of (seed, step): no loader, no state, nothing to resume.
+"""Batches as a pure function of (seed, step): no data loader, no state, nothing to resume.
 
-The order of samples comes from `train.data.order`; here its windows are gathered from the memory-mapped shards. Where a
-GPU has room the tokens live on it, and a step's batch is one gather there.
+`train.data.order` decides the order of samples. `Batches` gathers their windows from the memory-mapped shards. Where
+the tokens fit into GPU memory they are stored there, and the batch of a step is one gather.
 
 Shapes: M members, S steps, B sequences (this rank's share), T positions.
 """
@@ -14,14 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from windtunnel.train.config.config import RunConfig
 from windtunnel.train.data.corpus import Corpus
 from windtunnel.train.data.order import Order
 
-# Windows of this many sequences are located at once: the permutation is vectorised, and a step must not pay for calling
-# it.
+# The windows of this many sequences are located in one call: the permutation is vectorized and too slow to call at
+# every step.
 LOCATED_SEQUENCES = 16_384
-DEVICE_SHARE = 0.25  # of free GPU memory that token shards may take
+GPU_MEMORY_SHARE = 0.25  # of the free memory, at most, for token shards
 
 
 class Batches:
@@ -47,7 +46,7 @@ class Batches:
         )
         self._device = device
         domains = [corpus.train_tokens(domain) for domain in range(len(corpus.manifest.domains))]
-        self._domains = as_tensors(domains, device)
+        self._domains = shard_tensors(domains, device)
         self._located = range(0)
         self._domain_SMB = np.zeros((0, 0, 0), dtype=np.int64)
         self._start_SMB = self._domain_SMB
@@ -57,7 +56,7 @@ class Batches:
         if step not in self._located:
             self._locate(step)
         row = step - self._located.start
-        window_MBT1 = gather(
+        window_MBT1 = gather_windows(
             self._domains, self._domain_SMB[row], self._start_SMB[row], self._sequence_length + 1, self._device
         )
         return window_MBT1[..., :-1], window_MBT1[..., 1:]
@@ -75,12 +74,15 @@ class Batches:
         self._start_SMB = np.stack(starts, axis=1)
 
 
-def as_tensors(arrays: Sequence[NDArray[np.uint16] | NDArray[np.uint32]], device: torch.device) -> list[torch.Tensor]:
-    """Token shards as signed tensors of the same width (torch gathers no unsigned ones), on the device if they fit
-    well.
+def shard_tensors(
+    arrays: Sequence[NDArray[np.uint16] | NDArray[np.uint32]], device: torch.device
+) -> list[torch.Tensor]:
+    """Token shards as signed tensors of the same width, because torch does not gather unsigned ones.
+
+    They are on the device if they fit into GPU_MEMORY_SHARE of its free memory, else on the CPU.
     """
     tensors = []
-    room = DEVICE_SHARE * torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0.0
+    room = GPU_MEMORY_SHARE * torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0.0
     fits = sum(array.nbytes for array in arrays) <= room
     for array in arrays:
         signed = np.int16 if array.dtype.itemsize == 2 else np.int32
@@ -89,46 +91,38 @@ def as_tensors(arrays: Sequence[NDArray[np.uint16] | NDArray[np.uint32]], device
     return tensors
 
 
-def gather(
+def gather_windows(
     domains: Sequence[torch.Tensor],
     domain_MB: NDArray[np.int64],
     start_MB: NDArray[np.int64],
     length: int,
     device: torch.device,
 ) -> torch.Tensor:
-    """Windows of `length` tokens, (M, B, length) int64 on `device`."""
+    """Windows of `length` tokens, (M, B, length) int64 on `device`.
+
+    domains: one tensor of tokens for each domain. domain_MB, start_MB: domain and first position of each window.
+    """
     position_T = torch.arange(length)
     out_MBT = None
     for index, tokens in enumerate(domains):
-        chosen_MB = domain_MB == index
-        if not chosen_MB.any():
+        in_domain_MB = domain_MB == index
+        if not in_domain_MB.any():
             continue
-        start = torch.from_numpy(start_MB[chosen_MB])
-        place = (start[:, None] + position_T).to(tokens.device, non_blocking=True)
-        rows = tokens[place].to(device, non_blocking=True).to(torch.int64)
+        start = torch.from_numpy(start_MB[in_domain_MB])
+        positions = (start[:, None] + position_T).to(tokens.device, non_blocking=True)
+        rows = tokens[positions].to(device, non_blocking=True).to(torch.int64)
         rows = rows & 0xFFFF if tokens.dtype == torch.int16 else rows
-        if chosen_MB.all():
+        if in_domain_MB.all():
             return rows.view(*start_MB.shape, length)
         if out_MBT is None:
             out_MBT = torch.empty(*start_MB.shape, length, dtype=torch.int64, device=device)
-        out_MBT[torch.from_numpy(chosen_MB).to(device)] = rows
+        out_MBT[torch.from_numpy(in_domain_MB).to(device)] = rows
     assert out_MBT is not None, "every sequence has a domain"
     return out_MBT
 
 
 def _read_only_tensor(array: NDArray[Any]) -> torch.Tensor:
     with warnings.catch_warnings():
-        # Memory-mapped shards are read-only; torch has no such notion and warns, and nothing here writes.
+        # torch warns about the read-only memory map. Nothing writes to it.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array)
-
-
-def order_of(config: RunConfig, corpus: Corpus) -> Order:
-    """The order in which a run reads the corpus. Raises InputError where it would have to repeat data beyond
-    `data.max_epochs`.
-    """
-    data = config.data
-    windows = corpus.window_counts(data.sequence_length)
-    order = Order(config.seed, windows, data.sequence_length, data.weights, data.unique_tokens, data.max_epochs)
-    order.require(config.total_tokens)
-    return order

@@ -1,7 +1,8 @@
-"""Checkpoints of one member: parameters, two moments, and the losses not yet written. Never a schedule: only the step.
+"""Checkpoints of one run: parameters, two moments, and the losses not yet written. Never a schedule: only the step.
 
-`checkpoints/step-<step>-<hash>.safetensors` is written under another name, synced and renamed, and its name carries the
-hash of its content: a file under its final name is whole, or is found out when read.
+A checkpoint is `checkpoints/step-<step>-<hash>.safetensors`. It is written under a temporary name, synced and renamed,
+and its name has the hash of its content. So a file under its final name is complete, or the damage is detected when it
+is loaded.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from windtunnel.train.errors import InputError
 from windtunnel.train.records import write_atomically
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # for start-up time: torch
     import torch
 
 HASH_LENGTH = 16
@@ -22,15 +23,15 @@ _NAME = re.compile(r"step-(\d+)-([0-9a-f]{16})\.safetensors")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint file found on disk."""
+    """A checkpoint file."""
 
     path: Path
     step: int
     content_hash: str
 
     def load(self) -> "dict[str, torch.Tensor]":
-        """Tensors by name, on the CPU. Raises InputError if the content is not what its name says."""
-        from safetensors.torch import load as load_tensors  # with torch, which a plan or a status does without
+        """Tensors by name, on the CPU. Raises InputError if the file is missing or does not match its hash."""
+        from safetensors.torch import load as load_tensors  # for start-up time: torch
 
         try:
             content = self.path.read_bytes()
@@ -42,7 +43,8 @@ class Checkpoint:
 
 
 def save(folder: Path, step: int, tensors: "dict[str, torch.Tensor]", run_id: str) -> Checkpoint:
-    from safetensors.torch import save as save_tensors
+    """Write a checkpoint into a run folder."""
+    from safetensors.torch import save as save_tensors  # for start-up time: torch
 
     directory = Path(folder) / "checkpoints"
     directory.mkdir(exist_ok=True)
@@ -54,30 +56,32 @@ def save(folder: Path, step: int, tensors: "dict[str, torch.Tensor]", run_id: st
 
 
 def find(folder: Path) -> list[Checkpoint]:
-    """Checkpoints of a run, oldest first."""
-    found = []
+    """The checkpoints in a run folder, oldest first."""
+    checkpoints = []
     for path in Path(folder).glob("checkpoints/step-*.safetensors"):
         match = _NAME.fullmatch(path.name)
         if match:
-            found.append(Checkpoint(path, int(match[1]), match[2]))
-    return sorted(found, key=lambda checkpoint: checkpoint.step)
+            checkpoints.append(Checkpoint(path, int(match[1]), match[2]))
+    return sorted(checkpoints, key=lambda checkpoint: checkpoint.step)
 
 
 def prune(folder: Path, *, keep_newest: int, keep_steps: set[int]) -> None:
-    """Delete all but the newest few and the milestones, and temporary files that a kill left behind."""
+    """Delete all checkpoints but the newest `keep_newest` and those at `keep_steps`, and temporary files of killed
+    processes.
+    """
     checkpoints = find(folder)
-    doomed = [c for c in checkpoints[: max(0, len(checkpoints) - keep_newest)] if c.step not in keep_steps]
-    for checkpoint in doomed:
-        checkpoint.path.unlink(missing_ok=True)
+    for checkpoint in checkpoints[: max(0, len(checkpoints) - keep_newest)]:
+        if checkpoint.step not in keep_steps:
+            checkpoint.path.unlink(missing_ok=True)
     for leftover in Path(folder).glob("checkpoints/.*.tmp"):
         leftover.unlink(missing_ok=True)
 
 
 def discard_after(folder: Path, step: int) -> None:
-    """Delete checkpoints later than where the run goes on from, which `prune` would take for the newest."""
-    for later in find(folder):
-        if later.step > step:
-            later.path.unlink(missing_ok=True)
+    """Delete checkpoints later than the step that training resumes from; `prune` would keep them as the newest."""
+    for checkpoint in find(folder):
+        if checkpoint.step > step:
+            checkpoint.path.unlink(missing_ok=True)
 
 
 def _hash(content: bytes) -> str:

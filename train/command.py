@@ -11,12 +11,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from windtunnel.train.config.compose import (
-    HYDRA_ERRORS,
     CONFIG_MODULE,
     CONFIG_NAME,
+    HYDRA_ERRORS,
     choices,
-    complete,
-    explain,
+    complete_overrides,
+    format_hydra_error,
     groups,
     request_from_config,
 )
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str], make_forecast: MakeForecast | None = None) ->
         print(HELP.format(groups=_groups()))
         return 0
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of being printed and swallowed
-    before, sys.argv = sys.argv, ["windtunnel", *complete(arguments)]
+    before, sys.argv = sys.argv, ["windtunnel", *complete_overrides(arguments)]
 
     def job(config: DictConfig) -> None:  # pickled by launchers, with `make_forecast`
         _job(config, make_forecast)
@@ -155,7 +155,7 @@ def _describe(error: Exception) -> tuple[str, int]:
     if isinstance(error, _RunFailed):
         return error.message, error.status
     if isinstance(error, HYDRA_ERRORS):
-        return explain(error), 2
+        return format_hydra_error(error), 2
     first = (str(error).splitlines() or [""])[0]
     if isinstance(error, InputError | AlreadyRunning):
         return first, 2

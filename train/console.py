@@ -1,4 +1,4 @@
-"""What the `train` command tells a person: the plan of a run before it, the outcome after it."""
+"""What `windtunnel train` prints: the plan of a run before it, its outcome after it."""
 
 from dataclasses import asdict
 
@@ -10,16 +10,15 @@ from windtunnel.train.config.branch_parent import Parent
 from windtunnel.train.config.config import RunConfig
 from windtunnel.train.config.resolve import UNPREPARED
 from windtunnel.train.config.run_id import run_id
-from windtunnel.train.run import Outcome
+from windtunnel.train.run import RunOutcome
 
 
 def print_plan(config: RunConfig, parent: Parent | None) -> None:
-    """What would be trained, exactly."""
+    """Print the resolved configuration of a run that would be trained."""
     model, schedule = config.model, config.schedule
     parameters = count_parameters(model)
     flops = flops_per_token(model, config.data.sequence_length)
-    prepared = config.data.content_hash != UNPREPARED
-    table = Table(title=run_id(config) if prepared else "run id: known once the data are prepared", show_header=False)
+    is_prepared = config.data.content_hash != UNPREPARED
     rows = {
         "parameters": ", ".join(f"{value:,} {name.replace('_', '-')}" for name, value in asdict(parameters).items()),
         "shape": f"width {model.width}, depth {model.depth}, {model.head_count} heads of {model.head_size}, "
@@ -33,18 +32,21 @@ def print_plan(config: RunConfig, parent: Parent | None) -> None:
             f"{value * config.total_tokens:.3g} {name}" for name, value in asdict(flops).items()
         ),
         "data": f"{config.data.spec} in {config.runtime.data_directory}/{config.data.folder}"
-        + ("" if prepared else " (not prepared yet: windtunnel data prepare)"),
+        + ("" if is_prepared else " (not prepared yet: windtunnel data prepare)"),
         "branch of": f"{parent.folder.name} at step {parent.step}" if parent else "-",
     }
+    title = run_id(config) if is_prepared else "run id: known once the data are prepared"
+    table = Table(title=title, show_header=False)
     for name, value in rows.items():
         table.add_row(name, value)
     Console().print(table)
 
 
-def print_outcome(outcome: Outcome) -> None:
-    record, name = outcome.record, outcome.folder
+def print_outcome(outcome: RunOutcome) -> None:
+    """Print the result of a run and the folder of its record."""
+    record, folder = outcome.record, outcome.folder
     if not outcome.trained:
-        print(f"{record['status']} already, nothing to do: {name}")
+        print(f"{record['status']} already, nothing to do: {folder}")
     if outcome.status == "finished":
         result, performance = record["result"], record["performance"]
         bits = result.get("validation_bits_per_byte")
@@ -59,7 +61,7 @@ def print_outcome(outcome: Outcome) -> None:
             f"({performance['share_of_peak']:.0%} of measured GEMM peak)"
         )
     elif outcome.status == "diverged":
-        print(f"diverged at step {record['result']['diverged_at_step']}: recorded as a result")
+        print(f"diverged at step {record['result']['diverged_at_step']}; the record counts as a result")
     elif outcome.status == "preempted":
-        print(f"interrupted at step {record['progress']['step']}; the same command goes on from there")
-    print(f"record: {name}")
+        print(f"interrupted at step {record['progress']['step']}; repeat the command to resume")
+    print(f"record: {folder}")

@@ -1,19 +1,19 @@
-"""What a record says of a run beside its configuration: counts in every convention, and the data it read."""
+"""What a record says about a run besides its configuration: counts in every convention, and its data."""
 
 from dataclasses import asdict
 
 from windtunnel.models.accounting import count_parameters, flops_per_token
-from windtunnel.train.batches import order_of
 from windtunnel.train.config.config import RunConfig
 from windtunnel.train.data.corpus import Corpus
+from windtunnel.train.data.order import run_order
 from windtunnel.train.records import Json
 
 
 def counts(config: RunConfig, corpus: Corpus) -> Json:
-    """What the run is in every convention, from the configuration alone."""
+    """The `counts` of a record: parameters, FLOPs, steps, tokens and epochs, in every convention."""
     parameters = count_parameters(config.model)
     flops = flops_per_token(config.model, config.data.sequence_length)
-    order, samples = order_of(config, corpus), config.schedule.total_steps * config.sequences_per_step
+    order, samples = run_order(config, corpus), config.schedule.total_steps * config.sequences_per_step
     return {
         "parameters": asdict(parameters),
         "flops_per_token": asdict(flops),
@@ -27,7 +27,7 @@ def counts(config: RunConfig, corpus: Corpus) -> Json:
 
 
 def corpus_summary(corpus: Corpus) -> Json:
-    """What a record says of its data beside the configuration."""
+    """The `data` of a record: content hash, and each domain's source, licence, tokens and known entropy."""
     return {
         "content_hash": corpus.manifest.content_hash,
         "domains": [

@@ -1,9 +1,9 @@
 """A run's checkpoint as a model folder that Hugging Face `transformers` loads, with equal logits.
 
-The network is that of `LlamaForCausalLM`, or with norms of queries and keys of `Qwen3ForCausalLM`. Neither knows
-residual or logit multipliers, so these go into the weights behind which they stand. Nothing here needs `transformers`.
+The network is that of `LlamaForCausalLM`, or of `Qwen3ForCausalLM` if queries and keys are normalized. Neither has
+residual or logit multipliers, so they are multiplied into the weights before them. `transformers` is not imported.
 
-Shape suffixes: D width, F feed-forward width, K head size, V vocabulary; 2F and 3D are matrices side by side.
+Shape suffixes: D width, F feed-forward width, K head size; 2F and 3D are matrices side by side.
 """
 
 import json
@@ -21,59 +21,47 @@ from windtunnel.train import checkpoint
 from windtunnel.train.checkpoint import Checkpoint
 from windtunnel.train.config.branch_parent import recorded_config
 from windtunnel.train.config.config import RunConfig
-from windtunnel.train.data.manifest import load, sha256_of
+from windtunnel.train.data.manifest import file_sha256, load_manifest
 from windtunnel.train.data.specification import BYTE_VOCABULARY
-from windtunnel.train.data.vocabulary import BYTE_SEPARATOR, MERGED_SEPARATOR, SEPARATOR_TEXT
+from windtunnel.train.data.vocabulary import BPE_SEPARATOR, BYTE_SEPARATOR, SEPARATOR_TEXT
 from windtunnel.train.errors import InputError
 from windtunnel.train.fleet import PARAMETERS
 from windtunnel.train.records import Json, read_metrics, read_record, write_atomically
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # for start-up time
     from tokenizers import Tokenizer
 
 
 def export_hf(
     run_folder: Path, output: Path | None = None, step: int | None = None, log: Callable[[str], None] = lambda _: None
 ) -> Path:
-    """Write the checkpoint of `step` to the new folder `output`, whole or not at all, and return it.
+    """Write a checkpoint to the new folder `output`, completely or not at all. Returns the folder.
 
-    output: default: `hf-step-STEP` in the run's folder. step: default: the newest checkpoint. log: called with notes on
+    output: default `hf-step-STEP` in the run folder. step: default the newest checkpoint. log: called with notes about
     the model.
 
-    Raises InputError where there is no such run or checkpoint, the model has no counterpart in transformers, the
-    tokenizer is gone, or `output` exists.
+    Raises InputError if there is no such run or checkpoint, the model has no equivalent in transformers, the tokenizer
+    is gone, or `output` exists.
     """
     record = read_record(run_folder)
     config = recorded_config(record)
-    chosen = _choose_checkpoint(run_folder, record, step)
-    output = output or run_folder / f"hf-step-{chosen.step}"
+    selected = _select_checkpoint(run_folder, record, step)
+    output = output or run_folder / f"hf-step-{selected.step}"
     _check_new(output)
     architecture = _architecture(config.model)
     is_synthetic = config.data.spec.startswith("synthetic:")  # never joined with text
-    tokenizer_files = {} if is_synthetic else _tokenizer_files(run_folder, config)
     separator = None if is_synthetic else _separator(config)
-    parameters = {
-        name.removeprefix(PARAMETERS): tensor for name, tensor in chosen.load().items() if name.startswith(PARAMETERS)
-    }
+    tensors = selected.load().items()
+    parameters = {name.removeprefix(PARAMETERS): tensor for name, tensor in tensors if name.startswith(PARAMETERS)}
     files = {
         "config.json": _json({**architecture, **model_settings(config.model, config.data.sequence_length, separator)}),
-        "model.safetensors": save_tensors(renamed_tensors(config.model, parameters), metadata={"format": "pt"}),
-        **tokenizer_files,
-        "README.md": _model_card(run_folder, record, config, chosen.step).encode(),
+        "model.safetensors": save_tensors(converted_tensors(config.model, parameters), metadata={"format": "pt"}),
+        **({} if is_synthetic else _tokenizer_files(run_folder, config)),
+        "README.md": _model_card(run_folder, record, config, selected.step).encode(),
     }
-    unfinished = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    try:
-        unfinished.mkdir(parents=True)
-    except OSError as error:
-        raise _unwritable(output, error) from None
-    try:
-        for name, content in files.items():
-            write_atomically(unfinished / name, content)
-        unfinished.rename(output)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    if record["status"] != "finished" or chosen.step != config.schedule.total_steps:
-        log(f"the run is {record['status']}: this is step {chosen.step:,} of {config.schedule.total_steps:,}")
+    _write_folder(output, files)
+    if record["status"] != "finished" or selected.step != config.schedule.total_steps:
+        log(f"the run is {record['status']}: this is step {selected.step:,} of {config.schedule.total_steps:,}")
     if is_synthetic:
         log(f"{config.data.spec} has no text: the model is exported without a tokenizer")
     return output
@@ -92,26 +80,40 @@ def _unwritable(output: Path, error: OSError) -> InputError:
     return InputError(f"{output}: cannot be made ({error.strerror}); name another folder with output=...")
 
 
-def _choose_checkpoint(folder: Path, record: Json, step: int | None) -> Checkpoint:
-    found = checkpoint.find(folder)
-    if not found:
+def _write_folder(output: Path, files: Mapping[str, bytes]) -> None:
+    """Write all files, or leave no folder."""
+    unfinished = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    try:
+        unfinished.mkdir(parents=True)
+    except OSError as error:
+        raise _unwritable(output, error) from None
+    try:
+        for name, content in files.items():
+            write_atomically(unfinished / name, content)
+        unfinished.rename(output)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _select_checkpoint(folder: Path, record: Json, step: int | None) -> Checkpoint:
+    checkpoints = checkpoint.find(folder)
+    if not checkpoints:
         raise InputError(
             f"{folder}: no checkpoint to export, the run is {record['status']}; name a run that has written one"
         )
     if step is None:
-        return found[-1]
-    for candidate in found:
+        return checkpoints[-1]
+    for candidate in checkpoints:
         if candidate.step == step:
             return candidate
-    raise InputError(
-        f"{folder}: no checkpoint at step {step}; choose step=... from {', '.join(str(c.step) for c in found)}"
-    )
+    steps = ", ".join(str(candidate.step) for candidate in checkpoints)
+    raise InputError(f"{folder}: no checkpoint at step {step}; choose step=... from {steps}")
 
 
 def _architecture(model: ModelConfig) -> Json:
     if model.activation != "swiglu":
         raise InputError(
-            f"activation={model.activation}: Llama and Qwen3 in transformers have gated feed-forward layers only; "
+            f"activation={model.activation}: Llama and Qwen3 in transformers have only gated feed-forward layers; "
             "train with architecture=llama or architecture=qwen3 to export"
         )
     if model.qk_norm:
@@ -120,9 +122,10 @@ def _architecture(model: ModelConfig) -> Json:
 
 
 def model_settings(model: ModelConfig, sequence_length: int, separator: int | None) -> Json:
-    """What `config.json` says beside the architecture. `separator` ends each document; None: there is no such token.
+    """The entries of `config.json` besides the architecture.
 
-    Rotary base and dtype are written under their names of transformers 4 and 5.
+    separator: the token between documents, or None. Rotary base and dtype are written under their names in
+    transformers 4 and 5.
     """
     return {
         "vocab_size": model.vocabulary_size,
@@ -147,11 +150,11 @@ def model_settings(model: ModelConfig, sequence_length: int, separator: int | No
     }
 
 
-def renamed_tensors(model: ModelConfig, parameters: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """One member's parameters under the names, in the layout (out, in) and with the multipliers folded in.
+def converted_tensors(model: ModelConfig, parameters: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """One member's parameters under the names of transformers, in (out, in) layout, with the multipliers folded in.
 
-    A residual branch ends in its `output` or `down` matrix, which takes the residual multiplier; the gain of the final
-    norm takes the logit multiplier, so that a tied embedding stays as it is. A multiplier of 1 changes no bit.
+    The residual multiplier goes into the last matrix of a residual branch (`output`, `down`), the logit multiplier into
+    the gain of the final norm, so that a tied embedding is unchanged. A multiplier of 1 changes no bit.
     """
     tensors = {
         "model.embed_tokens.weight": parameters["embedding.weight"],
@@ -160,36 +163,36 @@ def renamed_tensors(model: ModelConfig, parameters: Mapping[str, torch.Tensor]) 
     if not model.tied_embedding:
         tensors["lm_head.weight"] = parameters["readout.weight"].T
     for layer in range(model.depth):
-        ours, theirs = f"blocks.{layer}", f"model.layers.{layer}"
-        query_key_value_D3D = parameters[f"{ours}.attention.query_key_value.weight"]
-        gate_and_up_D2F = parameters[f"{ours}.feedforward.gate_and_up.weight"]
+        source, target = f"blocks.{layer}", f"model.layers.{layer}"
+        query_key_value_D3D = parameters[f"{source}.attention.query_key_value.weight"]
+        gate_and_up_D2F = parameters[f"{source}.feedforward.gate_and_up.weight"]
         for name, weight_DD in zip("qkv", query_key_value_D3D.chunk(3, dim=1), strict=True):
-            tensors[f"{theirs}.self_attn.{name}_proj.weight"] = weight_DD.T
+            tensors[f"{target}.self_attn.{name}_proj.weight"] = weight_DD.T
         for name, weight_DF in zip(("gate", "up"), gate_and_up_D2F.chunk(2, dim=1), strict=True):
-            tensors[f"{theirs}.mlp.{name}_proj.weight"] = weight_DF.T
-        output_DD = parameters[f"{ours}.attention.output.weight"] * model.residual_multiplier
-        down_FD = parameters[f"{ours}.feedforward.down.weight"] * model.residual_multiplier
-        tensors[f"{theirs}.self_attn.o_proj.weight"] = output_DD.T
-        tensors[f"{theirs}.mlp.down_proj.weight"] = down_FD.T
-        tensors[f"{theirs}.input_layernorm.weight"] = parameters[f"{ours}.attention_norm.gain"]
-        tensors[f"{theirs}.post_attention_layernorm.weight"] = parameters[f"{ours}.feedforward_norm.gain"]
+            tensors[f"{target}.mlp.{name}_proj.weight"] = weight_DF.T
+        output_DD = parameters[f"{source}.attention.output.weight"] * model.residual_multiplier
+        down_FD = parameters[f"{source}.feedforward.down.weight"] * model.residual_multiplier
+        tensors[f"{target}.self_attn.o_proj.weight"] = output_DD.T
+        tensors[f"{target}.mlp.down_proj.weight"] = down_FD.T
+        tensors[f"{target}.input_layernorm.weight"] = parameters[f"{source}.attention_norm.gain"]
+        tensors[f"{target}.post_attention_layernorm.weight"] = parameters[f"{source}.feedforward_norm.gain"]
         if model.qk_norm:
             for letter, name in (("q", "query"), ("k", "key")):
-                gain_K = parameters[f"{ours}.attention.{name}_norm.gain"]
-                tensors[f"{theirs}.self_attn.{letter}_norm.weight"] = gain_K
+                gain_K = parameters[f"{source}.attention.{name}_norm.gain"]
+                tensors[f"{target}.self_attn.{letter}_norm.weight"] = gain_K
     return {name: tensor.contiguous() for name, tensor in tensors.items()}
 
 
 def byte_tokenizer() -> "Tokenizer":
-    """A tokenizer whose ids are the values of the UTF-8 bytes; id 0, which no text holds, is the separator."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    """A tokenizer whose ids are the values of UTF-8 bytes. Id 0, a byte that no text has, is the separator."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers  # for start-up time
 
-    # Each byte has a character: itself where that is printable, and for the others the next ones from U+0100.
+    # Each byte has a character: a printable byte itself, any other byte the next character from U+0100 on.
     characters = sorted(pre_tokenizers.ByteLevel.alphabet())
     printable = [ord(character) for character in characters if ord(character) < BYTE_VOCABULARY]
     others = sorted(set(range(BYTE_VOCABULARY)).difference(printable))
     vocabulary = dict(zip(characters, printable + others, strict=True))
-    # Under its own name the separator cannot be written by mistake; an actual NUL still becomes id 0, as the unknown.
+    # Under its own name the separator cannot appear in a text by accident. A NUL byte still becomes id 0, as unknown.
     del vocabulary[characters[len(printable) + others.index(BYTE_SEPARATOR)]]
     vocabulary[SEPARATOR_TEXT] = BYTE_SEPARATOR
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token=SEPARATOR_TEXT))
@@ -200,7 +203,7 @@ def byte_tokenizer() -> "Tokenizer":
 
 
 def _separator(config: RunConfig) -> int:
-    return BYTE_SEPARATOR if config.data.vocabulary_size == BYTE_VOCABULARY else MERGED_SEPARATOR
+    return BYTE_SEPARATOR if config.data.vocabulary_size == BYTE_VOCABULARY else BPE_SEPARATOR
 
 
 def _tokenizer_files(run_folder: Path, config: RunConfig) -> dict[str, bytes]:
@@ -214,25 +217,23 @@ def _tokenizer_files(run_folder: Path, config: RunConfig) -> dict[str, bytes]:
         "eos_token": SEPARATOR_TEXT,
         "model_max_length": config.data.sequence_length,
         "clean_up_tokenization_spaces": False,
-        "split_special_tokens": True,  # as in training, the separator's name in a text is ordinary text
+        "split_special_tokens": True,  # as in training: the name of the separator in a text is ordinary text
     }
     return {"tokenizer.json": tokenizer, "tokenizer_config.json": _json(settings)}
 
 
 def _prepared_tokenizer(run_folder: Path, config: RunConfig) -> bytes:
-    """The tokenizer of the data that the run was trained on, and of no other."""
+    """The tokenizer of the data that the run was trained on. Raises InputError if it is gone or was changed."""
     folder = Path(config.runtime.data_directory) / config.data.folder
-    mend = f"prepare {config.data.spec} again with `windtunnel data prepare`, or export where the run was trained"
+    hint = f"prepare {config.data.spec} again with `windtunnel data prepare`, or export where the run was trained"
     if not folder.exists():
-        raise InputError(
-            f"{folder}: the prepared data of {run_folder.name}, which hold its tokenizer, are gone; {mend}"
-        )
-    manifest = load(folder)
+        raise InputError(f"{folder}: the prepared data of {run_folder.name}, with its tokenizer, are gone; {hint}")
+    manifest = load_manifest(folder)
     if manifest.content_hash != config.data.content_hash or manifest.tokenizer is None:
-        raise InputError(f"{folder}: not the data that {run_folder.name} was trained on (other content hash); {mend}")
+        raise InputError(f"{folder}: not the data that {run_folder.name} was trained on (other content hash); {hint}")
     path = folder / manifest.tokenizer.name
-    if not path.is_file() or sha256_of(path) != manifest.tokenizer.sha256:
-        raise InputError(f"{path}: missing or changed since it was prepared; {mend}")
+    if not path.is_file() or file_sha256(path) != manifest.tokenizer.sha256:
+        raise InputError(f"{path}: missing or changed since it was prepared; {hint}")
     return path.read_bytes()
 
 
@@ -251,12 +252,12 @@ def _model_card(run_folder: Path, record: Json, config: RunConfig, step: int) ->
         "training": f"step {step:,} of {config.schedule.total_steps:,}, {step * config.tokens_per_step:,} tokens in "
         f"sequences of {config.data.sequence_length:,}",
         "validation loss": loss,
-        **{f"data: {domain['name']}": f"licence: {domain['licence']}" for domain in record["data"]["domains"]},
+        **{f"data: {domain['name']}": f"license: {domain['licence']}" for domain in record["data"]["domains"]},
     }
     lines = ["---", "library_name: transformers", "pipeline_tag: text-generation", "---", "", f"# {record['run_id']}"]
     lines += ["", "A small model of a scaling study, trained and exported by windtunnel.", "", "| | |", "|---|---|"]
     return "\n".join([*lines, *(f"| {name} | {value} |" for name, value in rows.items())]) + "\n"
 
 
-def _json(document: Mapping[str, Any]) -> bytes:
-    return json.dumps(document, indent=2).encode() + b"\n"
+def _json(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content, indent=2).encode() + b"\n"

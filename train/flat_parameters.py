@@ -1,8 +1,8 @@
 """All parameters of a fleet in one (M, P) buffer, and all gradients in another.
 
-The module's parameters become views of it, ordered so that those with equal optimizer rules are neighbours. Then an
-optimizer step is a few operations on long rows instead of a loop over tensors, clipping is one norm per member, ranks
-reduce gradients and losses in one collective, and a checkpoint of one member is one row.
+The module's parameters become views of the buffer, ordered so that those with equal optimizer rules are neighbors. So
+an optimizer step is a few operations on long rows instead of a loop over tensors, clipping is one norm per member,
+ranks reduce gradients and losses in one collective, and a checkpoint of one member is one row.
 
 Shapes: M members, P flat parameters of one member (with padding).
 """
@@ -15,20 +15,22 @@ import torch
 from windtunnel.models.parametrization import RoleRule, role_of, rule
 from windtunnel.models.transformer import Transformer
 
-# Every parameter starts on a 64-byte boundary in every member's row, so that vector kernels treat all members alike:
-# part of what keeps a member's numbers independent of its companions.
+# Every parameter starts on a 64-byte boundary in every member's row, so that vector kernels treat all members alike. A
+# member's numbers could otherwise depend on its companions.
 ALIGNMENT = 16  # float32 elements
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Neighbouring columns with one optimizer rule."""
+    """Neighboring columns with one optimizer rule."""
 
     columns: slice
     rule: RoleRule
 
 
 class FlatParameters:
+    """The buffers of one model, and the columns of each parameter and of each optimizer rule."""
+
     def __init__(self, model: Transformer) -> None:
         named = list(model.named_parameters())
         self.members = named[0][1].shape[0]
@@ -50,7 +52,7 @@ class FlatParameters:
 
         device = named[0][1].device
         self.values_MP = torch.zeros(self.members, width, device=device)
-        # The losses ride behind the gradients, so that one collective reduces both.
+        # The losses are stored behind the gradients, so that one collective reduces both.
         self.reduced = torch.zeros(self.members * width + self.members, device=device)
         self.gradients_MP = self.reduced[: self.members * width].view(self.members, width)
         self.losses_M = self.reduced[self.members * width :]

@@ -1,9 +1,9 @@
-"""Being told to stop: SIGINT and SIGTERM on a machine of one's own, SIGUSR2 and SIGTERM under SLURM.
+"""Signals that stop training: SIGINT and SIGTERM on a workstation, SIGUSR2 and SIGTERM under SLURM.
 
-A handler only takes a note; the loop saves after the step in hand. Under SLURM, SIGTERM announces that the job may be
-requeued, and a job that ends by itself in the grace time is not: so it saves and goes on. SIGUSR2 belongs to whoever
-asks for another go of the job, where someone listens to it: submitit, whose handler is called after saving, or the
-task of a sweep (`windtunnel.sweeps.slurm.worker`).
+A handler only sets flags; the loop saves a checkpoint after the current step. Under SLURM, SIGTERM announces that the
+job may be requeued, and a job that exits within the grace time is not requeued. So the run saves and continues. SIGUSR2
+belongs to the process that requeues the job, if it handles the signal: submitit, whose handler is called after saving,
+or the task of a sweep (`windtunnel.sweeps.slurm.worker`).
 """
 
 import os
@@ -17,7 +17,10 @@ Handler = Callable[[int, FrameType | None], Any]
 
 
 class Interruption:
-    """Context in which signals are noted. `stop`: end after saving. `save`: save and go on."""
+    """Context manager that turns signals into flags.
+
+    stop: save, then end the run. save: save, then continue. signal: the last signal received, or None.
+    """
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -27,12 +30,12 @@ class Interruption:
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "Interruption":
-        if threading.current_thread() is threading.main_thread():  # elsewhere Python cannot install handlers
+        if threading.current_thread() is threading.main_thread():  # only the main thread can install handlers
             numbers = [signal.SIGINT, signal.SIGTERM]
             if callable(signal.getsignal(signal.SIGUSR2)):
                 numbers.append(signal.SIGUSR2)
             for number in numbers:
-                self._previous[number] = signal.signal(number, self._note)
+                self._previous[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -40,19 +43,22 @@ class Interruption:
             signal.signal(number, handler)
         self._previous = {}
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._owner:
             return  # SLURM signals every process of a step, forked children too
         if number == signal.SIGINT and self.stop:
-            raise KeyboardInterrupt  # asked twice: at once
+            raise KeyboardInterrupt  # the second Ctrl-C stops at once
         self.signal = number
         if number == signal.SIGTERM and "SLURM_JOB_ID" in os.environ:
             self.save = True
         else:
             self.stop = True
 
-    def requeue(self) -> Handler | None:
-        """The handler that requeues this job, to be called after everything is saved; None if no one asked for that."""
+    def requeue_handler(self) -> Handler | None:
+        """The earlier handler of SIGUSR2 if that signal stopped the run, else None.
+
+        It requeues the job, and must be called after everything is saved.
+        """
         if self.signal == signal.SIGUSR2:
             handler: Handler = self._previous[signal.SIGUSR2]
             return handler

@@ -1,18 +1,18 @@
-"""When a run is evaluated (no torch)."""
+"""The steps at which a run is evaluated (no torch)."""
 
 from windtunnel.train.config.config import RunConfig
 
-# An evaluated token costs about .3 of a trained one. The first milestone at eight times the evaluation tokens, then
-# every doubling, keeps evaluation below 5 % of a run, at token counts that every run of a study shares whatever its
-# size or horizon.
-FIRST_MILESTONE = 8
+# An evaluated token costs about 0.3 of a trained one. With the first milestone at eight times the evaluation tokens,
+# and a milestone at every doubling, evaluation takes less than 5 % of a run. All runs of a study share these token
+# counts, whatever their size and horizon.
+FIRST_MILESTONE_RATIO = 8
 
 
 def milestone_steps(
     evaluation_tokens: int, tokens_per_step: int, total_steps: int, interval_tokens: int | None = None
 ) -> list[int]:
-    """Step counts at which a run is evaluated: common token milestones, multiples of the interval, then its end."""
-    milestone, steps = FIRST_MILESTONE * evaluation_tokens, set()
+    """The steps of the common token milestones, of the multiples of `interval_tokens`, and of the end."""
+    milestone, steps = FIRST_MILESTONE_RATIO * evaluation_tokens, set()
     while (step := -(-milestone // tokens_per_step)) < total_steps:
         steps.add(step)
         milestone *= 2
@@ -23,6 +23,7 @@ def milestone_steps(
 
 
 def milestones_of(config: RunConfig) -> list[int]:
+    """The steps at which this run is evaluated."""
     return milestone_steps(
         config.data.evaluation_tokens,
         config.tokens_per_step,

@@ -1,8 +1,7 @@
-"""AdamW over flat parameters, with a learning rate per member and multipliers by role (Loshchilov & Hutter 2019, arXiv
-1711.05101).
+"""AdamW over flat parameters, with a learning rate per member and multipliers per role.
 
-Decoupled decay: p <- p - rate * decay * p, with rate and decay already multiplied by the role's rule. Nothing here
-remembers a schedule: the rate of every step comes from outside, and the only state is the two moments.
+Loshchilov & Hutter 2019, arXiv 1711.05101: decoupled decay, p <- p - rate * decay * p, with rate and decay multiplied
+by the rule of the parameter's role. The caller passes the rate of every step. The only state is the two moments.
 
 Shapes: M members, P flat parameters.
 """
@@ -14,6 +13,8 @@ from windtunnel.train.flat_parameters import FlatParameters
 
 
 class AdamW:
+    """Updates the values of a `FlatParameters` from its gradients, in place."""
+
     def __init__(self, flat: FlatParameters, config: OptimizerConfig) -> None:
         self.flat = flat
         self.config = config
@@ -23,10 +24,10 @@ class AdamW:
 
     @torch.no_grad()
     def clip(self) -> torch.Tensor:
-        """Scale each member's gradient to at most the configured norm; returns the norms before clipping, (M,), without
-        synchronising.
+        """Scale each member's gradient to at most the configured norm. Returns (M,) norms before clipping, on the
+        device.
         """
-        # One reduction per member, each over one row: its rounding cannot depend on the number of members.
+        # One reduction per member, over one row: rounding does not depend on the number of members.
         norms_M = torch.stack([torch.linalg.vector_norm(row_P) for row_P in self.flat.gradients_MP])
         if self.config.gradient_clip > 0:
             scale_M = (self.config.gradient_clip / (norms_M + 1e-6)).clamp(max=1.0)
@@ -35,7 +36,7 @@ class AdamW:
 
     @torch.no_grad()
     def step(self, step: int, rates_M: torch.Tensor) -> None:
-        """The update numbered `step` (from 0) at `rates_M`, a float32 tensor on the device."""
+        """Make update number `step` (from 0). rates_M: learning rates, float32 on the device."""
         config, flat = self.config, self.flat
         correction1 = 1 - config.beta1 ** (step + 1)
         correction2 = (1 - config.beta2 ** (step + 1)) ** 0.5

@@ -1,5 +1,6 @@
-"""One line of progress: loss, speed, share of the machine's peak, time left. Redrawn on a terminal, written now and
-then elsewhere.
+"""The progress line of a run: loss, speed, share of the machine's GEMM peak, time left.
+
+It is redrawn on a terminal, and written at intervals to anything else.
 """
 
 import sys
@@ -11,6 +12,11 @@ SECONDS_BETWEEN_REDRAWS = 0.2
 
 
 class Progress:
+    """The progress line on standard error.
+
+    peak: FLOP/s of the measured matrix product. forecast: called for a text to append, such as a predicted final loss.
+    """
+
     def __init__(
         self,
         name: str,
@@ -26,12 +32,13 @@ class Progress:
         self._flops_per_token = flops_per_token
         self._peak = peak
         self._forecast = forecast
-        self._terminal = sys.stderr.isatty()
+        self._is_terminal = sys.stderr.isatty()
         self._last = time.monotonic()
         self._drawn = False
 
     def update(self, step: int, loss: float | None, tokens_per_second: float) -> None:
-        interval = SECONDS_BETWEEN_REDRAWS if self._terminal else SECONDS_BETWEEN_LINES
+        """Write the line if it is due."""
+        interval = SECONDS_BETWEEN_REDRAWS if self._is_terminal else SECONDS_BETWEEN_LINES
         if time.monotonic() - self._last < interval or not tokens_per_second:
             return
         self._last = time.monotonic()
@@ -39,11 +46,11 @@ class Progress:
         share = tokens_per_second * self._flops_per_token / self._peak
         text = (
             f"{self._name}  step {step}/{self._total_steps}  loss {'-' if loss is None else format(loss, '.4f')}  "
-            f"{tokens_per_second:,.0f} tokens/s  {share:.0%} of peak  {_duration(left)} left"
+            f"{tokens_per_second:,.0f} tokens/s  {share:.0%} of peak  {_format_duration(left)} left"
         )
         if self._forecast is not None and (forecast := self._forecast()):
             text += f"  {forecast}"
-        if self._terminal:
+        if self._is_terminal:
             sys.stderr.write("\r\x1b[2K" + text)
             self._drawn = True
         else:
@@ -51,12 +58,13 @@ class Progress:
         sys.stderr.flush()
 
     def close(self) -> None:
+        """Erase the line from a terminal."""
         if self._drawn:
             sys.stderr.write("\r\x1b[2K")
             sys.stderr.flush()
 
 
-def _duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,7 +1,7 @@
-"""A forecast of the final loss beside the line of progress: made elsewhere, shown here.
+"""A forecast of the final loss on the progress line.
 
-Whoever starts training passes in how to make one (`MakeForecast`), since laws are no part of training. It can only
-show: whatever goes wrong with it, training goes on, and it is asked so rarely that it costs nothing.
+Training does not import laws. The caller passes in a function that makes the forecast (`MakeForecast`). An error in it
+is noted and does not stop training, and it is called so rarely that it costs almost nothing.
 """
 
 import sys
@@ -9,38 +9,38 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-Forecast = Callable[[Path], Callable[[], str]]  # of a run, by its folder -> a few words, whenever they are asked for
-MakeForecast = Callable[[str], Forecast]  # by `logging.law`; raises InputError where it is no law
+Forecast = Callable[[Path], Callable[[], str]]  # from a run folder to a function that returns the current text
+MakeForecast = Callable[[str], Forecast]  # from the value of `logging.law`; raises InputError if it is not a law
 
 SECONDS_BETWEEN_FORECASTS = 5.0
-# The time until the next is at least so many times what the last took: at most .5 % of the run.
-REST = 200.0
+# The pause after a forecast is at least this many times its duration: at most 0.5 % of the run is spent on it.
+PAUSE_RATIO = 200.0
 
 
 class ForecastText:
-    """The words for one run, as old as they may be."""
+    """The text of one run's forecast, recomputed when it is due."""
 
     def __init__(self, forecast: Forecast, folder: Path) -> None:
         self._text, self._due = "", 0.0
-        self._ask: Callable[[], str] | None = None
+        self._compute: Callable[[], str] | None = None
         try:
-            self._ask = forecast(folder)
+            self._compute = forecast(folder)
         except Exception as error:
-            self._give_up(error)
+            self._disable(error)
 
     def __call__(self) -> str:
         now = time.monotonic()
-        if self._ask is None or now < self._due:
+        if self._compute is None or now < self._due:
             return self._text
         try:
-            self._text = self._ask()
+            self._text = self._compute()
         except Exception as error:
-            self._give_up(error)
+            self._disable(error)
         ended = time.monotonic()
-        self._due = ended + max(SECONDS_BETWEEN_FORECASTS, REST * (ended - now))
+        self._due = ended + max(SECONDS_BETWEEN_FORECASTS, PAUSE_RATIO * (ended - now))
         return self._text
 
-    def _give_up(self, error: Exception) -> None:
-        self._ask, self._text = None, ""
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        print(f"note: no forecast of the final loss: {first}", file=sys.stderr, flush=True)
+    def _disable(self, error: Exception) -> None:
+        self._compute, self._text = None, ""
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        print(f"note: no forecast of the final loss: {reason}", file=sys.stderr, flush=True)

@@ -1,6 +1,4 @@
-"""Train runs from their configurations: begin, resume, branch, or find them finished, and leave a record of what came
-of it.
-"""
+"""Train runs from their configurations: start, resume, branch, or find them finished. Records hold the results."""
 
 import subprocess
 import sys
@@ -13,12 +11,13 @@ import numpy as np
 import torch
 
 from windtunnel.models.accounting import flops_per_token
-from windtunnel.train.batches import Batches, order_of
+from windtunnel.train.batches import Batches
 from windtunnel.train.config.branch_parent import Parent
 from windtunnel.train.config.config import CURVE_INTERVALS, RunConfig
 from windtunnel.train.config.run_id import run_id
 from windtunnel.train.data.corpus import Corpus
-from windtunnel.train.device import Numerics, Ranks, join_ranks, settle_process, tell
+from windtunnel.train.data.order import run_order
+from windtunnel.train.device import Numerics, Ranks, broadcast_from_first_rank, configure_process, join_ranks
 from windtunnel.train.errors import InputError
 from windtunnel.train.evaluation import Evaluation
 from windtunnel.train.fleet import Fleet
@@ -27,23 +26,43 @@ from windtunnel.train.interruption import Handler, Interruption
 from windtunnel.train.loop import Ending, Loop
 from windtunnel.train.progress import Progress
 from windtunnel.train.progress_forecast import Forecast, ForecastText
-from windtunnel.train.records import FINAL, Json, RunRecord, Status, now, read_metrics, read_record, read_timings
-from windtunnel.train.start import Start, begin, decide_start, refuse_collision, refuse_untrainable
-from windtunnel.train.tracking.wandb_mirror import follow_beside, push
-from windtunnel.train.training_curve import Curve
+from windtunnel.train.records import (
+    FINAL_STATUSES,
+    Json,
+    RunRecord,
+    Status,
+    is_final,
+    now,
+    read_metrics,
+    read_record,
+    read_timings,
+)
+from windtunnel.train.start import (
+    StartPoint,
+    check_same_configuration,
+    check_trainable,
+    decide_start,
+    record_start,
+)
+from windtunnel.train.tracking.wandb_mirror import push, start_live_mirror
+from windtunnel.train.training_curve import TrainingCurve
 
-MIRROR_SECONDS = 60.0  # to wait for a live W&B mirror after the run: it must not hold up a queue of runs
+MIRROR_SECONDS = 60.0  # to wait for a live W&B mirror after the run, so that it does not hold up a queue of runs
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of one run. `trained` is False where a finished run was found and nothing was done."""
+class RunOutcome:
+    """The result of one run.
+
+    trained: False if the run was finished before. signal: the signal that interrupted it. requeue: the handler to call
+    last, which asks SLURM to requeue the job and ends the process.
+    """
 
     folder: Path
     record: Json
     trained: bool
-    signal: int | None = None  # that interrupted it
-    requeue: Handler | None = None  # to be called last: asks SLURM for another go and ends the process
+    signal: int | None = None
+    requeue: Handler | None = None
 
     @property
     def status(self) -> Status:
@@ -52,6 +71,7 @@ class Outcome:
 
 
 def run_folder(config: RunConfig) -> Path:
+    """The folder of a run's record."""
     return Path(config.runtime.runs_directory) / run_id(config)
 
 
@@ -62,39 +82,37 @@ def train_runs(
     overrides: Sequence[str] = (),
     show_progress: bool = True,
     forecast: Forecast | None = None,
-) -> list[Outcome]:
-    """Train runs of one shape as one fleet; a finished one is left alone, an interrupted one goes on where it stopped.
-    `forecast` is shown beside the progress of a single run.
+) -> list[RunOutcome]:
+    """Train runs of one shape as one fleet. A finished run is left as it is, and an interrupted one resumes.
 
-    Raises InputError for what cannot be trained, `records.AlreadyRunning` where another process trains one of them."""
+    parent: of a branch. overrides: recorded as the request. forecast: shown on the progress line of a single run.
+
+    Raises InputError if the runs cannot be trained, `records.AlreadyRunning` if another process trains one of them.
+    """
     ranks = join_ranks()
-    refuse_untrainable([config for config in configs if not _is_finished(config)], ranks)
+    check_trainable([config for config in configs if not is_final(run_folder(config))], ranks)
     with ExitStack() as stack:
         records: list[RunRecord] = []
 
         def open_records() -> list[bool]:
             for config in configs:
                 record = stack.enter_context(RunRecord(run_folder(config)))
-                refuse_collision(record, config)
+                check_same_configuration(record, config)
                 records.append(record)
-            return [record.status in FINAL for record in records]
+            return [record.status in FINAL_STATUSES for record in records]
 
-        done = tell(ranks, open_records)
-        outcomes: list[Outcome | None] = [
-            Outcome(run_folder(config), read_record(run_folder(config)), trained=False) if finished else None
-            for config, finished in zip(configs, done, strict=True)
+        is_done = broadcast_from_first_rank(ranks, open_records)
+        outcomes: list[RunOutcome | None] = [
+            RunOutcome(run_folder(config), read_record(run_folder(config)), trained=False) if done else None
+            for config, done in zip(configs, is_done, strict=True)
         ]
-        unfinished = [record for record, finished in zip(records, done, strict=False) if not finished]
-        todo = [config for config, finished in zip(configs, done, strict=True) if not finished]
-        if todo:
-            trained = iter(_train(todo, unfinished, ranks, parent, overrides, show_progress, forecast))
+        # `records` is empty on all ranks but the first.
+        unfinished_records = [record for record, done in zip(records, is_done, strict=False) if not done]
+        unfinished = [config for config, done in zip(configs, is_done, strict=True) if not done]
+        if unfinished:
+            trained = iter(_train(unfinished, unfinished_records, ranks, parent, overrides, show_progress, forecast))
             outcomes = [outcome or next(trained) for outcome in outcomes]
         return [outcome for outcome in outcomes if outcome is not None]
-
-
-def _is_finished(config: RunConfig) -> bool:
-    folder = run_folder(config)
-    return (folder / "run.json").exists() and read_record(folder)["status"] in FINAL
 
 
 def _train(
@@ -105,21 +123,22 @@ def _train(
     overrides: Sequence[str],
     show_progress: bool,
     forecast: Forecast | None,
-) -> list[Outcome]:
+) -> list[RunOutcome]:
+    """Train unfinished runs. `records` is empty on all ranks but the first."""
     with Interruption() as interruption:
         configs = [_keep_intervals(config, record) for config, record in zip(configs, records, strict=False)] or configs
         corpus = Corpus(Path(configs[0].runtime.data_directory) / configs[0].data.folder)
         if ranks.is_first:
-            corpus.verify_once()
-        start = tell(ranks, (lambda: decide_start(configs, records, ranks, parent)))
-        settle_process(start.numerics)
+            corpus.verify_if_changed()
+        start = broadcast_from_first_rank(ranks, (lambda: decide_start(configs, records, ranks, parent)))
+        configure_process(start.numerics)
         for record, config in zip(records, configs, strict=False):
-            begin(record, config, corpus, start, parent, overrides)
+            record_start(record, config, corpus, start, parent, overrides)
         if ranks.is_first and show_progress:
-            how = f"going on from step {start.step}" if start.step else "beginning"
-            print(f"{', '.join(record.folder.name for record in records)}: {how}", file=sys.stderr, flush=True)
+            action = f"resuming at step {start.step}" if start.step else "starting"
+            print(f"{', '.join(record.folder.name for record in records)}: {action}", file=sys.stderr, flush=True)
         mirrors = [
-            follow_beside(record.folder, "online")
+            start_live_mirror(record.folder, "online")
             for record, config in zip(records, configs, strict=False)
             if config.logging.wandb == "online"
         ]
@@ -127,72 +146,59 @@ def _train(
             loop = _prepare_loop(configs, records, ranks, start, corpus, show_progress, forecast)
             ending = loop.run(interruption)
         except BaseException as error:
-            for record in records:
-                stopped = isinstance(error, KeyboardInterrupt | SystemExit)
-                told = None if stopped else f"{type(error).__name__}: {error}".splitlines()[0]
-                record.update(status="preempted" if stopped else "failed", error=told)
+            _record_failure(records, error)
             raise
         for member, record in enumerate(records):
-            _finish(record, loop, member, ending)
-            if record.status in FINAL and configs[member].logging.wandb == "offline":
+            _record_result(record, loop, member, ending)
+            if record.status in FINAL_STATUSES and configs[member].logging.wandb == "offline":
                 _mirror_offline(record.folder)
-        for mirror in mirrors if ending != "preempted" else ():  # a grace time is for saving, not for waiting
-            _await(mirror)
-        # Told rather than read: the other ranks are here before the first has written the end.
-        contents = tell(ranks, lambda: [record.content for record in records])
+        for mirror in mirrors if ending != "preempted" else ():  # the grace time is for saving, not for waiting
+            _wait_for_mirror(mirror)
+        # Broadcast instead of read: other ranks arrive here before the first has written the result.
+        contents = broadcast_from_first_rank(ranks, lambda: [record.content for record in records])
         return [
-            Outcome(
+            RunOutcome(
                 run_folder(config),
                 content,
                 trained=True,
                 signal=interruption.signal,
-                requeue=interruption.requeue() if ending == "preempted" else None,
+                requeue=interruption.requeue_handler() if ending == "preempted" else None,
             )
             for config, content in zip(configs, contents, strict=True)
         ]
 
 
 def _keep_intervals(config: RunConfig, record: RunRecord) -> RunConfig:
-    """A curve that has begun keeps the intervals of its lines and evaluations."""
+    """The configuration with the recorded intervals of rows and evaluations, if the run has begun."""
     recorded = record.content.get("config", {}).get("logging")
     if recorded is None:
         return config
-    kept = {name: recorded.get(name) for name in CURVE_INTERVALS}
-    return replace(config, logging=replace(config.logging, **kept))
+    intervals = {name: recorded.get(name) for name in CURVE_INTERVALS}
+    return replace(config, logging=replace(config.logging, **intervals))
+
+
+def _record_failure(records: Sequence[RunRecord], error: BaseException) -> None:
+    is_interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
+    message = None if is_interrupted else f"{type(error).__name__}: {error}".splitlines()[0]
+    for record in records:
+        record.update(status="preempted" if is_interrupted else "failed", error=message)
 
 
 def _prepare_loop(
     configs: Sequence[RunConfig],
     records: Sequence[RunRecord],
     ranks: Ranks,
-    start: Start,
+    start: StartPoint,
     corpus: Corpus,
     show_progress: bool,
     forecast: Forecast | None,
 ) -> Loop:
     config = configs[0]
     fleet = Fleet(configs, start.numerics, ranks)
-    curves = []
-    for member, found in enumerate(start.states):
-        pending, recent = np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
-        if found is not None:
-            state = found.load()
-            pending, recent = state.pop("pending_losses").numpy(), state.pop("recent_losses").numpy()
-            fleet.load_member_state(member, state)
-        curves.append(
-            Curve(
-                config.logging.every_steps,
-                config.tokens_per_step,
-                config.model.vocabulary_size,
-                fleet.rates_SM[:, member],
-                step=start.step,
-                pending_S2=pending,
-                recent_S=recent,
-            )
-        )
+    curves = _restore_members(fleet, start)
     batches = Batches(
         corpus,
-        [order_of(each, corpus) for each in configs],
+        [run_order(member, corpus) for member in configs],
         sequence_length=config.data.sequence_length,
         sequences_per_step=config.sequences_per_step,
         rank=ranks.rank,
@@ -211,21 +217,46 @@ def _prepare_loop(
         flops = flops_per_token(config.model, config.data.sequence_length).exact_causal
         name = records[0].folder.name + (f" and {len(configs) - 1} more" if len(configs) > 1 else "")
         text = ForecastText(forecast, records[0].folder) if forecast is not None and len(records) == 1 else None
-        peak = _peak(start.numerics, ranks)
+        peak = _gemm_peak(start.numerics, ranks)
         progress = Progress(name, config.schedule.total_steps, config.tokens_per_step, flops, peak, text)
     earlier = [timing["seconds"] for timing in read_timings(records[0].folder)[-1:]] if records else []
     return Loop(fleet, batches, evaluation, records, curves, start.step, sum(earlier), progress)
 
 
-def _peak(numerics: Numerics, ranks: Ranks) -> float:
+def _restore_members(fleet: Fleet, start: StartPoint) -> list[TrainingCurve]:
+    """Load the members' checkpoints into the fleet. Returns their curves at the start."""
+    config = fleet.configs[0]
+    curves = []
+    for member, saved in enumerate(start.checkpoints):
+        pending, recent = np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
+        if saved is not None:
+            state = saved.load()
+            pending, recent = state.pop("pending_losses").numpy(), state.pop("recent_losses").numpy()
+            fleet.load_member_state(member, state)
+        curves.append(
+            TrainingCurve(
+                config.logging.every_steps,
+                config.tokens_per_step,
+                config.model.vocabulary_size,
+                fleet.rates_SM[:, member],
+                step=start.step,
+                pending_S2=pending,
+                recent_S=recent,
+            )
+        )
+    return curves
+
+
+def _gemm_peak(numerics: Numerics, ranks: Ranks) -> float:
+    """FLOP/s of the measured matrix product over all ranks."""
     device_type = numerics.torch_device(ranks).type
     return gemm_flops_per_second(device_type, numerics.compute_dtype, torch.get_num_threads()) * ranks.world_size
 
 
-def _finish(record: RunRecord, loop: Loop, member: int, ending: Ending) -> None:
+def _record_result(record: RunRecord, loop: Loop, member: int, ending: Ending) -> None:
     config, curve = loop.fleet.configs[member], loop.curves[member]
     flops = flops_per_token(config.model, config.data.sequence_length).exact_causal
-    rate, peak = loop.tokens_per_second, _peak(loop.fleet.numerics, loop.fleet.ranks)
+    rate, peak = loop.tokens_per_second, _gemm_peak(loop.fleet.numerics, loop.fleet.ranks)
     performance = {
         "wall_seconds": round(loop.wall_seconds, 3),
         "tokens_per_second": round(rate, 1),
@@ -241,9 +272,9 @@ def _finish(record: RunRecord, loop: Loop, member: int, ending: Ending) -> None:
     elif ending == "preempted":
         record.update(status="preempted", performance=performance, progress={"step": loop.step})
     else:
-        # A run killed after its last checkpoint was evaluated by the process that made it.
-        evaluated = loop.results[member] or read_metrics(record.folder, "evaluation")[-1]
-        result = {name: value for name, value in evaluated.items() if name.startswith("validation_")}
+        # A run that was killed after its last checkpoint has its last evaluation in the record only.
+        row = loop.results[member] or read_metrics(record.folder, "evaluation")[-1]
+        result = {name: value for name, value in row.items() if name.startswith("validation_")}
         result = {"step": loop.step, "tokens": config.total_tokens, **result}
         record.update(status="finished", finished=now(), performance=performance, result=result, progress=None)
 
@@ -254,16 +285,14 @@ def _mirror_offline(folder: Path) -> None:
     except InputError as error:
         problem = str(error)
     if problem is not None:
-        print(f"note: {problem}; `windtunnel wandb push {folder}` tries again", flush=True)
+        print(f"note: {problem}; repeat it with: windtunnel wandb push {folder}", flush=True)
 
 
-def _await(mirror: subprocess.Popen[bytes]) -> None:
-    """Give the live mirror time to deliver the end of the run; it goes on by itself if it needs longer."""
+def _wait_for_mirror(mirror: subprocess.Popen[bytes]) -> None:
+    """Give the live mirror time to upload the end of the run. It continues by itself if it needs longer."""
     try:
-        problem = mirror.wait(MIRROR_SECONDS) != 0
+        is_incomplete = mirror.wait(MIRROR_SECONDS) != 0
     except subprocess.TimeoutExpired:
-        problem = True
-    if problem:
-        print(
-            "note: the W&B mirror is not complete, see wandb.log beside the record; `windtunnel wandb push` rebuilds it"
-        )
+        is_incomplete = True
+    if is_incomplete:
+        print("note: the W&B mirror is incomplete, see wandb.log beside the record; windtunnel wandb push rebuilds it")

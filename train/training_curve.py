@@ -1,4 +1,4 @@
-"""From the losses of single steps to the lines of a training curve, and the verdict of divergence.
+"""The training curve of one run: rows of averaged losses, and the detection of divergence.
 
 Shapes: S steps.
 """
@@ -10,18 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# A run whose mean loss over this many steps exceeds this many times ln(vocabulary), the loss of knowing nothing, has
-# exploded: no schedule brings it back to a result worth fitting, and waiting costs compute.
+# A run has diverged if its mean loss over this many steps exceeds this multiple of ln(vocabulary), the loss of a
+# uniform prediction. No schedule brings such a run back to a result worth fitting.
 EXPLOSION_FACTOR = 2.0
-EXPLOSION_STEPS = 10  # judged at multiples of it, whatever the interval of logging: divergence is science
+EXPLOSION_STEPS = 10  # tested at multiples of it whatever the logging interval, because divergence is a result
 
 
 @dataclass
-class Curve:
-    """One member's curve. Lines stand at multiples of `every_steps` and average the steps since the last one.
+class TrainingCurve:
+    """One member's curve. It has a row at each multiple of `every_steps`: the mean over the steps since the last row.
 
-    `pending_S2` holds (loss, gradient norm) of steps whose line is not complete; a checkpoint carries it, so that a run
-    stopped inside a line continues it exactly.
+    pending_S2: (loss, gradient norm) of the steps after the last row. A checkpoint stores them, so that a run stopped
+        between two rows continues exactly.
+    recent_S: the losses of the last EXPLOSION_STEPS steps.
+    diverged_at: the first step (counted from 1) whose loss or gradient was not finite or exploded, or None.
     """
 
     every_steps: int
@@ -31,10 +33,10 @@ class Curve:
     step: int = 0
     pending_S2: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 2), np.float32))
     recent_S: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
-    diverged_at: int | None = None  # the first step (counted from 1) whose loss or gradient was not finite or exploded
+    diverged_at: int | None = None
 
-    def absorb(self, values_S2: NDArray[np.float32]) -> list[dict[str, Any]]:
-        """Take the next steps' (loss, gradient norm); returns completed lines. Nothing is taken after divergence."""
+    def extend(self, values_S2: NDArray[np.float32]) -> list[dict[str, Any]]:
+        """Add (loss, gradient norm) of the next steps. Returns completed rows; nothing is added after divergence."""
         rows = []
         for value in values_S2:
             if self.diverged_at is not None:
@@ -45,22 +47,23 @@ class Curve:
             if not np.isfinite(value).all() or self._has_exploded():
                 self.diverged_at = self.step
             if self.diverged_at is not None or self.step % self.every_steps == 0:
-                rows.append(self._line())
+                rows.append(self._row())
                 self.pending_S2 = self.pending_S2[:0]
         return rows
 
-    def close(self) -> list[dict[str, Any]]:
-        """The last, incomplete line of a finished run, if there is one. Its steps stay pending: a branch may go on from
-        here.
+    def incomplete_row(self) -> list[dict[str, Any]]:
+        """The row of the pending steps, for the end of a run; empty if there are none.
+
+        The steps stay pending, because a branch may continue from here.
         """
-        return [self._line()] if len(self.pending_S2) else []
+        return [self._row()] if len(self.pending_S2) else []
 
     def _has_exploded(self) -> bool:
         if self.step % EXPLOSION_STEPS:
             return False
         return float(self.recent_S.astype(np.float64).mean()) > EXPLOSION_FACTOR * math.log(self.vocabulary_size)
 
-    def _line(self) -> dict[str, Any]:
+    def _row(self) -> dict[str, Any]:
         loss, norm = (float(x) for x in self.pending_S2.astype(np.float64).mean(axis=0))
         return {
             "kind": "train",

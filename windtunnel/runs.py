@@ -71,8 +71,8 @@ def train(*overrides: str, show_progress: bool = True) -> Run:
     request = compose(overrides)
     if request.dry_run:
         raise InputError(
-            "dry_run=true: wt.train has no dry run; use the command, `windtunnel train ... dry_run=true`, or for a study "
-            "wt.Study(...).plan()"
+            "dry_run=true: wt.train has no dry run; use the command, `windtunnel train ... dry_run=true`, or for a "
+            "study wt.Study(...).plan()"
         )
 
     def log(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Runs small enough to train whole in a test: a model of about 8k parameters on a slice of real text."""
+"""Runs small enough to train in a test: a model of about 8k parameters on real text."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +32,7 @@ Configure = Callable[..., RunConfig]
 
 @pytest.fixture(scope="session")
 def data_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Prepared corpora, shared by the tests of all workers (preparing is locked and idempotent)."""
+    """Prepared corpora, shared by the tests of all workers. Preparation is locked and idempotent."""
     base = tmp_path_factory.getbasetemp()
     return (base.parent if base.name.startswith("popen-") else base) / "data"
 
@@ -50,7 +50,7 @@ def arguments(tmp_path: Path, data_directory: Path) -> Arguments:
 
 @pytest.fixture
 def configure(arguments: Arguments) -> Configure:
-    """The same as a configuration."""
+    """`configure("seed=1", runs="a")`: the same as a configuration."""
 
     def make(*overrides: str, runs: str = "runs") -> RunConfig:
         return resolve(compose(arguments(*overrides, runs=runs)), overrides, progress=lambda message: None)[0]

@@ -1,4 +1,4 @@
-"""Resume, branch and fleet membership change no bit of a run's metrics."""
+"""Resuming, branching and fleet membership change no bit of a run's metrics."""
 
 import json
 from dataclasses import replace
@@ -46,7 +46,7 @@ def train_branch(trunk: RunConfig, step: int) -> RunConfig:
 
 @pytest.fixture
 def stop_after(monkeypatch: pytest.MonkeyPatch):
-    """Make the next training end as if it were told to stop during the update numbered `step`."""
+    """Make the next training stop as if interrupted during update number `step`."""
 
     def arrange(step: int) -> None:
         original = Fleet.step
@@ -70,30 +70,30 @@ def stop_after(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("step", [0, 3, 5, 17, 31, 38])
-def test_resume_is_bitwise_wherever_it_stops(configure, stop_after, step: int) -> None:
-    whole, parted = configure(runs="whole"), configure(runs="parted")
-    train(whole)
+def test_resume_is_bitwise_at_any_step(configure, stop_after, step: int) -> None:
+    undisturbed, resumed = configure(runs="undisturbed"), configure(runs="resumed")
+    train(undisturbed)
     stop_after(step)
-    train(parted)
-    assert read_record(run_folder(parted))["status"] == "preempted"
-    assert len(metrics(parted)) < len(metrics(whole))
-    train(parted)
-    assert metrics(parted) == metrics(whole)
-    assert final_tensors(parted) == final_tensors(whole)
+    train(resumed)
+    assert read_record(run_folder(resumed))["status"] == "preempted"
+    assert len(metrics(resumed)) < len(metrics(undisturbed))
+    train(resumed)
+    assert metrics(resumed) == metrics(undisturbed)
+    assert final_tensors(resumed) == final_tensors(undisturbed)
 
 
-def test_a_resumed_curve_keeps_its_interval(configure, stop_after) -> None:
-    whole = configure(runs="whole")
-    train(whole)
+def test_resumed_curve_keeps_its_interval(configure, stop_after) -> None:
+    undisturbed = configure(runs="undisturbed")
+    train(undisturbed)
     stop_after(17)
-    train(configure(runs="parted"))
-    train(configure("logging.every_steps=5", runs="parted"))
-    assert metrics(configure(runs="parted")) == metrics(whole)
+    train(configure(runs="resumed"))
+    train(configure("logging.every_steps=5", runs="resumed"))
+    assert metrics(configure(runs="resumed")) == metrics(undisturbed)
 
 
 def test_resume_survives_a_damaged_checkpoint(configure, stop_after, capsys) -> None:
-    config, whole = configure("runtime.keep_checkpoints=2"), configure(runs="whole")
-    train(whole)
+    config, undisturbed = configure("runtime.keep_checkpoints=2"), configure(runs="undisturbed")
+    train(undisturbed)
     for step in (10, 20):
         stop_after(step)
         train(config)
@@ -101,7 +101,7 @@ def test_resume_survives_a_damaged_checkpoint(configure, stop_after, capsys) -> 
     newest.path.write_bytes(newest.path.read_bytes()[:-1])
     train(config)
     assert "does not match the hash" in capsys.readouterr().out
-    assert metrics(config) == metrics(whole)
+    assert metrics(config) == metrics(undisturbed)
 
 
 @pytest.mark.parametrize("step", [16, 18, 24])
@@ -122,7 +122,7 @@ def test_branch_is_bitwise_the_run_from_scratch(configure, step: int) -> None:
     assert read_record(run_folder(scratch))["lineage"] is None
 
 
-def test_branch_from_the_end_of_a_trunk_inside_a_line(configure) -> None:
+def test_branch_from_the_end_of_a_trunk_between_rows(configure) -> None:
     trunk = configure("schedule=constant", "horizon.steps=18", runs="branched")  # lines every 4: its last is incomplete
     train(trunk)
     assert read_metrics(run_folder(trunk), "train")[-1]["step"] == 18
@@ -132,7 +132,7 @@ def test_branch_from_the_end_of_a_trunk_inside_a_line(configure) -> None:
     assert metrics(branch) == metrics(scratch)
 
 
-def test_a_member_does_not_depend_on_its_companions(configure) -> None:
+def test_member_does_not_depend_on_its_companions(configure) -> None:
     def member(runs: str, seed: int, rate: float, *overrides: str) -> RunConfig:
         return configure(f"seed={seed}", f"optimizer.rate={rate}", *overrides, runs=runs)
 
@@ -146,7 +146,7 @@ def test_a_member_does_not_depend_on_its_companions(configure) -> None:
         assert final_tensors(alone) == final_tensors(config)
 
 
-def test_a_diverged_member_leaves_its_companions_alone(configure) -> None:
+def test_diverged_member_does_not_change_its_companions(configure) -> None:
     wild, tame = configure("optimizer.rate=1e20", runs="together"), configure("seed=1", runs="together")
     train(wild, tame)
     record = read_record(run_folder(wild))
@@ -158,17 +158,17 @@ def test_a_diverged_member_leaves_its_companions_alone(configure) -> None:
     assert read_record(run_folder(tame))["status"] == "finished"
 
 
-def test_a_fleet_resumes_bitwise(configure, stop_after) -> None:
-    whole = [configure(f"seed={seed}", runs="whole") for seed in (0, 1)]
-    parted = [configure(f"seed={seed}", runs="parted") for seed in (0, 1)]
-    train(*whole)
+def test_fleet_resumes_bitwise(configure, stop_after) -> None:
+    undisturbed = [configure(f"seed={seed}", runs="undisturbed") for seed in (0, 1)]
+    resumed = [configure(f"seed={seed}", runs="resumed") for seed in (0, 1)]
+    train(*undisturbed)
     stop_after(13)
-    train(*parted)
-    train(*parted)
-    assert [metrics(config) for config in parted] == [metrics(config) for config in whole]
+    train(*resumed)
+    train(*resumed)
+    assert [metrics(config) for config in resumed] == [metrics(config) for config in undisturbed]
 
 
-def test_the_moment_of_writing_changes_nothing(configure, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_of_writing_changes_nothing(configure, monkeypatch: pytest.MonkeyPatch) -> None:
     lazy, eager = configure(runs="lazy"), configure("runtime.checkpoint_seconds=0", runs="eager")
     train(lazy)
     monkeypatch.setattr(training_loop, "FLUSH_SECONDS", 0.0)
@@ -179,23 +179,23 @@ def test_the_moment_of_writing_changes_nothing(configure, monkeypatch: pytest.Mo
 def test_fleet_members_must_have_one_shape(configure) -> None:
     config = configure()
     wider = replace(config, model=replace(config.model, width=32))
-    with pytest.raises(InputError, match="differ in rate, schedule and seed alone"):
+    with pytest.raises(InputError, match="differ only in rate, schedule and seed"):
         Fleet([config, wider], None, None)  # type: ignore[arg-type]
 
 
-def test_a_curve_with_a_hole_is_trained_again(configure, stop_after, capsys) -> None:
-    whole, holed = configure(runs="whole"), configure(runs="holed")
-    train(whole)
+def test_incomplete_curve_is_trained_again(configure, stop_after, capsys) -> None:
+    undisturbed, incomplete = configure(runs="undisturbed"), configure(runs="incomplete")
+    train(undisturbed)
     stop_after(25)
-    train(holed)
-    path = run_folder(holed) / "metrics.jsonl"
+    train(incomplete)
+    path = run_folder(incomplete) / "metrics.jsonl"
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
-    train(holed)
+    train(incomplete)
     assert "ends before the checkpoint" in capsys.readouterr().out
-    assert metrics(holed) == metrics(whole)
+    assert metrics(incomplete) == metrics(undisturbed)
 
 
-def test_a_damaged_checkpoint_does_not_shadow_later_ones(configure, stop_after) -> None:
+def test_damaged_checkpoint_is_deleted_on_resume(configure, stop_after) -> None:
     config = configure()
     stop_after(30)
     train(config)
@@ -203,23 +203,23 @@ def test_a_damaged_checkpoint_does_not_shadow_later_ones(configure, stop_after) 
     newest.path.write_bytes(newest.path.read_bytes()[:-1])
     stop_after(10)
     train(config)
-    assert [found.step for found in checkpoint.find(run_folder(config))] == [11]
+    assert [saved.step for saved in checkpoint.find(run_folder(config))] == [11]
 
 
-def test_refused_fleets_touch_nothing(configure, stop_after) -> None:
+def test_invalid_fleet_changes_no_file(configure, stop_after) -> None:
     config, other = configure(), configure("size.width=24")
     stop_after(17)
     train(config)
     before = {path: path.read_bytes() for path in run_folder(config).rglob("*") if path.is_file()}
-    with pytest.raises(InputError, match="differ in rate, schedule and seed alone"):
+    with pytest.raises(InputError, match="differ only in rate, schedule and seed"):
         train(config, other)
-    with pytest.raises(InputError, match="names one run twice"):
+    with pytest.raises(InputError, match="has one run twice"):
         train(config, config)
     assert {path: path.read_bytes() for path in run_folder(config).rglob("*") if path.is_file()} == before
     assert not run_folder(other).exists()
 
 
-def test_a_forged_parent_and_other_data_are_refused(configure) -> None:
+def test_edited_parent_and_other_data_are_input_errors(configure) -> None:
     trunk = configure("schedule=constant", "horizon.steps=20")
     train(trunk)
     record = json.loads((run_folder(trunk) / "run.json").read_text())
@@ -231,7 +231,7 @@ def test_a_forged_parent_and_other_data_are_refused(configure) -> None:
         train(replace(trunk, data=replace(trunk.data, content_hash="0" * 64)))
 
 
-def test_a_finished_run_is_left_alone_even_where_its_data_are_gone(configure, tmp_path) -> None:
+def test_finished_run_is_left_alone_without_its_data(configure, tmp_path) -> None:
     config = configure("horizon.steps=20")
     train(config)
     moved = replace(config, runtime=replace(config.runtime, data_directory=str(tmp_path / "gone"), device="cuda"))

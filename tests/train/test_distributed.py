@@ -1,4 +1,4 @@
-"""More ranks or smaller micro-batches change where a batch is computed, not what a run is."""
+"""The number of ranks and the size of micro-batches change where a batch is computed, not the run."""
 
 import os
 import signal
@@ -18,17 +18,21 @@ from windtunnel.train.config.config import RunConfig
 from windtunnel.train.records import read_metrics, read_record
 from windtunnel.train.run import run_folder, train_runs
 
-# Two ranks on the CPU, whatever else the machine has.
+# Two ranks on the CPU, even on a machine with a GPU.
 STEPS = ("horizon.steps=120", "runtime.device=cpu")
 
 
 @contextmanager
 def torchrun(arguments: list[str]) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "train"]
-    # Ranks on one machine find each other on loopback, whatever the name of the host resolves to.
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    # Connect ranks on the loopback interface, whatever the host name resolves to.
     environment = os.environ | {"GLOO_SOCKET_IFNAME": "lo"}
     process = subprocess.Popen(
-        [*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        [*command, "-m", "windtunnel.train", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
     )
     try:
         yield process
@@ -65,11 +69,11 @@ def test_micro_batches_add_up_to_the_batch(configure, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("processes")
-def test_two_ranks_are_one_run(arguments, configure, tmp_path: Path) -> None:
+def test_two_ranks_train_the_same_run(arguments, configure, tmp_path: Path) -> None:
     config = configure(*STEPS, runs="ranks")
     with torchrun(arguments(*STEPS, "runtime.checkpoint_seconds=0", runs="ranks")) as process:
         deadline = time.monotonic() + 60
-        while not any(found.step >= 5 for found in checkpoint.find(run_folder(config))):
+        while not any(saved.step >= 5 for saved in checkpoint.find(run_folder(config))):
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -83,7 +87,7 @@ def test_two_ranks_are_one_run(arguments, configure, tmp_path: Path) -> None:
     with torchrun(arguments(*STEPS, runs="ranks")) as process:
         output, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
-    assert output.count("validation loss") == 1  # one rank speaks for both
+    assert output.count("validation loss") == 1  # one rank prints for both
     assert read_record(run_folder(config))["status"] == "finished"
 
     halves = micro(configure(*STEPS), 2, tmp_path / "halves")  # one process that adds the same two halves
@@ -94,12 +98,12 @@ def test_two_ranks_are_one_run(arguments, configure, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("processes")
-def test_a_batch_that_does_not_divide_over_ranks_is_told_once(arguments) -> None:
+def test_indivisible_batch_is_printed_by_one_rank(arguments) -> None:
     with torchrun(arguments("optimizer.tokens_per_step=96", "runtime.device=cpu")) as process:
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 1  # torchrun's own
-    told = [line for line in errors.splitlines() if line.startswith("windtunnel:")]
-    assert told == [
+    printed = [line for line in errors.splitlines() if line.startswith("windtunnel:")]
+    assert printed == [
         "windtunnel: optimizer.tokens_per_step=96 is 3 sequences, which do not divide over 2 ranks; "
         "start a number of ranks that divides it"
     ]

@@ -1,4 +1,4 @@
-"""The doctor answers on any machine, and says in one line where its answer cannot be written."""
+"""`windtunnel doctor` works on any machine, also where files cannot be read or written."""
 
 import json
 from pathlib import Path
@@ -17,13 +17,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
 
 
-def test_the_answer_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_writes_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json", str(tmp_path / "found.json")]) == 0
     assert json.loads((tmp_path / "found.json").read_text())["threads"] >= 1
     assert "torch" in capsys.readouterr().out
 
 
-def test_an_answer_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unwritable_json_path_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["doctor", "--json", str(tmp_path / "nowhere" / "x")])
     assert caught.value.code == 2
@@ -32,7 +32,7 @@ def test_an_answer_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: py
 
 
 @pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), FileNotFoundError(2, "No such file")])
-def test_a_key_file_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
+def test_unreadable_netrc_means_no_key(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
     def refuse(path: Path, **options: object) -> str:
         raise error
 
@@ -40,7 +40,7 @@ def test_a_key_file_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, error: 
     assert doctor.examine()["wandb"] == NO_KEY
 
 
-def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_home_directory_means_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
@@ -48,7 +48,7 @@ def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor.examine()["wandb"] == NO_KEY
 
 
-def test_a_key_that_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_netrc_with_a_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / ".netrc").write_text("machine api.wandb.ai login user password x")
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     assert doctor.examine()["wandb"].startswith("a key is set")

@@ -1,4 +1,4 @@
-"""An exported folder is the model that was trained: equal logits in transformers, equal token ids, or a refusal.
+"""An exported model has the logits and token ids of the trained one, or export is an error.
 
 Shapes: M members, B sequences, T positions, V vocabulary.
 """
@@ -24,7 +24,7 @@ from windtunnel.train.config.config import RunConfig
 from windtunnel.train.config.run_id import scientific_hash
 from windtunnel.train.counts import corpus_summary, counts
 from windtunnel.train.data.corpus import Corpus
-from windtunnel.train.data.manifest import content_hash, load
+from windtunnel.train.data.manifest import content_hash, load_manifest
 from windtunnel.train.data.vocabulary import load_tokenizer
 from windtunnel.train.export import byte_tokenizer, export_hf
 from windtunnel.train.fleet import PARAMETERS
@@ -38,7 +38,7 @@ MERGED = ("data=custom", "data.vocabulary=300", "data.evaluation_tokens=32", "da
 
 @pytest.fixture
 def write_run(configure) -> WriteRun:
-    """A recorded run with one checkpoint, whose parameters, gains too, are random: a fault in any of them shows."""
+    """A recorded run with one checkpoint of random parameters and gains, so that an error in any of them shows."""
 
     def write(*overrides: str, step: int = 40, status: str = "finished") -> tuple[Path, Transformer]:
         config: RunConfig = configure(*overrides)
@@ -69,14 +69,14 @@ def write_run(configure) -> WriteRun:
 
 @pytest.fixture
 def corpus_glob(tmp_path: Path) -> str:
-    """Three documents with enough different pairs for a few merges."""
+    """Three documents with enough distinct pairs for a few merges."""
     for number in range(3):
         words = " ".join(f"the {number * i % 17} winds of tunnel {i} are {'very ' * (i % 3)}strong" for i in range(60))
         (tmp_path / f"document-{number}.txt").write_text(words)
     return f'"text:{tmp_path}/document-*.txt"'
 
 
-def complaint(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+def error_line(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     assert main(["export", *map(str, arguments)]) == 2
     written = capsys.readouterr()
     assert not written.out
@@ -94,7 +94,9 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
         ((*WIDER_THAN_BASE, "architecture=qwen3", "architecture.tied_embedding=true"), "Qwen3ForCausalLM"),
     ],
 )
-def test_transformers_computes_the_same_logits(write_run: WriteRun, tmp_path: Path, overrides, class_name: str) -> None:
+def test_exported_logits_equal_those_of_training(
+    write_run: WriteRun, tmp_path: Path, overrides, class_name: str
+) -> None:
     transformers = pytest.importorskip("transformers")
     folder, model = write_run(*overrides)
     exported, info = transformers.AutoModelForCausalLM.from_pretrained(
@@ -111,7 +113,7 @@ def test_transformers_computes_the_same_logits(write_run: WriteRun, tmp_path: Pa
 
 
 @pytest.mark.parametrize("vocabulary", ["bytes", "merged"])
-def test_transformers_reads_text_as_training_does(
+def test_exported_tokenizer_equals_that_of_training(
     write_run: WriteRun, tmp_path: Path, corpus_glob: str, vocabulary: str
 ) -> None:
     transformers = pytest.importorskip("transformers")
@@ -135,7 +137,7 @@ def tokenizer_of_bytes():
 
 
 @given(text=st.text())
-def test_ids_of_the_byte_tokenizer_are_the_bytes(tokenizer_of_bytes, text: str) -> None:
+def test_byte_tokenizer_ids_are_the_bytes(tokenizer_of_bytes, text: str) -> None:
     ids = tokenizer_of_bytes.encode(text).ids
     assert ids == list(text.encode())
     assert tokenizer_of_bytes.decode(ids) == text.replace("\0", "")  # the separator, which decoding leaves out
@@ -150,7 +152,7 @@ def test_multipliers_of_one_change_no_bit(write_run: WriteRun, tmp_path: Path) -
     assert torch.equal(tensors["model.layers.0.self_attn.o_proj.weight"].T, first.attention.output.weight[0])
 
 
-def test_a_trained_run_exports_without_transformers(
+def test_export_needs_no_transformers(
     configure, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)  # importing it now fails
@@ -182,7 +184,7 @@ def test_a_trained_run_exports_without_transformers(
     assert re.search(r"\d\.\d{4} ± \d\.\d{4} nats per token", card)
 
 
-def test_an_unfinished_run_exports_its_newest_checkpoint_and_says_so(
+def test_unfinished_run_exports_its_newest_checkpoint_with_a_note(
     write_run: WriteRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, _ = write_run(step=10, status="preempted")
@@ -195,7 +197,7 @@ def test_an_unfinished_run_exports_its_newest_checkpoint_and_says_so(
     assert "step 10 of 40" in (tmp_path / "new" / "early" / "README.md").read_text()
 
 
-def test_synthetic_data_export_the_model_alone(
+def test_synthetic_data_export_without_a_tokenizer(
     write_run: WriteRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, _ = write_run("data=context-tree", "data.token_budget=8192")
@@ -206,25 +208,25 @@ def test_synthetic_data_export_the_model_alone(
     assert json.loads((output / "config.json").read_text())["eos_token_id"] is None
 
 
-def test_refusals_are_one_line_with_the_mend(
+def test_input_errors_are_one_line_with_a_fix(
     write_run: WriteRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, _ = write_run()
-    assert "no run record" in complaint(capsys, "no-such-run", "--runs", tmp_path)
-    assert "no checkpoint at step 7; choose --step from 40" in complaint(capsys, folder, "--step", 7)
-    assert "exists already" in complaint(capsys, folder, "--output", tmp_path)
+    assert "no run record" in error_line(capsys, "no-such-run", "--runs", tmp_path)
+    assert "no checkpoint at step 7; choose --step from 40" in error_line(capsys, folder, "--step", 7)
+    assert "exists already" in error_line(capsys, folder, "--output", tmp_path)
     gelu, _ = write_run("architecture=gelu")
-    assert "architecture=llama" in complaint(capsys, gelu)
+    assert "architecture=llama" in error_line(capsys, gelu)
     checkpoint.find(folder)[0].path.unlink()
-    assert "no checkpoint to export, the run is finished" in complaint(capsys, folder)
+    assert "no checkpoint to export, the run is finished" in error_line(capsys, folder)
 
 
-def test_an_output_that_cannot_be_made_is_one_line(
+def test_unwritable_output_is_one_line(
     write_run: WriteRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, _ = write_run()
     for output in ("/dev/null/x", tmp_path / ("x" * 300)):
-        line = complaint(capsys, folder, "--output", output)
+        line = error_line(capsys, folder, "--output", output)
         assert line.startswith(f"windtunnel: {output}: cannot be made (")
         assert line.endswith("name another folder with --output")
 
@@ -232,10 +234,10 @@ def test_an_output_that_cannot_be_made_is_one_line(
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "mkdir", refuse)  # a run folder that is read-only, also to root
-    assert "hf-step-40: cannot be made (Permission denied)" in complaint(capsys, folder)
+    assert "hf-step-40: cannot be made (Permission denied)" in error_line(capsys, folder)
 
 
-def test_only_the_tokenizer_of_the_trained_data_is_exported(
+def test_changed_tokenizer_is_not_exported(
     write_run: WriteRun, corpus_glob: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, _ = write_run(*MERGED, f"data.spec={corpus_glob}")
@@ -243,17 +245,17 @@ def test_only_the_tokenizer_of_the_trained_data_is_exported(
     prepared = Path(config["runtime"]["data_directory"]) / config["data"]["folder"]
     tokenizer = (prepared / "tokenizer.json").read_text()
     (prepared / "tokenizer.json").write_text(tokenizer + " ")
-    assert "changed since it was prepared" in complaint(capsys, folder)
+    assert "changed since it was prepared" in error_line(capsys, folder)
     (prepared / "tokenizer.json").write_text(tokenizer)
-    manifest = load(prepared)
+    manifest = load_manifest(prepared)
     digest = content_hash(manifest.vocabulary_size, 1, manifest.files)
     replace(manifest, separator_token=1, content_hash=digest).write(prepared)
-    assert "other content hash" in complaint(capsys, folder)
+    assert "other content hash" in error_line(capsys, folder)
     shutil.rmtree(prepared)
-    assert "are gone" in complaint(capsys, folder)
+    assert "are gone" in error_line(capsys, folder)
 
 
-def test_an_interrupted_export_leaves_nothing(
+def test_interrupted_export_leaves_nothing(
     write_run: WriteRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, _ = write_run()

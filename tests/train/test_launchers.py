@@ -1,4 +1,4 @@
-"""The command line: every file of `configs/` composes, mistakes are one line, multiruns record every run."""
+"""The command line: every file of `configs/` composes, errors are one line, multiruns record every run."""
 
 import runpy
 import subprocess
@@ -16,7 +16,7 @@ from windtunnel.train.records import find_runs, read_record
 
 FOLDER = Path(configs.__file__).parent
 FILES = sorted(f"{path.parent.name}={path.stem}" for path in FOLDER.glob("*/*.yaml"))
-# What a choice leaves to the person who makes it.
+# Settings without a default.
 NEEDS = {
     "size=custom": ["size.width=32", "size.depth=2", "size.head_count=2"],
     "data=custom": ["data.spec=text:*.txt"],
@@ -24,12 +24,12 @@ NEEDS = {
 }
 
 
-def test_every_configuration_file_is_found() -> None:
+def test_all_configuration_files_are_listed() -> None:
     assert len(FILES) == len(list(FOLDER.rglob("*.yaml"))) - 1  # config.yaml itself
 
 
 @pytest.mark.parametrize("choice", FILES)
-def test_every_configuration_file_composes(choice: str) -> None:
+def test_configuration_file_composes(choice: str) -> None:
     request = compose([choice, *NEEDS.get(choice, [])])
     assert request.seed == 0
     group, name = choice.split("=")
@@ -40,7 +40,7 @@ def test_every_configuration_file_composes(choice: str) -> None:
 
 
 @pytest.mark.parametrize("written", ["2e8", "200M", "200m", "0.2b", "200_000_000", "200000000", "2.0e8"])
-def test_counts_are_written_as_people_write_them(written: str) -> None:
+def test_count_notations(written: str) -> None:
     assert compose(["horizon=tokens", f"horizon.tokens={written}"]).horizon.tokens == 200_000_000
 
 
@@ -95,7 +95,7 @@ def test_any_count_is_a_size(size: str, parameters: int) -> None:
             ["schedule.shape=sgdr"],
             "schedule.shape: Input should be 'wsd', 'cosine', 'linear', 'constant'",
         ),
-        (["schedule=decay"], "schedule=decay: the decay of which trunk? Write branch_from=RUN@STEP too"),
+        (["schedule=decay"], "schedule=decay: a decay needs a trunk; write branch_from=RUN@STEP too"),
         (["data.weights=[nan]"], "data.weights=[nan]: must be a finite number"),
         (["architecture.qk_norm=1"], "architecture.qk_norm: Input should be a valid boolean"),
         (
@@ -108,27 +108,27 @@ def test_any_count_is_a_size(size: str, parameters: int) -> None:
             ["horizon.tokens=2M", "horizon.steps=4"],
             "horizon: exactly one of tokens, tokens_per_parameter, flops, steps",
         ),
-        (["seed=0,1"], "seed=0,1: several values are for --multirun"),
+        (["seed=0,1"], "seed=0,1: several values need --multirun"),
         (["seed"], "Error parsing override 'seed' missing EQUAL"),
         (["--resolve"], "The --resolve flag can only be used"),
         (["--config-dir=nowhere"], "Additional config directory "),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_mistake_is_one_line(overrides: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_override_is_one_line(overrides: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*overrides, "dry_run=true"]) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.startswith(f"windtunnel: {message}")
-    assert told.err.count("\n") == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(f"windtunnel: {message}")
+    assert printed.err.count("\n") == 1
 
 
-def test_debug_shows_where(capsys: pytest.CaptureFixture[str]) -> None:
+def test_debug_raises_the_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError, match="must be above 0"):
         main(["--debug", "optimizer.rate=-1", "dry_run=true"])
 
 
-def test_a_failed_run_is_told_from_a_mistake(
+def test_failed_run_has_status_1_and_is_recorded(
     arguments, capsys, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def fail(*_: object) -> None:
@@ -142,7 +142,7 @@ def test_a_failed_run_is_told_from_a_mistake(
     assert read_record(folder)["error"] == "RuntimeError: the device fell off"
 
 
-def test_there_is_one_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_entry_points_are_one_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     options = ["--cfg", "job", "--resolve", "size=123k", "seed=3"]
     assert main(options) == 0
     shown = capsys.readouterr().out
@@ -157,7 +157,7 @@ def test_there_is_one_command(capsys: pytest.CaptureFixture[str], monkeypatch: p
     assert capsys.readouterr().out == shown
     monkeypatch.setattr(sys, "argv", ["train", *options])
     with pytest.raises(SystemExit) as ending:
-        runpy.run_module("train", run_name="__main__")
+        runpy.run_module("windtunnel.train", run_name="__main__")
     assert ending.value.code == 0
     assert capsys.readouterr().out == shown
 
@@ -172,7 +172,7 @@ def test_help_shows_examples_and_choices(capsys: pytest.CaptureFixture[str]) -> 
         assert name in line.split()
 
 
-def test_a_run_leaves_its_record_and_nothing_else(arguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_writes_only_its_record(arguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workplace = tmp_path / "workplace"
     workplace.mkdir()
     monkeypatch.chdir(workplace)
@@ -182,19 +182,19 @@ def test_a_run_leaves_its_record_and_nothing_else(arguments, tmp_path: Path, mon
     assert read_record(folder)["status"] == "finished"
 
 
-def test_a_multirun_goes_on_after_a_mistake(arguments, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_multirun_continues_after_an_invalid_run(arguments, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--multirun", *arguments("optimizer.rate=1e-3,-1,2e-3", "horizon.steps=20")]) == 2
     records = [read_record(folder) for folder in find_runs(tmp_path / "runs")]
     assert sorted(record["config"]["optimizer"]["rate"] for record in records) == [1e-3, 2e-3]
     assert {record["status"] for record in records} == {"finished"}
     errors = capsys.readouterr().err
-    (told,) = [line for line in errors.splitlines() if line.startswith("windtunnel: size=custom ")]
-    assert " optimizer.rate=-1 " in told  # which run
-    assert told.endswith(": optimizer.rate=-1.0: must be above 0")  # what is wrong with it
+    (line,) = [line for line in errors.splitlines() if line.startswith("windtunnel: size=custom ")]
+    assert " optimizer.rate=-1 " in line  # which run
+    assert line.endswith(": optimizer.rate=-1.0: must be above 0")  # what is wrong with it
     assert "Traceback" not in errors
 
 
-def test_sizes_by_count_can_be_swept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_multirun_over_sizes_by_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--multirun", "size=123k,2e5", "dry_run=true", f"runtime.runs_directory={tmp_path}"]) == 0
     shown = capsys.readouterr().out
     assert "111,024 non-embedding" in shown
@@ -204,7 +204,7 @@ def test_sizes_by_count_can_be_swept(tmp_path: Path, capsys: pytest.CaptureFixtu
 @pytest.mark.slow
 @pytest.mark.xdist_group("processes")
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
-def test_a_multirun_records_every_run(arguments, tmp_path: Path, launcher: str) -> None:
+def test_multirun_records_every_run(arguments, tmp_path: Path, launcher: str) -> None:
     command = Path(sys.executable).with_name("windtunnel")
     grid = arguments("seed=0,1", f"hydra/launcher={launcher}")
     done = subprocess.run(
@@ -218,7 +218,7 @@ def test_a_multirun_records_every_run(arguments, tmp_path: Path, launcher: str) 
     assert sorted(record["config"]["seed"] for record in records) == [0, 1]
     curves = {(tmp_path / "runs" / record["run_id"] / "metrics.jsonl").read_bytes() for record in records}
     assert len(curves) == 2
-    # Beside the records lies one folder per multirun, with what was asked for.
+    # Beside the records there is one folder per multirun, with its configuration.
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
     (sweep,) = (tmp_path / "runs" / ".multirun").iterdir()
     assert [path.name for path in sweep.iterdir()] == ["multirun.yaml"]

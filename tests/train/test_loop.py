@@ -1,4 +1,4 @@
-"""What a run does beside being repeatable: it learns, evaluates at common milestones, never waits for the device."""
+"""A run learns, evaluates at common milestones, and does not synchronize with the device at every step."""
 
 import math
 
@@ -21,7 +21,7 @@ def train(*configs):
 
 
 def test_golden_run(configure) -> None:
-    """Numbers of this very run, as far as CPUs round alike: a change of any of them is a change of the science."""
+    """The numbers of this run, up to the rounding of CPUs. A change of any of them is a change of the science."""
     config = configure()
     (outcome,) = train(config)
     rows = read_metrics(outcome.folder, "train")
@@ -33,7 +33,7 @@ def test_golden_run(configure) -> None:
     assert 0 < result["validation_standard_error"] < 0.2
 
 
-def test_a_run_learns_more_than_letter_frequencies(configure, data_directory) -> None:
+def test_run_learns_more_than_letter_frequencies(configure, data_directory) -> None:
     config = configure("horizon.steps=600", "optimizer.tokens_per_step=512", "schedule.warmup_tokens=20k")
     (outcome,) = train(config)
     tokens = np.fromfile(next((data_directory / config.data.folder).glob("*train*.bin")), dtype=np.uint16)
@@ -42,7 +42,7 @@ def test_a_run_learns_more_than_letter_frequencies(configure, data_directory) ->
     assert outcome.record["result"]["validation_nats_per_token"] < unigram - 0.3
 
 
-def test_the_first_loss_is_that_of_knowing_nothing(configure) -> None:
+def test_first_loss_is_that_of_a_uniform_prediction(configure) -> None:
     config = configure("logging.every_steps=1", "horizon.steps=20")
     (outcome,) = train(config)
     first = read_metrics(outcome.folder, "train")[0]
@@ -50,8 +50,8 @@ def test_the_first_loss_is_that_of_knowing_nothing(configure) -> None:
     assert 0 < first["rate"] < config.optimizer.rate
 
 
-def test_steps_do_not_wait_for_the_device(configure, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever brings a value to the host is called as often for 200 steps as for 100, within one ring a flush."""
+def test_steps_do_not_synchronize_with_the_device(configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls that copy a value to the host are as many for 200 steps as for 100, up to those of one more flush."""
     calls = 0
 
     def counting(name: str):
@@ -68,7 +68,7 @@ def test_steps_do_not_wait_for_the_device(configure, monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(torch.Tensor, name, counting(name))
     monkeypatch.setattr(training_loop, "FLUSH_SECONDS", 1e9)
     counts = []
-    for steps in (training_loop.RING_STEPS, 2 * training_loop.RING_STEPS):
+    for steps in (training_loop.BUFFER_STEPS, 2 * training_loop.BUFFER_STEPS):
         calls = 0
         train(configure(f"horizon.steps={steps}"))
         counts.append(calls)
@@ -84,12 +84,12 @@ def test_milestones_are_common_to_all_horizons(tokens_per_step: int) -> None:
     assert all((step - 1) * tokens_per_step < 8000 * 2**k <= step * tokens_per_step for k, step in enumerate(long[:-1]))
 
 
-def test_an_interval_adds_evaluations_at_its_multiples() -> None:
+def test_evaluation_interval_adds_its_multiples() -> None:
     assert milestone_steps(1000, 100, 1000, 30_000) == [80, 160, 300, 320, 600, 640, 900, 1000]
     assert milestone_steps(1000, 128, 20, 1000) == [8, 16, 20]
 
 
-def test_evaluations_between_milestones_leave_training_alone(configure) -> None:
+def test_evaluations_between_milestones_do_not_change_training(configure) -> None:
     often = configure("logging.evaluation_interval_tokens=1k", "data.evaluation_tokens=256", runs="often")
     rarely = configure("data.evaluation_tokens=256", runs="rarely")
     train(often)
@@ -100,7 +100,7 @@ def test_evaluations_between_milestones_leave_training_alone(configure) -> None:
     assert [row["tokens"] for row in read_metrics(run_folder(rarely), "evaluation")] == [2048, 4096, 5120]
 
 
-def test_evaluations_stand_at_milestones_and_cost_little(configure) -> None:
+def test_evaluations_are_at_milestones_and_cost_little(configure) -> None:
     config = configure("data.evaluation_tokens=256", "horizon.steps=60")
     (outcome,) = train(config)
     rows = read_metrics(outcome.folder, "evaluation")
@@ -109,7 +109,7 @@ def test_evaluations_stand_at_milestones_and_cost_little(configure) -> None:
     assert evaluated / trained < 0.15
 
 
-def test_evaluation_is_the_same_for_every_seed_and_leaves_training_alone(configure) -> None:
+def test_evaluation_does_not_change_training(configure) -> None:
     often = configure("data.evaluation_tokens=256", runs="often")
     rarely = configure("data.evaluation_tokens=2048", runs="rarely")
     train(often)
@@ -117,7 +117,7 @@ def test_evaluation_is_the_same_for_every_seed_and_leaves_training_alone(configu
     assert read_metrics(run_folder(often), "train") == read_metrics(run_folder(rarely), "train")
 
 
-def test_the_record_holds_every_convention(configure) -> None:
+def test_record_has_every_convention(configure) -> None:
     config = configure()
     (outcome,) = train(config)
     record = read_record(outcome.folder)
@@ -141,7 +141,7 @@ def test_z_loss_and_weights_change_the_run(configure) -> None:
     assert len(losses) == 4
 
 
-def test_mixed_corpora_report_each_domain(configure) -> None:
+def test_mixture_reports_each_domain(configure) -> None:
     (outcome,) = train(configure("data=prose", "data.weights=[0.25,0.75]", "data.evaluation_tokens=4096"))
     result = outcome.record["result"]
     assert {"validation_speeches_nats_per_token", "validation_plays_bits_per_byte"} <= result.keys()
@@ -151,7 +151,7 @@ def test_mixed_corpora_report_each_domain(configure) -> None:
     )
 
 
-def test_synthetic_tokens_have_no_bytes(configure) -> None:
+def test_synthetic_tokens_have_no_bits_per_byte(configure) -> None:
     (outcome,) = train(configure("data=zipf-facts", "data.token_budget=50k"))
     assert "validation_bits_per_byte" not in outcome.record["result"]
     assert outcome.record["data"]["domains"][0]["entropy_nats_per_token"] == pytest.approx(0.811963, abs=1e-6)

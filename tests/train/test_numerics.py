@@ -1,4 +1,4 @@
-"""What rounding may depend on: decided once, recorded, and taken over by whoever goes on from there."""
+"""Numerics: decided once, recorded, and used again by resumed runs and branches."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from windtunnel.train.device import Ranks, decide_numerics, differences
+from windtunnel.train.device import Ranks, decide_numerics, numerics_changes
 from windtunnel.train.errors import InputError
 from windtunnel.train.records import read_metrics, read_record
 from windtunnel.train.run import run_folder, train_runs
@@ -20,40 +20,40 @@ def with_runtime(config, **values):
     return replace(config, runtime=replace(config.runtime, **values))
 
 
-def test_small_runs_take_one_thread_and_no_compilation(configure) -> None:
+def test_small_runs_use_one_thread_and_no_compilation(configure) -> None:
     numerics = decide_numerics(configure(), ALONE, None)
     assert (numerics.threads, numerics.compile, numerics.micro_batch_sequences) == (1, False, 4)
     if not torch.cuda.is_available():
         assert (numerics.device, numerics.precision) == ("cpu", "fp32")
 
 
-def test_what_was_recorded_is_taken_over_unless_asked_otherwise(configure) -> None:
+def test_recorded_numerics_replace_auto_only(configure) -> None:
     config = configure()
     recorded = {"device": "cpu", "precision": "bf16", "compile": True, "threads": 2, "micro_batch_sequences": 2}
     numerics = decide_numerics(config, ALONE, recorded)
     assert (numerics.precision, numerics.compile, numerics.threads) == ("bf16", True, 2)
     assert numerics.micro_batch_sequences == 2
-    assert differences(numerics, recorded) == []
-    asked = decide_numerics(with_runtime(config, precision="fp32", compile="off"), ALONE, recorded)
-    assert differences(asked, recorded) == ["precision bf16 -> fp32", "compile True -> False"]
+    assert numerics_changes(numerics, recorded) == []
+    explicit = decide_numerics(with_runtime(config, precision="fp32", compile="off"), ALONE, recorded)
+    assert numerics_changes(explicit, recorded) == ["precision bf16 -> fp32", "compile True -> False"]
 
 
 @pytest.mark.parametrize(
     ("micro", "ranks", "words"), [(3, 1, "does not divide the 4 sequences"), (0, 3, "over 3 ranks")]
 )
-def test_a_batch_that_does_not_divide_is_refused(configure, micro: int, ranks: int, words: str) -> None:
+def test_indivisible_batch_is_an_input_error(configure, micro: int, ranks: int, words: str) -> None:
     config = with_runtime(configure(), micro_batch_sequences=micro)
     with pytest.raises(InputError, match=words):
         decide_numerics(config, Ranks(0, ranks, 0), None)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
-def test_a_device_that_is_not_there_is_refused(configure) -> None:
+def test_missing_device_is_an_input_error(configure) -> None:
     with pytest.raises(InputError, match="this machine has no CUDA device"):
         decide_numerics(with_runtime(configure(), device="cuda"), ALONE, None)
 
 
-def test_a_run_that_goes_on_with_other_numerics_says_so(configure, capsys) -> None:
+def test_resuming_with_other_numerics_prints_a_note(configure, capsys) -> None:
     config = configure("runtime.threads=1")
     train_runs([config], show_progress=False)
     folder = run_folder(config)
@@ -61,10 +61,10 @@ def test_a_run_that_goes_on_with_other_numerics_says_so(configure, capsys) -> No
     record["status"] = "preempted"
     (folder / "run.json").write_text(json.dumps(record))
     train_runs([configure("runtime.precision=bf16", "runtime.threads=1")], show_progress=False)
-    assert "precision fp32 -> bf16: the curve goes on, but not bitwise" in capsys.readouterr().out
+    assert "precision fp32 -> bf16: the curve continues, but not bitwise" in capsys.readouterr().out
 
 
-def test_bf16_trains_alike(configure) -> None:
+def test_bf16_curve_is_close_to_fp32(configure) -> None:
     curves = []
     for precision in ("fp32", "bf16"):
         config = configure(f"runtime.precision={precision}", runs=precision)
@@ -76,8 +76,8 @@ def test_bf16_trains_alike(configure) -> None:
 
 
 @pytest.mark.slow
-def test_compilation_changes_rounding_alone(configure, tmp_path) -> None:
-    """In a process of its own: inductor's imports warn of things that are not ours."""
+def test_compilation_changes_only_rounding(configure, tmp_path) -> None:
+    """In a separate process, because imports of inductor give warnings."""
     config = configure("runtime.compile=off", "horizon.steps=20", "size.depth=1")
     train_runs([config], show_progress=False)
     arguments = config.runtime.data_directory, str(tmp_path / "compiled")

@@ -1,4 +1,4 @@
-"""AdamW over flat rows is torch's AdamW parameter by parameter, with a rate per member and a rule per role."""
+"""AdamW over flat rows equals torch's AdamW per parameter, with a rate per member and a rule per role."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from windtunnel.models.configuration import ModelConfig, Parametrization
-from windtunnel.models.initialization import initialise
+from windtunnel.models.initialization import initialize
 from windtunnel.models.parametrization import Role, role_of, rule
 from windtunnel.models.transformer import Transformer
 from windtunnel.train.config.config import OptimizerConfig
@@ -21,7 +21,7 @@ STEPS = 5
 
 def build(members: int, config: OptimizerConfig = OPTIMIZER) -> tuple[Transformer, FlatParameters, AdamW]:
     model = Transformer(MODEL, members)
-    initialise(model, list(range(members)))
+    initialize(model, list(range(members)))
     flat = FlatParameters(model)
     return model, flat, AdamW(flat, config)
 
@@ -30,34 +30,34 @@ def gradients(step: int, like: torch.Tensor) -> torch.Tensor:
     return torch.randn(like.shape, generator=torch.Generator().manual_seed(step))
 
 
-def test_equals_torch_adamw_with_a_group_per_role() -> None:
+def test_adamw_equals_torch_with_a_group_per_role() -> None:
     model, _, optimizer = build(1)
     reference = {name: parameter.detach().clone().requires_grad_() for name, parameter in model.named_parameters()}
     groups = []
     for name, parameter in reference.items():
         fan_in = parameter.shape[1] if parameter.dim() == 3 else 1
-        each = rule(role_of(name), MODEL, fan_in)
+        role_rule = rule(role_of(name), MODEL, fan_in)
         groups.append(
             {
                 "params": [parameter],
-                "lr": OPTIMIZER.rate * each.rate_multiplier,
-                "weight_decay": OPTIMIZER.weight_decay * each.decay_multiplier,
-                "eps": OPTIMIZER.epsilon * each.epsilon_multiplier,
+                "lr": OPTIMIZER.rate * role_rule.rate_multiplier,
+                "weight_decay": OPTIMIZER.weight_decay * role_rule.decay_multiplier,
+                "eps": OPTIMIZER.epsilon * role_rule.epsilon_multiplier,
             }
         )
-    theirs = torch.optim.AdamW(groups, betas=(OPTIMIZER.beta1, OPTIMIZER.beta2))
+    reference_optimizer = torch.optim.AdamW(groups, betas=(OPTIMIZER.beta1, OPTIMIZER.beta2))
     for step in range(STEPS):
         for index, (name, parameter) in enumerate(model.named_parameters()):
             assert parameter.grad is not None
             parameter.grad.copy_(gradients(100 * step + index, parameter))
             reference[name].grad = parameter.grad.clone()
         optimizer.step(step, torch.tensor([OPTIMIZER.rate]))
-        theirs.step()
+        reference_optimizer.step()
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter, reference[name], rtol=1e-5, atol=1e-7)
 
 
-def test_every_member_has_its_own_rate() -> None:
+def test_members_have_their_own_rates() -> None:
     _, flat, optimizer = build(3)
     before = flat.values_MP.clone()
     flat.gradients_MP.fill_(1.0)
@@ -80,15 +80,15 @@ def test_norms_and_embeddings_never_decay() -> None:
         assert torch.equal(parameter, before[name]) != decays, name
 
 
-def test_clipping_is_torchs_and_per_member() -> None:
+def test_clip_equals_torch_and_is_per_member() -> None:
     model, flat, optimizer = build(2, replace(OPTIMIZER, gradient_clip=1.0))
     for index, parameter in enumerate(model.parameters()):
         assert parameter.grad is not None
         parameter.grad.copy_(gradients(index, parameter))
-        parameter.grad[1] *= 1e-4  # far below the limit: must stay as it is
+        parameter.grad[1] *= 1e-4  # far below the limit: must not change
     small = flat.gradients_MP[1].clone()
     expected = [gradients(index, parameter)[0].clone() for index, parameter in enumerate(model.parameters())]
-    leaves = [torch.zeros_like(each, requires_grad=True) for each in expected]
+    leaves = [torch.zeros_like(gradient, requires_grad=True) for gradient in expected]
     for leaf, gradient in zip(leaves, expected, strict=True):
         leaf.grad = gradient
     norm = torch.nn.utils.clip_grad_norm_(leaves, 1.0)
@@ -100,7 +100,7 @@ def test_clipping_is_torchs_and_per_member() -> None:
         torch.testing.assert_close(parameter.grad[0], leaf.grad, rtol=1e-5, atol=1e-8)
 
 
-def test_every_parameter_is_an_aligned_view_of_one_segment() -> None:
+def test_parameters_are_aligned_views_of_one_segment() -> None:
     model, flat, _ = build(2)
     assert flat.values_MP.shape[1] % ALIGNMENT == 0
     covered = torch.zeros(flat.values_MP.shape[1], dtype=torch.int64)

@@ -1,4 +1,4 @@
-"""A training process that is killed, told to stop or started twice: nothing is lost and no bit changes."""
+"""A training process that is killed, interrupted or started twice: nothing is lost and no bit changes."""
 
 import os
 import signal
@@ -21,17 +21,17 @@ from windtunnel.train.run import run_folder, train_runs
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("processes")]
 
 STEPS = "horizon.steps=120"
-SLOWLY = "runtime.checkpoint_seconds=0"  # a checkpoint after every step, so that a signal finds the run anywhere
+SLOWLY = "runtime.checkpoint_seconds=0"  # a checkpoint after every step, so that a signal can come at any step
 Start = Callable[[list[str]], subprocess.Popen[str]]
 
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start `python -m train`; what still runs at the end of a test is killed."""
+    """Start `python -m windtunnel.train`. Processes that run at the end of a test are killed."""
     started: list[subprocess.Popen[str]] = []
 
     def popen(arguments: list[str]) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "train", *arguments]
+        command = [sys.executable, "-m", "windtunnel.train", *arguments]
         started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
         return started[-1]
 
@@ -43,7 +43,7 @@ def start() -> Iterator[Start]:
 
 def wait_for_step(process: subprocess.Popen[str], config: RunConfig, step: int) -> None:
     deadline = time.monotonic() + 60
-    while not any(found.step >= step for found in checkpoint.find(run_folder(config))):
+    while not any(saved.step >= step for saved in checkpoint.find(run_folder(config))):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline, f"no checkpoint at step {step}"
         time.sleep(0.01)
@@ -59,7 +59,9 @@ def undisturbed(configure, steps: str = STEPS) -> bytes:
     return metrics(config)
 
 
-def test_killed_twice(arguments, configure, start: Start, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resume_after_two_kills_is_bitwise(
+    arguments, configure, start: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
     config, command = configure(STEPS), arguments(STEPS, SLOWLY)
     for step in (20, 60):
         process = start(command)
@@ -78,7 +80,7 @@ def test_killed_twice(arguments, configure, start: Start, capsys: pytest.Capture
     assert after == before
 
 
-def test_killed_between_the_last_checkpoint_and_the_result(configure) -> None:
+def test_resume_after_a_kill_before_the_result_is_written(configure) -> None:
     config = configure()
     (first,) = train_runs([config], show_progress=False)
     before = metrics(config)
@@ -90,8 +92,11 @@ def test_killed_between_the_last_checkpoint_and_the_result(configure) -> None:
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_told_to_stop(arguments, configure, start: Start, capsys, number: int, status: int) -> None:
-    longer = "horizon.steps=600"  # still in training when a second start has come to look, however busy the machine
+def test_signal_saves_and_resume_is_bitwise(
+    arguments, configure, start: Start, capsys, number: int, status: int
+) -> None:
+    # Long enough that the run is still in training when the second process starts, even on a busy machine.
+    longer = "horizon.steps=600"
     config, command = configure(longer), arguments(longer, SLOWLY)
     process = start(command)
     wait_for_step(process, config, 20)
@@ -106,8 +111,8 @@ def test_told_to_stop(arguments, configure, start: Start, capsys, number: int, s
     output, errors = process.communicate(timeout=30)
     assert process.returncode == status
     step = read_record(run_folder(config))["progress"]["step"]
-    assert f"interrupted at step {step}; the same command goes on from there" in output
-    assert errors == f"{run_folder(config).name}: beginning\n"
+    assert f"interrupted at step {step}; repeat the command to resume" in output
+    assert errors == f"{run_folder(config).name}: starting\n"
     assert 20 <= step < 600
     assert read_record(run_folder(config))["status"] == "preempted"
     assert checkpoint.find(run_folder(config))[-1].step == step
@@ -117,17 +122,17 @@ def test_told_to_stop(arguments, configure, start: Start, capsys, number: int, s
     assert metrics(config) == undisturbed(configure, longer)
 
 
-def test_stopping_a_multirun_begins_no_other_run(
+def test_signal_in_a_multirun_starts_no_other_run(
     arguments, configure, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = Fleet.step
 
-    def told(self: Fleet, step: int, batches):
+    def interrupted(self: Fleet, step: int, batches):
         if step == 7:
             os.kill(os.getpid(), signal.SIGTERM)
         return original(self, step, batches)
 
-    monkeypatch.setattr(Fleet, "step", told)
+    monkeypatch.setattr(Fleet, "step", interrupted)
     assert main(["--multirun", *arguments("seed=0,1")]) == 143
     assert "interrupted at step 8;" in capsys.readouterr().out
     assert not run_folder(configure("seed=1")).exists()
@@ -136,7 +141,7 @@ def test_stopping_a_multirun_begins_no_other_run(
     assert [read_record(folder)["status"] for folder in (tmp_path / "runs").glob("*s[01]*")] == ["finished"] * 2
 
 
-def test_interrupted_before_the_run_began(arguments, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupt_before_the_run_starts(arguments, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     def resolve(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -145,12 +150,12 @@ def test_interrupted_before_the_run_began(arguments, capsys, monkeypatch: pytest
     assert capsys.readouterr().err.endswith("windtunnel: interrupted\n")
 
 
-def test_asked_twice_it_stops_at_once(arguments, configure, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
-    def told_twice(self: Fleet, step: int, batches) -> None:
+def test_second_interrupt_stops_at_once(arguments, configure, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted_twice(self: Fleet, step: int, batches) -> None:
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(Fleet, "step", told_twice)
+    monkeypatch.setattr(Fleet, "step", interrupted_twice)
     assert main(arguments()) == 130
     assert capsys.readouterr().err.endswith("windtunnel: interrupted\n")
     monkeypatch.undo()

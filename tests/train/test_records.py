@@ -1,4 +1,4 @@
-"""The record on disk: atomic, locked, rewound, and never half read."""
+"""The record on disk: atomic writes, the lock, rewinding, and incomplete lines."""
 
 import json
 import subprocess
@@ -30,14 +30,14 @@ def record(tmp_path: Path):
         yield one
 
 
-def test_one_process_holds_a_run(record: RunRecord) -> None:
+def test_record_is_locked_by_one_process(record: RunRecord) -> None:
     with pytest.raises(AlreadyRunning, match="already being trained by process"):
         RunRecord(record.folder)
     record.close()
     RunRecord(record.folder).close()
 
 
-def test_the_lock_goes_with_its_process_however_it_ends(tmp_path: Path) -> None:
+def test_lock_is_released_when_its_process_is_killed(tmp_path: Path) -> None:
     script = (
         "import os, signal, sys; from pathlib import Path; from windtunnel.train.records import RunRecord\n"
         "record = RunRecord(Path(sys.argv[1])); os.kill(os.getpid(), signal.SIGKILL)"
@@ -47,25 +47,25 @@ def test_the_lock_goes_with_its_process_however_it_ends(tmp_path: Path) -> None:
     RunRecord(tmp_path / "run").close()
 
 
-def test_rewinding_drops_later_rows_and_a_torn_line(record: RunRecord) -> None:
+def test_rewind_deletes_later_rows_and_an_incomplete_line(record: RunRecord) -> None:
     record.append([row(4, loss=1.0), row(8, loss=0.5), row(8, "evaluation", validation_nats_per_token=0.4)], [row(8)])
     record.append([row(12, loss=0.25)], [row(12)])
     with (record.folder / "metrics.jsonl").open("ab") as file:
         file.write(b'{"kind":"train","step":16,"lo')
-    assert [each["step"] for each in read_metrics(record.folder, "train")] == [4, 8, 12]
+    assert [line["step"] for line in read_metrics(record.folder, "train")] == [4, 8, 12]
     record.rewind(8)
     record.append([row(12, loss=0.26)])
-    assert [each.get("loss") for each in read_lines(record.folder / "metrics.jsonl")] == [1.0, 0.5, None, 0.26]
-    assert [each["step"] for each in read_timings(record.folder)] == [8]
+    assert [line.get("loss") for line in read_lines(record.folder / "metrics.jsonl")] == [1.0, 0.5, None, 0.26]
+    assert [line["step"] for line in read_timings(record.folder)] == [8]
 
 
-def test_a_branch_adopts_what_is_common(record: RunRecord, tmp_path: Path) -> None:
+def test_copy_parent_curve_leaves_out_rows_of_the_end(record: RunRecord, tmp_path: Path) -> None:
     for step in (4, 8, 10):
         record.append([row(step, loss=1.0)])
     record.append([row(8, "evaluation"), row(10, "evaluation")])
     with RunRecord(tmp_path / "branch") as branch:
-        branch.adopt(record.folder, 10, every_steps=4, milestones=[8, 16])
-        assert [(each["kind"], each["step"]) for each in read_lines(branch.folder / "metrics.jsonl")] == [
+        branch.copy_parent_curve(record.folder, 10, every_steps=4, milestones=[8, 16])
+        assert [(line["kind"], line["step"]) for line in read_lines(branch.folder / "metrics.jsonl")] == [
             ("train", 4),
             ("train", 8),
             ("evaluation", 8),
@@ -85,7 +85,7 @@ def test_a_branch_adopts_what_is_common(record: RunRecord, tmp_path: Path) -> No
         "\x00\xff",
     ],
 )
-def test_what_is_no_record_is_refused_in_one_line(tmp_path: Path, content: str) -> None:
+def test_invalid_record_is_one_line(tmp_path: Path, content: str) -> None:
     (tmp_path / "run.json").write_text(content)
     with pytest.raises(InputError, match=r"run\.json: ") as caught:
         read_record(tmp_path)
@@ -94,12 +94,12 @@ def test_what_is_no_record_is_refused_in_one_line(tmp_path: Path, content: str) 
         read_record(tmp_path / "absent")
 
 
-def test_runs_are_found_by_their_records(record: RunRecord) -> None:
+def test_find_runs_needs_a_record(record: RunRecord) -> None:
     (record.folder.parent / "not-a-run").mkdir()
     assert find_runs(record.folder.parent) == [record.folder]
 
 
-def test_reading_needs_no_torch() -> None:
+def test_records_load_without_torch() -> None:
     script = (
         "import sys, json; from windtunnel.train import records; from windtunnel.train.config import config, run_id; "
         "from windtunnel.models import accounting, configuration, family; print(json.dumps('torch' in sys.modules))"
@@ -108,7 +108,7 @@ def test_reading_needs_no_torch() -> None:
     assert json.loads(done.stdout) is False
 
 
-def test_a_row_that_is_none_is_named(record: RunRecord) -> None:
+def test_invalid_row_is_named_by_line(record: RunRecord) -> None:
     record.append([row(4, loss=1.0)])
     with (record.folder / "metrics.jsonl").open("ab") as file:
         file.write(b"\xff\n")
@@ -116,7 +116,7 @@ def test_a_row_that_is_none_is_named(record: RunRecord) -> None:
         read_metrics(record.folder, "train")
 
 
-def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
+def test_unwritable_folder_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         RunRecord(tmp_path / "file" / "run")

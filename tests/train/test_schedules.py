@@ -1,4 +1,4 @@
-"""Schedules at tiny totals, where the field's schedules break: every shape, decay, total, warm-up and decay length."""
+"""Schedules of few steps, where implementations often break: every shape, decay, total, warm-up and decay length."""
 
 import itertools
 import math
@@ -20,12 +20,12 @@ PIECEWISE = {"shape": "piecewise", "decay_steps": 0}
 
 
 def knots_of(shape: ScheduleShape, final_fraction: float) -> Knots:
-    """Of the piecewise shape: a plateau and two slopes."""
+    """Knots of the piecewise shape: a plateau and two slopes."""
     return ((0.25, 1.0), (0.5, 0.5 + 0.5 * final_fraction), (1.0, final_fraction)) if shape == "piecewise" else ()
 
 
 def tiny_schedules(shape: ScheduleShape, decay_shape: DecayShape, final_fraction: float) -> Iterator[Schedule]:
-    """Every legal warm-up and decay of every total from 1 to 12."""
+    """Every valid warm-up and decay of every total from 1 to 12."""
     for total in range(1, 13):
         for warmup in range(total if shape in FULL_SHAPES else total + 1):
             for decay in range(total - warmup + 1) if shape in ("wsd", "power") else (0,):
@@ -41,11 +41,11 @@ CASES = [
 
 
 def largest_fall(schedule: Schedule) -> float:
-    """The most that one step of the schedule's own formula may take off the rate, from its steepest slope."""
+    """The largest decrease in one step, from the steepest slope of the schedule's formula."""
     span = schedule.total_steps - schedule.decay_start
     falls = [0.0]
     if span:
-        form = schedule.shape if schedule.shape in FULL_SHAPES else schedule.decay_shape
+        decay = schedule.shape if schedule.shape in FULL_SHAPES else schedule.decay_shape
         share = {
             "linear": 1 / span,
             "cosine": math.sin(math.pi / (2 * span)),  # the fall is largest across the half-way point
@@ -53,9 +53,9 @@ def largest_fall(schedule: Schedule) -> float:
             "exponential": 0.0,
             "step": 1.0,
             "piecewise": min(1.0, 2 / span),  # half of what there is to fall over a quarter of the span
-        }[form]
+        }[decay]
         falls.append(share * (1 - schedule.final_fraction))
-        if form == "exponential":
+        if decay == "exponential":
             falls.append(1 - schedule.final_fraction ** (1 / span))
     if schedule.shape == "power":
         first = schedule.warmup_steps + 1
@@ -64,9 +64,7 @@ def largest_fall(schedule: Schedule) -> float:
 
 
 @pytest.mark.parametrize(("shape", "decay_shape", "final_fraction"), CASES)
-def test_every_tiny_schedule_is_well_formed(
-    shape: ScheduleShape, decay_shape: DecayShape, final_fraction: float
-) -> None:
+def test_tiny_schedules_are_well_formed(shape: ScheduleShape, decay_shape: DecayShape, final_fraction: float) -> None:
     for schedule in tiny_schedules(shape, decay_shape, final_fraction):
         total, warmup = schedule.total_steps, schedule.warmup_steps
         rates = multiplier(schedule, np.arange(total + 1))
@@ -86,7 +84,7 @@ def test_every_tiny_schedule_is_well_formed(
 
 
 @pytest.mark.parametrize(("shape", "decay_shape", "final_fraction"), CASES)
-def test_every_decay_ends_exactly_at_its_final_fraction(
+def test_decay_ends_exactly_at_its_final_fraction(
     shape: ScheduleShape, decay_shape: DecayShape, final_fraction: float
 ) -> None:
     for schedule in tiny_schedules(shape, decay_shape, final_fraction):
@@ -99,7 +97,7 @@ def test_every_decay_ends_exactly_at_its_final_fraction(
 
 @pytest.mark.parametrize("decay_shape", DECAY_SHAPES)
 @pytest.mark.parametrize("shape", get_args(ScheduleShape))
-def test_a_step_has_the_same_rate_alone_as_in_an_array(shape: ScheduleShape, decay_shape: DecayShape) -> None:
+def test_multiplier_of_a_step_is_the_same_alone_and_in_an_array(shape: ScheduleShape, decay_shape: DecayShape) -> None:
     for schedule in tiny_schedules(shape, decay_shape, 0.1):
         together = multiplier(schedule, np.arange(schedule.total_steps + 1))
         alone = [multiplier(schedule, step) for step in range(schedule.total_steps + 1)]
@@ -109,7 +107,7 @@ def test_a_step_has_the_same_rate_alone_as_in_an_array(shape: ScheduleShape, dec
 
 @pytest.mark.parametrize("decay_shape", DECAY_SHAPES)
 @pytest.mark.parametrize("shape", ["wsd", "power"])
-def test_a_branch_shares_its_trunk_bitwise_before_it_decays(shape: ScheduleShape, decay_shape: DecayShape) -> None:
+def test_branch_has_the_rates_of_its_trunk_before_its_decay(shape: ScheduleShape, decay_shape: DecayShape) -> None:
     for branch in tiny_schedules(shape, decay_shape, 0.1):
         trunk = Schedule(shape, 50, branch.warmup_steps, 0, "linear", 0.0, branch.power_exponent)
         before = min(branch.decay_start + 1, branch.total_steps)  # the first decay step is still at the trunk's rate
@@ -130,7 +128,7 @@ def test_a_branch_shares_its_trunk_bitwise_before_it_decays(shape: ScheduleShape
     exponent=st.floats(0, 2),
     places=st.lists(st.floats(0, 1), min_size=1, max_size=20),
 )
-def test_a_long_schedule_is_well_formed_and_elementwise(
+def test_long_schedules_are_well_formed_and_elementwise(
     shape: ScheduleShape,
     decay_shape: DecayShape,
     total: int,
@@ -185,19 +183,19 @@ def test_golden_multipliers(schedule: Schedule, expected: list[float]) -> None:
     np.testing.assert_allclose(multiplier(schedule, np.arange(len(expected))), expected, rtol=1e-15, atol=1e-16)
 
 
-def test_a_full_decay_is_the_wsd_schedule_that_has_no_plateau() -> None:
+def test_full_decay_equals_wsd_without_a_plateau() -> None:
     for shape in ("cosine", "linear"):
         full = Schedule(shape, 12, 2, 0, "1-sqrt", 0.1, 0.0)
         assert shares_rates(full, Schedule("wsd", 12, 2, 10, shape, 0.1, 0.0), 12)
 
 
-def test_power_of_exponent_zero_is_constant() -> None:
+def test_power_with_exponent_zero_is_constant() -> None:
     assert shares_rates(
         Schedule("power", 12, 3, 4, "linear", 0.0, 0.0), replace(WSD, total_steps=12, warmup_steps=3), 9
     )
 
 
-def test_the_shape_of_the_steps_is_kept() -> None:
+def test_multiplier_keeps_the_shape_of_the_steps() -> None:
     grid = multiplier(WSD, np.arange(10, dtype=np.uint8).reshape(2, 5))
     assert grid.shape == (2, 5)
     assert grid.tobytes() == multiplier(WSD, np.arange(10)).tobytes()
@@ -205,19 +203,19 @@ def test_the_shape_of_the_steps_is_kept() -> None:
 
 
 @pytest.mark.parametrize("steps", [11, -1, np.array([0, 11]), np.array([-1, 3])])
-def test_steps_outside_the_schedule_are_refused(steps: int | np.ndarray) -> None:
-    with pytest.raises(ValueError, match=r"leave the schedule's 0\.\.10"):
+def test_multiplier_rejects_steps_outside_the_schedule(steps: int | np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"are outside the schedule's 0\.\.10"):
         multiplier(WSD, steps)
 
 
-def test_steps_that_are_no_integers_are_refused() -> None:
+def test_multiplier_rejects_steps_that_are_not_integers() -> None:
     with pytest.raises(ValueError, match="must be integers"):
         multiplier(WSD, np.array([0.5]))
 
 
-def test_shares_rates_asks_for_steps_that_both_have() -> None:
+def test_shares_rates_needs_steps_of_both_schedules() -> None:
     assert shares_rates(WSD, WSD, 0)
-    with pytest.raises(ValueError, match="leave the schedule's"):
+    with pytest.raises(ValueError, match="are outside the schedule's"):
         shares_rates(WSD, replace(WSD, total_steps=20), 12)
     with pytest.raises(ValueError, match="negative"):
         shares_rates(WSD, WSD, -1)
@@ -235,25 +233,25 @@ def test_shares_rates_asks_for_steps_that_both_have() -> None:
         ({"decay_steps": -1}, "decay_steps is -1"),
         ({"warmup_steps": 7}, "exceed the 10 steps"),
         ({"shape": "constant"}, "takes no decay_steps"),
-        ({"shape": "cosine", "decay_steps": 0, "warmup_steps": 10}, "leaves a cosine schedule none"),
+        ({"shape": "cosine", "decay_steps": 0, "warmup_steps": 10}, "leaves a cosine schedule no steps"),
         ({"final_fraction": -0.1}, "final_fraction is -0.1"),
         ({"final_fraction": 1.1}, "final_fraction is 1.1"),
         ({"final_fraction": math.nan}, "final_fraction is nan"),
         ({"power_exponent": -0.5}, "power_exponent is -0.5"),
         ({"power_exponent": math.inf}, "power_exponent is inf"),
         ({"decay_shape": "exponential"}, "never reaches 0"),
-        ({"decay_shape": "step"}, "a step to rate 0 trains nothing"),
-        ({"knots": ((1.0, 0.0),)}, "no other takes them"),
-        (PIECEWISE, "needs them"),
+        ({"decay_shape": "step"}, "after a step to rate 0 nothing is trained"),
+        ({"knots": ((1.0, 0.0),)}, "no other shape has them"),
+        (PIECEWISE, "needs knots"),
         ({**PIECEWISE, "knots": ((0.5, 0.5),)}, "knots end at 0.5"),
         ({**PIECEWISE, "knots": ((0.5, 0.5), (0.5, 0.4), (1, 0))}, "knot 0.5:0.4: shares .* must ascend"),
         ({**PIECEWISE, "knots": ((0.5, 0.0), (1, 0))}, "knot 0.5:0: the multiplier must be"),
         ({**PIECEWISE, "knots": ((0.5, math.nan), (1, 0))}, "knot 0.5:nan: the multiplier must be"),
         ({**PIECEWISE, "knots": ((0.5, 1.5), (1, 0))}, "knot 0.5:1.5: the multiplier must be"),
-        ({**PIECEWISE, "knots": ((1.0, 0.0),), "warmup_steps": 10}, "leaves a piecewise schedule none"),
+        ({**PIECEWISE, "knots": ((1.0, 0.0),), "warmup_steps": 10}, "leaves a piecewise schedule no steps"),
     ],
 )
-def test_nonsense_is_refused_in_one_line(change: dict[str, object], message: str) -> None:
+def test_invalid_schedule_is_one_line(change: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         replace(WSD, **change)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Hydra's submitit launcher on a real SLURM: two runs end to end, and one that is preempted twice and loses nothing."""
+"""Hydra's submitit launcher on a real SLURM: two runs, and one that is preempted twice and loses nothing."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ SLURM = ("hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=30", "hydr
 
 
 def launch(slurm: SlurmCluster, arguments: list[str]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "train", "--multirun", *SLURM, *arguments]
+    command = [sys.executable, "-m", "windtunnel.train", "--multirun", *SLURM, *arguments]
     return subprocess.Popen(command, env=slurm.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -28,7 +28,7 @@ def job_output(runs: Path) -> str:
     return "".join(path.read_text() for path in sorted(runs.glob(".multirun/*/.submitit/*/*log.*")))
 
 
-def test_a_multirun_on_slurm(slurm: SlurmCluster, arguments, configure, tmp_path: Path) -> None:
+def test_multirun_on_slurm(slurm: SlurmCluster, arguments, configure, tmp_path: Path) -> None:
     configure()  # the corpus is prepared once, not by two jobs at a time
     process = launch(slurm, arguments("seed=0,1"))
     _, errors = process.communicate(timeout=120)
@@ -45,15 +45,13 @@ def test_a_multirun_on_slurm(slurm: SlurmCluster, arguments, configure, tmp_path
 
 def wait_for_step(slurm: SlurmCluster, config: RunConfig, step: int, process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 60
-    while not any(found.step >= step for found in checkpoint.find(run_folder(config))):
+    while not any(saved.step >= step for saved in checkpoint.find(run_folder(config))):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline, slurm.run("scontrol", "show", "job")
         time.sleep(0.02)
 
 
-def test_a_preempted_run_is_requeued_and_loses_nothing(
-    slurm: SlurmCluster, arguments, configure, tmp_path: Path
-) -> None:
+def test_preempted_run_is_requeued_and_loses_nothing(slurm: SlurmCluster, arguments, configure, tmp_path: Path) -> None:
     steps = "horizon.steps=300"
     config = configure(steps)
     process = launch(slurm, arguments(steps, "runtime.checkpoint_seconds=0", "seed=0"))
@@ -71,7 +69,7 @@ def test_a_preempted_run_is_requeued_and_loses_nothing(
         slurm.start_now(job)
         wait_for_step(slurm, config, stopped + 20, process)
 
-        # A job of higher priority: SIGTERM, at which the run saves and goes on, then SIGKILL.
+        # A job of higher priority: SIGTERM, at which the run saves and continues, then SIGKILL.
         high = slurm.submit("--partition=high", "--exclusive", "--output=/dev/null", "--wrap=true")
         slurm.wait_for(high, "COMPLETED")
         assert slurm.job(job)["Restarts"] == "2"
@@ -86,5 +84,5 @@ def test_a_preempted_run_is_requeued_and_loses_nothing(
     assert f"interrupted at step {stopped}" in job_output(tmp_path / "runs")
     undisturbed = configure(steps, runs="undisturbed")
     train_runs([undisturbed], show_progress=False)
-    metrics = [(run_folder(each) / "metrics.jsonl").read_bytes() for each in (config, undisturbed)]
+    metrics = [(run_folder(run) / "metrics.jsonl").read_bytes() for run in (config, undisturbed)]
     assert metrics[0] == metrics[1]

@@ -1,4 +1,4 @@
-"""A branch's parent: the run whose checkpoint it goes on from."""
+"""The parent of a branch: the run whose checkpoint the branch starts from."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +12,13 @@ from windtunnel.train.errors import InputError
 from windtunnel.train.records import Json, find_run, read_record
 
 _CONFIG = TypeAdapter(RunConfig)
+EXAMPLE = "branch_from=197k-speeches-constant-4m-s0-0123456789@2000"
 
 
 @dataclass(frozen=True)
 class Parent:
+    """A recorded run and the step at which a branch leaves it."""
+
     folder: Path
     record: Json
     step: int
@@ -25,34 +28,36 @@ class Parent:
         return recorded_config(self.record)
 
     def checkpoint(self) -> checkpoint.Checkpoint:
-        """The checkpoint to start from. Raises InputError naming those there are."""
-        found = {c.step: c for c in checkpoint.find(self.folder)}
-        if self.step not in found:
-            steps = ", ".join(map(str, sorted(found))) or "none"
+        """The checkpoint at `step`. Raises InputError, with the steps that have one, if there is none."""
+        checkpoints = {saved.step: saved for saved in checkpoint.find(self.folder)}
+        if self.step not in checkpoints:
+            steps = ", ".join(map(str, sorted(checkpoints))) or "none"
             raise InputError(
                 f"branch_from={self.folder.name}@{self.step}: no checkpoint at that step (there are: {steps}); "
-                "branch from one of them, or train the parent anew elsewhere (runtime.runs_directory=...) "
-                "with logging.checkpoint_steps=[...]"
+                "branch from one of them, or train the parent again in another folder "
+                "(runtime.runs_directory=...) with logging.checkpoint_steps=[...]"
             )
-        return found[self.step]
+        return checkpoints[self.step]
 
 
 def recorded_config(record: Json) -> RunConfig:
-    """The resolved configuration of a recorded run."""
+    """The resolved configuration in a run record. Raises InputError if it is not valid."""
     try:
         return _CONFIG.validate_python(record["config"])
     except ValidationError as error:
-        mistake = error.errors(include_url=False)[0]
-        where = ".".join(map(str, mistake["loc"]))
-        raise InputError(f"{record['run_id']}: its recorded {where} is not valid ({mistake['msg']})") from None
+        problem = error.errors(include_url=False)[0]
+        path = ".".join(map(str, problem["loc"]))
+        raise InputError(f"{record['run_id']}: its recorded {path} is not valid ({problem['msg']})") from None
 
 
 def find_parent(branch_from: str, runs_directory: str) -> Parent:
-    """Parse `RUN@STEP`; RUN is a run id below `runs_directory` or a path. Raises InputError."""
+    """The parent that `RUN@STEP` names; RUN is a run id below `runs_directory` or a path.
+
+    Raises InputError if the text is malformed, there is no such run, or its record was edited.
+    """
     name, at, step = branch_from.rpartition("@")
     if not at or not step.isdigit() or int(step) < 1:
-        example = "branch_from=197k-speeches-constant-4m-s0-0123456789@2000"
-        raise InputError(f"branch_from={branch_from}: write RUN@STEP, for example {example}")
+        raise InputError(f"branch_from={branch_from}: write RUN@STEP, for example {EXAMPLE}")
     folder = find_run(name, Path(runs_directory))
     parent = Parent(folder, read_record(folder), int(step))
     if scientific_hash(parent.config) != parent.record["scientific_hash"]:

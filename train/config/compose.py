@@ -1,6 +1,4 @@
-"""Hydra around a run: compose `configs/`, accept any size by count, and turn Hydra's complaints into one line with the
-mend.
-"""
+"""Hydra around a run: compose `configs/`, accept any count as a size, and put Hydra's errors into one line."""
 
 import re
 from collections.abc import Sequence
@@ -17,60 +15,60 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from windtunnel.models.family import parse_count
-from windtunnel.train.config.schema import RunRequest, known_keys, parse_request, unknown_key
+from windtunnel.train.config.schema import RunRequest, parse_request, sibling_keys, unknown_key_message
 from windtunnel.train.errors import InputError
 
 CONFIG_MODULE = "windtunnel.configs"
 CONFIG_NAME = "config"
-COMPLAINTS = (HydraException, OmegaConfBaseException)
-_COUNT = re.compile(r"[\d._]+(e\d+)?[kmb]?", re.IGNORECASE)
-_NOT_A_NAME = re.compile(r"[+-]?[\d._]+(e[+-]?\d+)?|true|false", re.IGNORECASE)
+HYDRA_ERRORS = (HydraException, OmegaConfBaseException)
+_COUNT = re.compile(r"[\d._]+(e\d+)?[kmbt]?", re.IGNORECASE)
+_NUMBER_OR_BOOLEAN = re.compile(r"[+-]?[\d._]+(e[+-]?\d+)?|true|false", re.IGNORECASE)
 
 
 def compose(overrides: Sequence[str]) -> RunRequest:
-    """The request that these overrides make, without running anything. Raises InputError."""
+    """The request that the overrides make. Nothing is prepared or trained. Raises InputError."""
     return parse_request(compose_settings(overrides))
 
 
 def compose_settings(overrides: Sequence[str]) -> dict[str, Any]:
-    """The settings that these overrides make, as nested dicts, not yet checked. Raises InputError."""
+    """The settings that the overrides make, as nested dicts, not yet validated. Raises InputError."""
     with initialize_config_module(CONFIG_MODULE, version_base="1.3"):
         try:
-            return _settings_of(hydra_compose(CONFIG_NAME, overrides=complete(overrides)))
-        except COMPLAINTS as error:
-            raise InputError(explain(error)) from None
+            return _plain_settings(hydra_compose(CONFIG_NAME, overrides=complete_overrides(overrides)))
+        except HYDRA_ERRORS as error:
+            raise InputError(format_hydra_error(error)) from None
 
 
-def request_of(config: DictConfig) -> RunRequest:
-    """The typed request in a composed configuration."""
-    return parse_request(_settings_of(config))
+def request_from_config(config: DictConfig) -> RunRequest:
+    """The typed request in a composed configuration. Raises InputError."""
+    return parse_request(_plain_settings(config))
 
 
-def _settings_of(config: DictConfig) -> dict[str, Any]:
+def _plain_settings(config: DictConfig) -> dict[str, Any]:
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
     plain.pop("hydra", None)
     return {str(key): value for key, value in plain.items()}
 
 
-def complete(arguments: Sequence[str]) -> list[str]:
-    """Command-line arguments as Hydra takes them, from what people write."""
-    return name_choices(imply_horizon(arguments))
+def complete_overrides(arguments: Sequence[str]) -> list[str]:
+    """Command-line arguments in the form that Hydra takes."""
+    return quote_choices(infer_horizon_group(arguments))
 
 
-def imply_horizon(arguments: Sequence[str]) -> list[str]:
-    """Let `horizon.tokens=2M` do without `horizon=tokens`: naming an amount names its unit."""
+def infer_horizon_group(arguments: Sequence[str]) -> list[str]:
+    """Add `horizon=tokens` to `horizon.tokens=2M`: an amount implies its unit."""
     units = {
         argument.split("=", 1)[0].removeprefix("horizon.") for argument in arguments if argument.startswith("horizon.")
     }
-    chosen = any(argument.startswith("horizon=") for argument in arguments)
-    known = len(units) == 1 and units <= set(known_keys("horizon."))
-    return [*arguments, f"horizon={units.pop()}"] if known and not chosen else list(arguments)
+    is_chosen = any(argument.startswith("horizon=") for argument in arguments)
+    is_one_unit = len(units) == 1 and units <= set(sibling_keys("horizon."))
+    return [*arguments, f"horizon={units.pop()}"] if is_one_unit and not is_chosen else list(arguments)
 
 
 @cache
 def groups() -> tuple[str, ...]:
-    """What can be chosen by name, for example `size`."""
+    """The names of the config groups, for example `size`."""
     return tuple(sorted(path.name for path in resources.files(CONFIG_MODULE).iterdir() if _is_group(path)))
 
 
@@ -80,38 +78,39 @@ def _is_group(path: Traversable) -> bool:
 
 @cache
 def choices(group: str) -> list[str]:
-    """The files of a group, sizes by size."""
+    """The choices of a group; sizes in order of size."""
     files = (resources.files(CONFIG_MODULE) / group).iterdir()
     names = [file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml")]
     return sorted(names, key=lambda name: (0, parse_count(name), "") if _COUNT.fullmatch(name) else (1, 0, name))
 
 
-def name_choices(arguments: Sequence[str]) -> list[str]:
-    """Let any count be a size, as in `size=123k`, and a number be a choice's name: Hydra reads `size=2e5` as a float,
-    which no choice can be, so it is quoted.
+def quote_choices(arguments: Sequence[str]) -> list[str]:
+    """Accept any count as a size (`size=123k`), and quote choices that look like numbers.
+
+    Hydra reads `size=2e5` as a float, which is not a valid choice.
     """
-    named = []
+    quoted = []
     for argument in arguments:
         group, _, value = argument.partition("=")
         if group in groups():
-            values = value.split(",")
+            names = value.split(",")
             if group == "size":
-                for count in set(values) - set(choices(group)):
-                    _offer_size(count)
-            values = [f"'{each}'" if _NOT_A_NAME.fullmatch(each) else each for each in values]
-            argument = f"{group}={','.join(values)}"
-        named.append(argument)
-    return named
+                for count in set(names) - set(choices(group)):
+                    _register_size(count)
+            names = [f"'{name}'" if _NUMBER_OR_BOOLEAN.fullmatch(name) else name for name in names]
+            argument = f"{group}={','.join(names)}"
+        quoted.append(argument)
+    return quoted
 
 
-def _offer_size(count: str) -> None:
+def _register_size(count: str) -> None:
     if _COUNT.fullmatch(count):
         shape: dict[str, Any] = dict.fromkeys(("width", "depth", "head_count"))
         ConfigStore.instance().store(group="size", name=count, node={"parameters": count, **shape})
 
 
-def explain(error: Exception) -> str:
-    """Hydra's or OmegaConf's complaint in one line, with the choices there are."""
+def format_hydra_error(error: Exception) -> str:
+    """An error of Hydra or OmegaConf in one line, with the allowed choices."""
     text = str(error)
     if isinstance(error, OverrideParseException):
         reason = " ".join(text.partition("See https")[0].split())
@@ -119,24 +118,26 @@ def explain(error: Exception) -> str:
     ambiguous = re.search(r"Ambiguous value for argument '(.*?)'\s*1\. ", text)
     if ambiguous:
         return (
-            f"{ambiguous[1]}: several values are for --multirun; a list is written [...], a text with commas in quotes"
+            f"{ambiguous[1]}: several values need --multirun; write a list as [...], and quote a text that has commas"
         )
     unknown = re.search(r"(?:Could not override|Key) '([^'\s]+)'", text)
     full_key = re.search(r"full_key: (\S+)", text)
     options = re.search(r"Available options in '([^']+)':\s*(.*?)\s*(?:Config search path|$)", text, re.DOTALL)
     absent = re.search(r"Could not find '([^'\s]+)'", text)
     if absent and options:
-        group = options[1]
-        allowed = choices(group) if group in groups() else options[2].split()
-        more = " or any count such as 123k" if group == "size" else ""
-        name = absent[1].removeprefix(f"{group}/")
-        return f"{group}={name}: no such choice (allowed: {', '.join(allowed)}{more})"
+        return _unknown_choice_message(options[1], absent[1], options[2].split())
     if unknown and isinstance(error.__cause__ or error, ConfigKeyError | ConfigAttributeError):
         key = full_key[1] if full_key else unknown[1]
-        known = known_keys(key)
-        if known and not key.startswith("hydra"):
-            return unknown_key(key, known if "." in key else list(dict.fromkeys([*known, *groups()])))
+        allowed = sibling_keys(key)
+        if allowed and not key.startswith("hydra"):
+            return unknown_key_message(key, allowed if "." in key else list(dict.fromkeys([*allowed, *groups()])))
     if full_key:
         return f"{full_key[1]}: {text.splitlines()[0]}"
     cause = f" ({str(error.__cause__).splitlines()[0]})" if error.__cause__ and str(error.__cause__) else ""
     return " ".join(text.split()) + cause
+
+
+def _unknown_choice_message(group: str, path: str, hydra_options: Sequence[str]) -> str:
+    allowed = choices(group) if group in groups() else hydra_options
+    more = " or any count such as 123k" if group == "size" else ""
+    return f"{group}={path.removeprefix(f'{group}/')}: no such choice (allowed: {', '.join(allowed)}{more})"

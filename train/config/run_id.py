@@ -1,7 +1,8 @@
 """A run's identity: a readable slug and a hash of its scientific configuration.
 
-The hash covers resolved values (never the way they were asked for), in sorted key order, with fields at their neutral
-value left out (`train.config.config`): equal science gives an equal id in any process and under any later default.
+The hash covers resolved values in sorted key order, and leaves out fields at their neutral value
+(`train.config.config`). Equal science gives an equal id in any process, however it was written and under any later
+default.
 """
 
 import hashlib
@@ -13,24 +14,25 @@ from typing import Any
 from windtunnel.models.accounting import count_parameters
 from windtunnel.train.config.config import RunConfig
 
-HASH_LENGTH = 10  # 40 bits: a million runs collide with probability .05 %, and a collision is refused, not overwritten
+# 40 bits: among a million runs a collision has probability 0.05 %, and it is an error, never an overwritten record.
+HASH_LENGTH = 10
 
 
-def scientific(node: Any) -> Any:
-    """Plain nested data of the fields that decide a run's numbers."""
+def scientific_part(node: Any) -> Any:
+    """The fields that decide a run's numbers, as nested dicts and lists."""
     kind: Any = type(node)
-    known = _scientific_fields(kind)
-    if known is not None:
-        values = [(name, getattr(node, name), neutral) for name, neutral in known]
-        return {name: scientific(value) for name, value, neutral in values if not neutral or value != neutral[0]}
+    names = _scientific_fields(kind)
+    if names is not None:
+        values = [(name, getattr(node, name), neutral) for name, neutral in names]
+        return {name: scientific_part(value) for name, value, neutral in values if not neutral or value != neutral[0]}
     if isinstance(node, tuple | list):
-        return [scientific(item) for item in node]
+        return [scientific_part(item) for item in node]
     return node
 
 
-@cache  # asking a class for its fields costs more than reading them
+@cache  # listing the fields of a class costs more than reading them
 def _scientific_fields(kind: Any) -> tuple[tuple[str, tuple[Any, ...]], ...] | None:
-    """(name, (neutral value,) or ()) of the fields of a dataclass that decide numbers; None for any other type."""
+    """(name, (neutral value,) or ()) of the scientific fields of a dataclass; None for any other type."""
     if not is_dataclass(kind):
         return None
     return tuple(
@@ -41,12 +43,13 @@ def _scientific_fields(kind: Any) -> tuple[tuple[str, tuple[Any, ...]], ...] | N
 
 
 def scientific_hash(config: RunConfig) -> str:
-    text = json.dumps(scientific(config), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    """sha256 of the scientific part as canonical JSON."""
+    text = json.dumps(scientific_part(config), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def compact(count: int) -> str:
-    """A count for people and file names: 24600 -> 25k, 1966080 -> 2m."""
+def compact_count(count: int) -> str:
+    """A count in a run id: 24600 -> 25k, 1966080 -> 1.97m. Lower case, as ids have always been."""
     for size, suffix in ((10**9, "b"), (10**6, "m"), (10**3, "k")):
         if count >= size * 0.9995:
             return (f"{count / size:.3g}" if count < 10 * size else f"{count / size:.0f}") + suffix
@@ -55,9 +58,9 @@ def compact(count: int) -> str:
 
 def run_id(config: RunConfig) -> str:
     """For example `197k-speeches-wsd-4m-s0-1f0c2d9a7b`: size, data, schedule, tokens, seed, hash."""
-    size = compact(count_parameters(config.model).non_embedding)
+    size = compact_count(count_parameters(config.model).non_embedding)
     corpus = config.data.folder.rsplit("-", 1)[0]
     return (
-        f"{size}-{corpus}-{config.schedule.shape}-{compact(config.total_tokens)}-s{config.seed}-"
+        f"{size}-{corpus}-{config.schedule.shape}-{compact_count(config.total_tokens)}-s{config.seed}-"
         f"{scientific_hash(config)[:HASH_LENGTH]}"
     )

@@ -1,14 +1,12 @@
-"""What a person may ask for: the typed schema of `configs/`. Counts may be written `2e8` or `200M`; `resolve`
-makes a RunConfig of it.
+"""The typed schema of `configs/`: what a user can request, before it is resolved into a `RunConfig`.
 
-Groups whose fields need no resolving are the classes of `train.config.config` themselves. No field has a default here:
-every default stands once, in `configs/`.
+Counts may be written as `2e8` or `200M`. Groups whose fields need no resolution are the classes of
+`train.config.config`. No field has a default here: each default is written once, in `configs/`.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from difflib import get_close_matches
 from functools import cache
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -17,7 +15,7 @@ from pydantic import BeforeValidator, Strict, TypeAdapter, ValidationError
 from windtunnel.models.configuration import Activation, Parametrization
 from windtunnel.models.family import parse_count
 from windtunnel.train.config.config import LoggingConfig, OptimizerConfig, RuntimeConfig
-from windtunnel.train.errors import InputError
+from windtunnel.train.errors import InputError, did_you_mean
 from windtunnel.train.schedules import DecayShape, Knots, ScheduleShape
 
 
@@ -26,22 +24,22 @@ def _count(value: Any) -> Any:
 
 
 def _knots(value: Any) -> Any:
-    """`0.5:0.8 1:0` -> ((0.5, 0.8), (1, 0))."""
+    """`0.5:0.8 1:0` -> [["0.5", "0.8"], ["1", "0"]], which pydantic converts."""
     if not isinstance(value, str):
         return value
     pairs = [knot.split(":") for knot in value.split()]
     if not all(len(pair) == 2 for pair in pairs):
-        raise ValueError(f"{value!r}: write knots as share:multiplier with spaces between, for example 0.5:0.8 1:0")
+        raise ValueError(f"{value!r}: write knots as share:multiplier, separated by spaces, for example 0.5:0.8 1:0")
     return pairs
 
 
 Count = Annotated[int, BeforeValidator(_count)]
-Flag = Annotated[bool, Strict()]  # `yes`, `1` and the like are mistakes more often than booleans
+Flag = Annotated[bool, Strict()]  # `yes` and `1` are more often mistakes than booleans
 
 
 @dataclass(frozen=True)
 class SizeRequest:
-    parameters: Count | None  # non-embedding; or all three of the shape
+    parameters: Count | None  # non-embedding; or width, depth and head_count
     width: int | None
     depth: int | None
     head_count: int | None
@@ -121,9 +119,9 @@ class RunRequest:
     dry_run: Flag
 
 
-MISSING = "???"  # what YAML groups write where there is no default
+MISSING = "???"  # stands in the YAML groups where there is no default
 _ADAPTER = TypeAdapter(RunRequest)
-# Of numbers that nothing further on would refuse in time.
+# Allowed ranges of numbers that are not checked anywhere else.
 RANGES = {
     "seed": (0, 2**63 - 1),
     "size.width": (1, 2**20),
@@ -140,64 +138,65 @@ RANGES = {
 }
 
 
-def parse_request(mapping: Mapping[str, Any]) -> RunRequest:
-    """The request in a composed configuration. Raises InputError, one line, naming the key and what is allowed."""
-    _refuse_nonsense(mapping, RunRequest, "")
+def parse_request(settings: Mapping[str, Any]) -> RunRequest:
+    """The request in composed settings. Raises InputError naming the key and what is allowed."""
+    _check_settings(settings, RunRequest, "")
     try:
-        return _ADAPTER.validate_python(mapping)
+        return _ADAPTER.validate_python(settings)
     except ValidationError as error:
-        raise InputError(_first_mistake(error)) from None
+        raise InputError(_format_validation_error(error)) from None
 
 
-_hints = cache(get_type_hints)  # slow, and the same for each of thousands of runs
+_hints = cache(get_type_hints)  # slow, and equal for thousands of runs
 
 
-def _refuse_nonsense(mapping: Mapping[str, Any], schema: type, path: str) -> None:
+def _check_settings(settings: Mapping[str, Any], schema: type, path: str) -> None:
+    """Check the settings for mistakes that pydantic would accept or describe badly."""
     hints = _hints(schema)
-    known = [f.name for f in fields(schema)]
-    for key, value in mapping.items():
-        if key not in known:
-            raise InputError(unknown_key(f"{path}{key}", known))
-        if value == MISSING:
-            raise InputError(f"{path}{key}: must be given; write {path}{key}=...")
-        for each in value if isinstance(value, list) else [value]:
-            if isinstance(each, float) and not math.isfinite(each):
-                raise InputError(f"{path}{key}={value}: must be a finite number")
-        if value == "" or (isinstance(value, str) and not value.strip()):
-            raise InputError(f"{path}{key}: is empty; leave it out or give a value")
-        if isinstance(value, bool) and hints[key] in (int, float):  # which would be 1 or 0
-            raise InputError(f"{path}{key}={str(value).lower()}: must be a number")
-        least, most = RANGES.get(f"{path}{key}", (-math.inf, math.inf))
-        if isinstance(value, int | float) and not least <= value <= most:
-            raise InputError(
-                f"{path}{key}={value}: must be at least {least}" + (f" and at most {most}" if most < math.inf else "")
-            )
-        if is_dataclass(hints[key]) and isinstance(value, Mapping):
-            _refuse_nonsense(value, hints[key], f"{path}{key}.")
+    names = [f.name for f in fields(schema)]
+    for name, value in settings.items():
+        key = f"{path}{name}"
+        if name not in names:
+            raise InputError(unknown_key_message(key, names))
+        _check_value(key, value, is_number=hints[name] in (int, float))
+        if is_dataclass(hints[name]) and isinstance(value, Mapping):
+            _check_settings(value, hints[name], f"{key}.")
 
 
-def known_keys(full_key: str) -> list[str]:
-    """The settings beside `full_key`, for example those of `optimizer` for `optimizer.lr`."""
+def _check_value(key: str, value: Any, *, is_number: bool) -> None:
+    if value == MISSING:
+        raise InputError(f"{key}: must be given; write {key}=...")
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, float) and not math.isfinite(item):
+            raise InputError(f"{key}={value}: must be a finite number")
+    if isinstance(value, str) and not value.strip():
+        raise InputError(f"{key}: is empty; leave it out or give a value")
+    if isinstance(value, bool) and is_number:  # pydantic would take it as 1 or 0
+        raise InputError(f"{key}={str(value).lower()}: must be a number")
+    low, high = RANGES.get(key, (-math.inf, math.inf))
+    if isinstance(value, int | float) and not low <= value <= high:
+        raise InputError(f"{key}={value}: must be at least {low}" + (f" and at most {high}" if high < math.inf else ""))
+
+
+def sibling_keys(full_key: str) -> list[str]:
+    """The settings beside `full_key`: those of `optimizer` for `optimizer.lr`."""
     schema: type = RunRequest
     for part in full_key.split(".")[:-1]:
         schema = get_type_hints(schema).get(part, RunRequest)
     return [f.name for f in fields(schema)] if is_dataclass(schema) else []
 
 
-def unknown_key(key: str, known: list[str]) -> str:
-    name = key.rsplit(".", 1)[-1]
-    close = get_close_matches(name, known, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    return f"{key}: no such setting{hint} (allowed here: {', '.join(known)})"
+def unknown_key_message(key: str, allowed: list[str]) -> str:
+    hint = did_you_mean(key.rsplit(".", 1)[-1], allowed)
+    return f"{key}: no such setting{hint} (allowed here: {', '.join(allowed)})"
 
 
-def _first_mistake(error: ValidationError) -> str:
-    mistakes = error.errors(include_url=False)
-    # A union reports one mistake per member; the one of a whole path stands for all of them.
-    first = mistakes[0]
+def _format_validation_error(error: ValidationError) -> str:
+    # A union reports one error for each member. The first is enough.
+    first = error.errors(include_url=False)[0]
     path = ".".join(
         str(part) for part in first["loc"] if isinstance(part, int) or (part.isidentifier() and part != "int")
     )
     message = str(first.get("ctx", {}).get("error", first["msg"]))
-    more = "" if first["type"] in ("missing", "value_error") else f", got {first['input']!r}"
-    return f"{path}: {message}{more}".replace("\n", " ")
+    value = "" if first["type"] in ("missing", "value_error") else f", got {first['input']!r}"
+    return f"{path}: {message}{value}".replace("\n", " ")

@@ -1,0 +1,1 @@
+"""Mirrors of run records in Weights & Biases."""

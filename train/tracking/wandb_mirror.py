@@ -1,9 +1,8 @@
 """Weights & Biases as a mirror of run records, which can be rebuilt from them at any time.
 
-Training never speaks to W&B. A mirror reads `run.json`, `metrics.jsonl` and `timings.jsonl` and writes the whole W&B
-run under the id of the record, so that pushing again replaces and never adds. A live mirror follows a run from a
-process of its own (`python -m windtunnel.train.tracking.wandb_mirror RUN --follow`): an outage or a hang there costs the
-mirror alone.
+Training does not import W&B. A mirror reads `run.json`, `metrics.jsonl` and `timings.jsonl` and writes the whole W&B
+run under the run id, so that pushing again replaces the run. A live mirror is a process of its own
+(`python -m windtunnel.train.tracking.wandb_mirror RUN --follow`): an outage of W&B stops only the mirror.
 """
 
 import argparse
@@ -16,73 +15,71 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from windtunnel.train.errors import InputError
-from windtunnel.train.records import FINAL, Json, read_record
-from windtunnel.train.tracking.wandb_content import AXES, history, settings_of, summary_of, tags_of
+from windtunnel.train.records import FINAL_STATUSES, Json, read_record
+from windtunnel.train.tracking.wandb_content import AXES, config_of, history_of, summary_of, tags_of
 from windtunnel.train.tracking.wandb_run import (
-    Home,
+    Destination,
     Mode,
-    Push,
-    attempt,
+    PushResult,
+    capture_errors,
     location_of,
-    offline_parent,
-    opened,
+    offline_folder,
+    open_run,
     replace_run,
 )
 
 POLL_SECONDS = 2.0
-IDLE_SECONDS = 3600.0  # a run on another machine whose record rests this long is given up
-ID_LENGTH = 128  # W&B's limit
+IDLE_SECONDS = 3600.0  # a run on another machine whose record does not change for this long counts as ended
+MAX_ID_LENGTH = 128  # W&B's limit
 
 
 def push(
-    run_folder: Path, *, mode: Mode, directory: Path | None = None, follow: bool = False, home: Home | None = None
-) -> Push:
-    """Mirror one run; with `follow`, as it grows, until its record says that it has ended or its process is gone.
+    run_folder: Path,
+    *,
+    mode: Mode,
+    directory: Path | None = None,
+    follow: bool = False,
+    destination: Destination | None = None,
+) -> PushResult:
+    """Mirror one run.
 
-    Offline, the result is `directory/wandb/offline-run-<time>-<run_id>`, in place of what an earlier push left there;
-    `directory` is the environment's WANDB_DIR or the working directory if not given. `home` is the record's own unless
-    it is given.
+    directory: offline, the run is written to `directory/wandb/offline-run-<time>-<run_id>`, replacing that of an
+        earlier push; default: WANDB_DIR, else the working directory.
+    follow: mirror the run as it grows, until its record says that it has ended or its process is gone.
+    destination: W&B project and group; default: those in the record.
 
-    Raises InputError where there is no record that W&B could take. Whatever goes wrong with W&B is returned.
+    Raises InputError if there is no record that W&B could take. Errors of W&B are in the result.
     """
     run_folder = Path(run_folder)
     record = read_record(run_folder)
     run_id = _run_id(record, run_folder)
     logging = record["config"]["logging"]
-    place = home or Home(logging["project"], logging["group"])
+    target = destination or Destination(logging["project"], logging["group"])
 
     def write(scratch: Path) -> str:
-        written, location = _write(run_folder, run_id, mode, scratch, place, follow)
-        if follow and written != history(run_folder, read_record(run_folder)):
-            # A resumption rewound the record under the follower, and W&B takes no step twice.
-            written, location = _write(run_folder, run_id, mode, scratch, place, follow=False)
+        rows, location = _write(run_folder, run_id, mode, scratch, target, follow)
+        if follow and rows != history_of(run_folder, read_record(run_folder)):
+            # A resumption rewound the record while it was followed, and W&B does not take a step twice.
+            rows, location = _write(run_folder, run_id, mode, scratch, target, follow=False)
         return location
 
     def write_when_due() -> str:
         while follow and mode == "offline" and not _has_ended(run_folder):
-            time.sleep(POLL_SECONDS)  # nobody looks into an offline run before it is whole
-        return replace_run(run_id, mode, offline_parent(directory), write)
+            time.sleep(POLL_SECONDS)  # an offline run is not read before it is complete
+        return replace_run(run_id, mode, offline_folder(directory), write)
 
-    return attempt(run_id, write_when_due)
+    return capture_errors(run_id, write_when_due)
 
 
-def follow_beside(run_folder: Path, mode: Mode) -> subprocess.Popen[bytes]:
-    """Start the process that follows this run to its end, and put what it says into `wandb.log` of the run folder.
+def start_live_mirror(run_folder: Path, mode: Mode) -> subprocess.Popen[bytes]:
+    """Start the process that mirrors this run to its end. Its output is in `wandb.log` in the run folder.
 
-    It is in a session of its own, so that what interrupts training leaves it alive to tell of that.
+    It has its own session, so that it survives an interruption of training and can report it.
     """
-    # -P: a folder named `train` in the working directory is not ours.
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "windtunnel.train.tracking.wandb_mirror",
-        str(run_folder),
-        "--mode",
-        mode,
-        "--follow",
-    ]
-    # A push from this process left the address of its own W&B service there, which ends with this process.
+    # -P: the working directory is not searched for modules.
+    module = "windtunnel.train.tracking.wandb_mirror"
+    command = [sys.executable, "-P", "-m", module, str(run_folder), "--mode", mode, "--follow"]
+    # An earlier push of this process set WANDB_SERVICE to the address of a service that ends with this process.
     environment = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
     with (run_folder / "wandb.log").open("wb") as log:
         return subprocess.Popen(
@@ -97,27 +94,27 @@ def follow_beside(run_folder: Path, mode: Mode) -> subprocess.Popen[bytes]:
 
 def _run_id(record: Json, run_folder: Path) -> str:
     run_id = record.get("run_id")
-    if not isinstance(run_id, str) or not re.fullmatch(rf"[\w.+-]{{1,{ID_LENGTH}}}", run_id, re.ASCII):
+    if not isinstance(run_id, str) or not re.fullmatch(rf"[\w.+-]{{1,{MAX_ID_LENGTH}}}", run_id, re.ASCII):
         raise InputError(f"{run_folder}: run_id {run_id!r} is not an id that W&B takes; train the run again")
     return run_id
 
 
 def _write(
-    run_folder: Path, run_id: str, mode: Mode, scratch: Path, home: Home, follow: bool
+    run_folder: Path, run_id: str, mode: Mode, scratch: Path, destination: Destination, follow: bool
 ) -> tuple[list[Json], str]:
-    """Write the whole W&B run below `scratch`; returns its rows, and its folder (offline) or address (online)."""
+    """Write the whole W&B run below `scratch`. Returns its rows, and its folder (offline) or URL (online)."""
     record = read_record(run_folder)
-    tags, config = tags_of(record), settings_of(record)
+    tags, config = tags_of(record), config_of(record)
     written: list[Json] = []
-    with opened(run_id, mode, scratch, home, job_type="train", tags=tags, config=config) as run:
-        # Every row has all axes, so that a chart may be drawn over any; tokens unless another is chosen.
+    with open_run(run_id, mode, scratch, destination, job_type="train", tags=tags, config=config) as run:
+        # Every row has all axes, so that a chart can use any of them. The default is tokens.
         for axis in AXES:
             run.define_metric(axis)
         run.define_metric("*", step_metric=AXES[0])
         while True:
             ended = not follow or _has_ended(run_folder)
-            rows = history(run_folder, record)
-            # The newest step may still gain an evaluation, and W&B drops what comes to a step after the next has begun.
+            rows = history_of(run_folder, record)
+            # The newest step may still get an evaluation, and W&B drops values for a step after a later one.
             last = written[-1]["step"] if written else -1
             for row in rows if ended else rows[:-1]:
                 if row["step"] > last:
@@ -127,16 +124,16 @@ def _write(
                 break
             time.sleep(POLL_SECONDS)
         record = read_record(run_folder)
-        run.config.update(settings_of(record), allow_val_change=True)  # type: ignore[no-untyped-call]
+        run.config.update(config_of(record), allow_val_change=True)  # type: ignore[no-untyped-call]
         run.summary.update(summary_of(record))
         location = location_of(run, mode)
-    # W&B knows finished and failed. A run without a result yet counts as failed until it is pushed again.
-    run.finish(exit_code=0 if record["status"] in FINAL else 1)
+    # W&B has only the states finished and failed. A run without a result counts as failed until it is pushed again.
+    run.finish(exit_code=0 if record["status"] in FINAL_STATUSES else 1)
     return written, location
 
 
 def _has_ended(run_folder: Path) -> bool:
-    """Whether nobody will add to the record: its status says so, its process is gone, or it has rested too long."""
+    """Whether the record is complete: by its status, or because its process is gone or it was idle for too long."""
     if read_record(run_folder)["status"] not in ("planned", "running"):
         return True
     lock = run_folder / "lock"
@@ -144,8 +141,8 @@ def _has_ended(run_folder: Path) -> bool:
     if holder is not None and holder[2] == os.uname().nodename:
         return not _is_alive(int(holder[1]))
     curve = run_folder / "metrics.jsonl"
-    touched = (curve if curve.exists() else run_folder / "run.json").stat().st_mtime
-    return time.time() - touched > IDLE_SECONDS
+    last_change = (curve if curve.exists() else run_folder / "run.json").stat().st_mtime
+    return time.time() - last_change > IDLE_SECONDS
 
 
 def _is_alive(process: int) -> bool:
@@ -158,8 +155,8 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """How to push, whatever is pushed."""
+def add_push_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a push."""
     parser.add_argument("--mode", choices=("offline", "online"), default="offline", help="where to (default: offline)")
     parser.add_argument("--online", dest="mode", action="store_const", const="online", help="short for --mode online")
     parser.add_argument(
@@ -168,23 +165,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--follow", action="store_true", help="mirror one run as it grows, until it ends")
 
 
-def tell(pushed: Push, left: int = 0) -> int:
-    """Say in one line what came of a push, and how many more a failure leaves untried; the exit status of it."""
-    if pushed.error is None:
-        print(f"{pushed.run_id} -> {pushed.location}", flush=True)
+def log_result(result: PushResult, remaining: int = 0) -> int:
+    """Print the result of a push in one line. Returns the exit status.
+
+    remaining: number of further runs that are not pushed because of a failure.
+    """
+    if result.error is None:
+        print(f"{result.run_id} -> {result.location}", flush=True)
         return 0
-    print(pushed.error + (f"; {left} more not tried" if left else ""), file=sys.stderr, flush=True)
+    print(result.error + (f"; {remaining} more not tried" if remaining else ""), file=sys.stderr, flush=True)
     return 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """`python -m windtunnel.train.tracking.wandb_mirror`: the process that mirrors a run while it trains."""
+    """`python -m windtunnel.train.tracking.wandb_mirror`: mirror a run while it trains. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="windtunnel.train.tracking.wandb_mirror")
     parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
-    add_options(parser)
+    add_push_arguments(parser)
     options = parser.parse_args(argv)
     try:
-        return tell(push(options.run, mode=options.mode, directory=options.directory, follow=options.follow))
+        return log_result(push(options.run, mode=options.mode, directory=options.directory, follow=options.follow))
     except InputError as error:
         print(error, file=sys.stderr)
         return 2

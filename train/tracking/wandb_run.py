@@ -1,7 +1,7 @@
-"""One W&B run, written whole in place of what an earlier push of the same id left.
+"""Write one W&B run as a whole, replacing what an earlier push of the same id left.
 
-Whatever the run holds is the caller's; here is what every such run needs: a folder in which none is seen half written,
-one writer at a time, settings that bound every wait, and errors that are returned.
+The caller writes the content. This module gives every run a scratch folder in which an incomplete run is never seen,
+one writer at a time, settings that limit every wait, and errors that are returned.
 """
 
 import fcntl
@@ -14,21 +14,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # for start-up time
     import wandb
 
 Mode = Literal["offline", "online"]
 
-INIT_SECONDS = 30.0  # without a bound, W&B waits for a network that is not there for more than 100 s
+INIT_SECONDS = 30.0  # W&B's default waits more than 100 s for a missing network
 FINISH_SECONDS = 600.0
 UPLOAD_SECONDS = 15.0  # between uploads of a live mirror; W&B takes whole seconds
-LOCK_SECONDS = 60.0  # for an earlier mirror of the same run to end
-OURS = ".windtunnel"  # marks the offline folders made here: no other is ever deleted
+LOCK_SECONDS = 60.0  # to wait for another mirror of the same run
+MARKER_FILE = ".windtunnel"  # in offline folders written here; no other folder is ever deleted
 
 
 @dataclass(frozen=True)
-class Push:
-    """What came of one push: where the mirror is (a folder, or an address), or one line of why there is none."""
+class PushResult:
+    """The result of one push: the location of the W&B run (a folder or a URL), or an error of one line."""
 
     run_id: str
     location: str | None
@@ -36,33 +36,32 @@ class Push:
 
 
 @dataclass(frozen=True)
-class Home:
-    """Where in W&B a run belongs. The environment's WANDB_PROJECT comes before the project."""
+class Destination:
+    """The W&B project and group of a run. The environment variable WANDB_PROJECT overrides the project."""
 
     project: str
     group: str | None
 
 
-def attempt(run_id: str, write: Callable[[], str]) -> Push:
-    """What `write` gives is the location; whatever goes wrong is returned, as one line."""
+def capture_errors(run_id: str, write: Callable[[], str]) -> PushResult:
+    """Call `write`, which returns the location. An exception becomes the error of the result."""
     try:
-        return Push(run_id, write(), None)
+        return PushResult(run_id, write(), None)
     except Exception as error:
         text = " ".join(str(error).split()) or "no reason given"
-        return Push(run_id, None, f"{run_id}: not mirrored to W&B: {type(error).__name__}: {text}")
+        return PushResult(run_id, None, f"{run_id}: not mirrored to W&B: {type(error).__name__}: {text}")
 
 
-def offline_parent(directory: Path | None) -> Path:
-    """The folder of offline runs: `directory/wandb`; `directory` is the environment's WANDB_DIR or the working
-    directory if not given.
-    """
+def offline_folder(directory: Path | None) -> Path:
+    """The folder of offline runs: `directory/wandb`; default: WANDB_DIR, else the working directory."""
     return (directory or Path(os.environ.get("WANDB_DIR") or ".")) / "wandb"
 
 
 def replace_run(run_id: str, mode: Mode, parent: Path, write: Callable[[Path], str]) -> str:
-    """The location of the run that `write` made below the empty folder it is given. Offline, its folder then takes the
-    place of what an earlier push of this id left in `parent`; W&B ends its file a moment later, at the latest when this
-    process ends. Raises TimeoutError where another process pushes it.
+    """Let `write` write the run below an empty folder. Returns the run's location.
+
+    Offline, its folder then replaces that of an earlier push of this id in `parent`. W&B completes its file a moment
+    later, at the latest when this process ends. Raises TimeoutError if another process pushes the run.
     """
     with _scratch(parent, run_id) as scratch:
         location = write(scratch)
@@ -70,32 +69,32 @@ def replace_run(run_id: str, mode: Mode, parent: Path, write: Callable[[Path], s
 
 
 @contextmanager
-def opened(
+def open_run(
     run_id: str,
     mode: Mode,
     scratch: Path,
-    home: Home,
+    destination: Destination,
     *,
     job_type: str,
     tags: Sequence[str],
     config: Mapping[str, Any],
 ) -> Iterator["wandb.Run"]:
-    """A W&B run below `scratch`, to be finished after the block; where the block fails, it is finished as failed."""
-    import wandb  # a second of imports, which only a mirror pays
+    """A W&B run below `scratch`. The caller finishes it after the block; on an exception it is finished as failed."""
+    import wandb  # for start-up time: a second
 
-    wandb.setup(wandb.Settings(silent=True))  # else it reports where it found a key before it reads init's settings
+    wandb.setup(wandb.Settings(silent=True))  # otherwise W&B prints where it found a key before it reads the settings
     run = wandb.init(
         mode=mode,
         dir=scratch,
         id=run_id,
         name=run_id,
-        project=os.environ.get("WANDB_PROJECT") or home.project,
-        group=home.group,
+        project=os.environ.get("WANDB_PROJECT") or destination.project,
+        group=destination.group,
         job_type=job_type,
         tags=tags,
         config=dict(config),
         reinit="create_new",
-        # The mirror's own console, code and machine are not the run's.
+        # Console, code and machine of the mirror are not those of the run.
         settings=wandb.Settings(
             console="off",
             disable_code=True,
@@ -119,12 +118,13 @@ def opened(
 
 
 def location_of(run: "wandb.Run", mode: Mode) -> str:
+    """The folder (offline) or URL (online) of a W&B run."""
     return str(Path(run.dir).parent if mode == "offline" else run.url)
 
 
 @contextmanager
 def _scratch(parent: Path, run_id: str) -> Iterator[Path]:
-    """An empty folder in which one process at a time prepares this run's mirror, so that none is seen half written."""
+    """An empty folder in which one process at a time writes this run, so that an incomplete one is never seen."""
     scratch = parent / f".pushing-{run_id}"
     deadline = time.monotonic() + LOCK_SECONDS
     while (lock := _lock(scratch)) is None:
@@ -132,8 +132,8 @@ def _scratch(parent: Path, run_id: str) -> Iterator[Path]:
             raise TimeoutError(f"another process is mirroring it, in {scratch}")
         time.sleep(0.1)
     try:
-        for remnant in scratch.iterdir():  # of a mirror that was killed
-            shutil.rmtree(remnant)
+        for leftover in scratch.iterdir():  # of a mirror that was killed
+            shutil.rmtree(leftover)
         yield scratch
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -141,7 +141,7 @@ def _scratch(parent: Path, run_id: str) -> Iterator[Path]:
 
 
 def _lock(folder: Path) -> int | None:
-    """Descriptor that holds the folder's lock; None if another process does, or removed the folder meanwhile."""
+    """A descriptor that holds the folder's lock; None if another process holds it or has removed the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -157,10 +157,10 @@ def _lock(folder: Path) -> int | None:
     return None
 
 
-def _replace_earlier(parent: Path, run_id: str, made: Path) -> Path:
-    """Move the finished offline folder into `parent` and delete those that earlier pushes of this run left there."""
-    (made / OURS).write_text(run_id)
-    earlier = [mark.parent for mark in parent.glob(f"offline-run-*/{OURS}") if mark.read_text() == run_id]
-    for folder in earlier:
-        shutil.rmtree(folder)
-    return made.rename(parent / made.name)
+def _replace_earlier(parent: Path, run_id: str, folder: Path) -> Path:
+    """Move the finished offline folder into `parent` and delete those of earlier pushes of this run."""
+    (folder / MARKER_FILE).write_text(run_id)
+    markers = parent.glob(f"offline-run-*/{MARKER_FILE}")
+    for earlier in [marker.parent for marker in markers if marker.read_text() == run_id]:
+        shutil.rmtree(earlier)
+    return folder.rename(parent / folder.name)

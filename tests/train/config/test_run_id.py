@@ -1,4 +1,4 @@
-"""Equal science, equal id: in any process, order and wording. Unequal science, unequal id."""
+"""Equal scientific configurations have equal ids in any process, order and wording; unequal ones have unequal ids."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import pytest
 from tests.support.paths import ROOT
 from windtunnel.models.configuration import ModelConfig, Parametrization
 from windtunnel.train.config.config import DataConfig, LoggingConfig, OptimizerConfig, RunConfig, RuntimeConfig
-from windtunnel.train.config.run_id import compact, run_id, scientific, scientific_hash
+from windtunnel.train.config.run_id import compact_count, run_id, scientific_hash, scientific_part
 from windtunnel.train.schedules import Schedule
 
 CONFIG = RunConfig(
@@ -31,19 +31,19 @@ GOLDEN = "5053295f894987242834cdddd72e19861b9e5e7eaa0dbfdaa17c90622031eaae"
 
 def leaves(node: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], bool]]:
     """Every leaf field of the configuration and whether it is scientific."""
-    found = []
-    for each in fields(node):
-        value, scientific_field = getattr(node, each.name), each.metadata.get("identity", True)
+    paths = []
+    for f in fields(node):
+        value, scientific_field = getattr(node, f.name), f.metadata.get("identity", True)
         if is_dataclass(value):
-            inner = leaves(value, (*path, each.name))
-            found += [(where, is_scientific and scientific_field) for where, is_scientific in inner]
+            inner = leaves(value, (*path, f.name))
+            paths += [(inner_path, is_scientific and scientific_field) for inner_path, is_scientific in inner]
         else:
-            found.append(((*path, each.name), scientific_field))
-    return found
+            paths.append(((*path, f.name), scientific_field))
+    return paths
 
 
 def changed(node: Any, path: tuple[str, ...]) -> Any:
-    """`node` with another value in the leaf at `path`, set without validation: only identity is asked about."""
+    """`node` with another value in the leaf at `path`, set without validation."""
     copy = replace(node)
     if len(path) > 1:
         value = changed(getattr(node, path[0]), path[1:])
@@ -56,7 +56,7 @@ def changed(node: Any, path: tuple[str, ...]) -> Any:
     return copy
 
 
-def test_the_hash_is_what_it_always_was() -> None:
+def test_hash_has_not_changed() -> None:
     assert scientific_hash(CONFIG) == GOLDEN
     assert run_id(CONFIG) == f"195k-speeches-wsd-2.05m-s0-{GOLDEN[:10]}"
 
@@ -66,11 +66,11 @@ def test_the_hash_is_what_it_always_was() -> None:
     leaves(CONFIG),
     ids=lambda value: ".".join(value) if isinstance(value, tuple) else str(value),
 )
-def test_exactly_the_science_is_identity(path: tuple[str, ...], is_scientific: bool) -> None:
+def test_exactly_the_scientific_fields_change_the_hash(path: tuple[str, ...], is_scientific: bool) -> None:
     assert (scientific_hash(changed(CONFIG, path)) != scientific_hash(CONFIG)) == is_scientific
 
 
-def test_equal_in_other_processes() -> None:
+def test_run_id_is_equal_in_other_processes() -> None:
     script = (
         "from tests.train.config.test_run_id import CONFIG; from windtunnel.train.config.run_id import run_id\n"
         "print(run_id(CONFIG))"
@@ -83,25 +83,25 @@ def test_equal_in_other_processes() -> None:
         assert done.stdout.strip() == run_id(CONFIG)
 
 
-def test_a_new_field_at_its_neutral_value_changes_nothing() -> None:
+def test_new_field_at_its_neutral_value_keeps_the_hash() -> None:
     @dataclass(frozen=True)
     class Later(OptimizerConfig):
-        momentum_of_later_days: float = field(default=0.0, metadata={"neutral": 0.0})
+        later_momentum: float = field(default=0.0, metadata={"neutral": 0.0})
 
-    later = Later(**{each.name: getattr(CONFIG.optimizer, each.name) for each in fields(CONFIG.optimizer)})
+    later = Later(**{f.name: getattr(CONFIG.optimizer, f.name) for f in fields(CONFIG.optimizer)})
     assert scientific_hash(replace(CONFIG, optimizer=later)) == scientific_hash(CONFIG)
-    used = replace(later, momentum_of_later_days=0.5)
+    used = replace(later, later_momentum=0.5)
     assert scientific_hash(replace(CONFIG, optimizer=used)) != scientific_hash(CONFIG)
 
 
-def test_key_order_does_not_matter() -> None:
-    content = scientific(CONFIG)
-    turned = dict(reversed(content.items()))
-    assert json.dumps(content, sort_keys=True) == json.dumps(turned, sort_keys=True)
+def test_scientific_part_does_not_depend_on_key_order() -> None:
+    content = scientific_part(CONFIG)
+    reversed_content = dict(reversed(content.items()))
+    assert json.dumps(content, sort_keys=True) == json.dumps(reversed_content, sort_keys=True)
 
 
 @pytest.mark.parametrize(
-    ("asked", "same"),
+    ("overrides", "equivalent"),
     [
         (["horizon=tokens", "horizon.tokens=5120", "horizon.steps=null"], ["horizon=steps", "horizon.steps=40"]),
         (["horizon=tokens", "horizon.tokens=5.12e3", "horizon.steps=null"], ["horizon=steps", "horizon.steps=40"]),
@@ -110,8 +110,8 @@ def test_key_order_does_not_matter() -> None:
         (["seed=1"], ["seed=1", "runtime.threads=2", "logging.every_steps=2"]),
     ],
 )
-def test_wording_does_not_matter(configure, asked: list[str], same: list[str]) -> None:
-    assert run_id(configure(*asked)) == run_id(configure(*same))
+def test_equivalent_overrides_have_one_run_id(configure, overrides: list[str], equivalent: list[str]) -> None:
+    assert run_id(configure(*overrides)) == run_id(configure(*equivalent))
 
 
 @pytest.mark.parametrize(
@@ -126,5 +126,5 @@ def test_wording_does_not_matter(configure, asked: list[str], same: list[str]) -
         (9_998_336, "10m"),
     ],
 )
-def test_compact_counts(count: int, text: str) -> None:
-    assert compact(count) == text
+def test_compact_count(count: int, text: str) -> None:
+    assert compact_count(count) == text

@@ -1,4 +1,4 @@
-"""The W&B mirror against real offline files, and online against a server that answers as little of W&B as is needed."""
+"""The W&B mirror: real offline files, and online a stand-in server with the needed part of W&B's API."""
 
 import os
 import re
@@ -18,8 +18,8 @@ from windtunnel.sweeps.cli.main import main as windtunnel
 from windtunnel.train.errors import InputError
 from windtunnel.train.records import RunRecord, read_metrics, read_record
 from windtunnel.train.tracking.wandb_content import summary_of, tags_of
-from windtunnel.train.tracking.wandb_mirror import follow_beside, main, push
-from windtunnel.train.tracking.wandb_run import Push
+from windtunnel.train.tracking.wandb_mirror import main, push, start_live_mirror
+from windtunnel.train.tracking.wandb_run import PushResult
 
 RUN_ID = "1.5m-speeches+plays-wsd-80-s3-0123456789"
 
@@ -59,7 +59,7 @@ def evaluation_row(step: int) -> dict[str, Any]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A finished run of 20 steps whose evaluation comes at the last, and whose throughput was noted at 10 and 15."""
+    """A finished run of 20 steps, with an evaluation at the last step and timings at steps 10 and 15."""
     folder = tmp_path / "runs" / RUN_ID
     with RunRecord(folder) as record:
         record.update(**content())
@@ -70,13 +70,13 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def pushed(result: Push) -> str:
+def pushed(result: PushResult) -> str:
     assert result.error is None, result.error
     assert result.location is not None
     return result.location
 
 
-def test_an_offline_push_holds_the_whole_record(folder: Path, tmp_path: Path) -> None:
+def test_offline_push_has_the_whole_record(folder: Path, tmp_path: Path) -> None:
     stored = offline_run(pushed(push(folder, mode="offline", directory=tmp_path)))
     header = stored["run"]
     assert (header.run_id, header.display_name, header.project) == (RUN_ID, RUN_ID, "windtunnel")
@@ -119,29 +119,29 @@ def test_an_offline_push_holds_the_whole_record(folder: Path, tmp_path: Path) ->
     assert stored["exit_code"] == 0
 
 
-def test_pushing_again_replaces_this_run_and_nothing_else(folder: Path, tmp_path: Path) -> None:
+def test_second_push_replaces_only_its_run(folder: Path, tmp_path: Path) -> None:
     first = Path(pushed(push(folder, mode="offline", directory=tmp_path)))
     with RunRecord(folder) as record:
         record.append([train_row(30, 2.0)])
-    strangers = [tmp_path / "wandb" / f"offline-run-20200101_000000-{name}" for name in (RUN_ID, "other")]
-    for stranger in strangers:
-        stranger.mkdir()  # not made here: W&B's own, with the same id even
-    (strangers[1] / ".windtunnel").write_text("other")  # made here, of another run
+    foreign_folders = [tmp_path / "wandb" / f"offline-run-20200101_000000-{name}" for name in (RUN_ID, "other")]
+    for foreign_folder in foreign_folders:
+        foreign_folder.mkdir()  # written by W&B itself, one of them with the same id
+    (foreign_folders[1] / ".windtunnel").write_text("other")  # written by windtunnel, of another run
     second = Path(pushed(push(folder, mode="offline", directory=tmp_path)))
-    assert set((tmp_path / "wandb").iterdir()) == {second, *strangers}
+    assert set((tmp_path / "wandb").iterdir()) == {second, *foreign_folders}
     assert first == second or not first.exists()
     assert [row["_step"] for row in offline_run(str(second))["rows"]] == [10, 15, 20, 30]
 
 
-def test_what_a_killed_mirror_left_is_cleared(folder: Path, tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_mirror_are_deleted(folder: Path, tmp_path: Path) -> None:
     scratch = tmp_path / "wandb" / f".pushing-{RUN_ID}"
     (scratch / "wandb" / "offline-run-half").mkdir(parents=True)
     location = pushed(push(folder, mode="offline", directory=tmp_path))
     assert list((tmp_path / "wandb").iterdir()) == [Path(location)]
 
 
-def test_two_mirrors_of_one_run_take_turns(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    results: list[Push] = []
+def test_mirrors_of_one_run_take_turns(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results: list[PushResult] = []
     threads = [
         threading.Thread(target=lambda: results.append(push(folder, mode="offline", directory=tmp_path))) for _ in "ab"
     ]
@@ -177,7 +177,9 @@ def test_runs_without_a_final_loss(folder: Path, tmp_path: Path, changes: dict[s
     assert summary.get("diverged_at_step") == (17 if changes["status"] == "diverged" else None)
 
 
-def test_the_environment_names_the_project(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_overrides_project_and_directory(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("WANDB_PROJECT", "elsewhere")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path / "there"))
     location = pushed(push(folder, mode="offline"))
@@ -185,7 +187,7 @@ def test_the_environment_names_the_project(folder: Path, tmp_path: Path, monkeyp
     assert Path(location).parent == tmp_path / "there" / "wandb"
 
 
-def test_a_trained_run_can_be_pushed(configure: Any, tmp_path: Path) -> None:
+def test_trained_run_is_pushed(configure: Any, tmp_path: Path) -> None:
     from windtunnel.train.run import train_runs
 
     (outcome,) = train_runs([configure("horizon.steps=12")], show_progress=False)
@@ -201,7 +203,7 @@ def test_a_trained_run_can_be_pushed(configure: Any, tmp_path: Path) -> None:
 # ---- the command
 
 
-def test_the_command_pushes_a_folder_of_runs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_pushes_a_folder_of_runs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with RunRecord(folder.with_name("second")) as record:
         record.update(**content(run_id="second"))
     assert windtunnel(["wandb", "push", str(folder.parent), "--directory", str(tmp_path)]) == 0
@@ -225,7 +227,7 @@ def test_bad_input_is_one_line(folder: Path, tmp_path: Path, capsys: pytest.Capt
         assert "--follow mirrors one run" in capsys.readouterr().err
 
 
-def test_a_broken_record_stops_no_other_run(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_broken_record_stops_no_other_run(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     broken = folder.with_name("0-broken")
     broken.mkdir()
     (broken / "run.json").write_text("{torn")
@@ -236,7 +238,7 @@ def test_a_broken_record_stops_no_other_run(folder: Path, tmp_path: Path, capsys
     assert line.startswith(f"{broken}/run.json: not valid JSON")
 
 
-def test_a_failure_is_returned_and_leaves_nothing(folder: Path, tmp_path: Path) -> None:
+def test_error_is_returned_and_leaves_nothing(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     result = push(folder, mode="offline", directory=tmp_path / "file")
     assert result.location is None
@@ -244,7 +246,7 @@ def test_a_failure_is_returned_and_leaves_nothing(folder: Path, tmp_path: Path) 
     assert f"{RUN_ID}: not mirrored to W&B" in (result.error or "")
 
 
-def test_importing_the_mirror_loads_neither_torch_nor_wandb() -> None:
+def test_mirror_imports_neither_torch_nor_wandb() -> None:
     code = "import sys, windtunnel.train.tracking.wandb_mirror; sys.exit(bool({'torch', 'wandb'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-P", "-c", code]).returncode == 0
 
@@ -260,8 +262,8 @@ def stand_in() -> Iterator[StandIn]:
 
 
 @pytest.mark.slow
-def test_a_live_mirror_follows_a_run_to_its_end(folder: Path, tmp_path: Path, stand_in: StandIn) -> None:
-    with RunRecord(folder) as record:  # its lock names this process, which lives
+def test_live_mirror_follows_a_run_to_its_end(folder: Path, tmp_path: Path, stand_in: StandIn) -> None:
+    with RunRecord(folder) as record:  # its lock names this process, which is alive
         record.update(status="running", result=None)
         record.rewind(0)
         record.append([train_row(10), train_row(20)])
@@ -269,7 +271,7 @@ def test_a_live_mirror_follows_a_run_to_its_end(folder: Path, tmp_path: Path, st
             "windtunnel.train.tracking.wandb_mirror", [folder, "--follow"], tmp_path, stand_in.address
         ) as mirror:
             wait_until(lambda: len(stand_in.rows) == 1)
-            record.append([evaluation_row(20)])  # the newest step was held back for it
+            record.append([evaluation_row(20)])  # the newest step was not sent before it
             record.append([train_row(30)])
             wait_until(lambda: len(stand_in.rows) == 2)
             assert mirror.is_running
@@ -287,7 +289,7 @@ def test_a_live_mirror_follows_a_run_to_its_end(folder: Path, tmp_path: Path, st
 
 
 @pytest.mark.slow
-def test_a_mirror_ends_when_its_run_is_killed(folder: Path, tmp_path: Path, stand_in: StandIn) -> None:
+def test_live_mirror_ends_when_its_run_is_killed(folder: Path, tmp_path: Path, stand_in: StandIn) -> None:
     with RunRecord(folder) as record:
         record.update(status="running", result=None)
     trainer = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
@@ -301,9 +303,7 @@ def test_a_mirror_ends_when_its_run_is_killed(folder: Path, tmp_path: Path, stan
 
 
 @pytest.mark.slow
-def test_a_curve_that_was_rewound_under_the_mirror_is_written_anew(
-    folder: Path, tmp_path: Path, stand_in: StandIn
-) -> None:
+def test_curve_rewound_during_a_live_mirror_is_written_again(folder: Path, tmp_path: Path, stand_in: StandIn) -> None:
     with RunRecord(folder) as record:
         record.update(status="running", result=None)
         with Mirror(
@@ -318,7 +318,7 @@ def test_a_curve_that_was_rewound_under_the_mirror_is_written_anew(
 
 
 @pytest.mark.slow
-def test_an_outage_is_one_line_and_in_time(folder: Path, tmp_path: Path) -> None:
+def test_outage_is_one_line_and_in_time(folder: Path, tmp_path: Path) -> None:
     with RunRecord(folder.with_name("second")) as record:
         record.update(**content(run_id="second"))
     with Mirror(
@@ -331,7 +331,7 @@ def test_an_outage_is_one_line_and_in_time(folder: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_a_network_lost_half_way_is_one_line_and_in_time(folder: Path, tmp_path: Path, stand_in: StandIn) -> None:
+def test_network_lost_midway_is_one_line_and_in_time(folder: Path, tmp_path: Path, stand_in: StandIn) -> None:
     with RunRecord(folder) as record:
         record.update(status="running", result=None)
         with Mirror(
@@ -350,14 +350,14 @@ def test_a_network_lost_half_way_is_one_line_and_in_time(folder: Path, tmp_path:
 
 
 @pytest.mark.slow
-def test_the_process_beside_training_mirrors_offline_at_the_end(
+def test_live_mirror_writes_an_offline_run_at_the_end(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
-    monkeypatch.setenv("WANDB_SERVICE", "3-1-unix-/nowhere")  # of a W&B service that is gone
+    monkeypatch.setenv("WANDB_SERVICE", "3-1-unix-/nowhere")  # of a W&B service that has ended
     with RunRecord(folder) as record:
         record.update(status="running")
-        process = follow_beside(folder, "offline")
+        process = start_live_mirror(folder, "offline")
         time.sleep(0.5)
         assert process.poll() is None
         record.update(status="finished", result={"step": 30})
