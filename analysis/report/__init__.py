@@ -1,1 +1,1 @@
-"""The report: what a fit rests on (a checklist that answers itself) and its figures, as one page and as files."""
+"""Reports on final losses and on curve laws: pages with figures, figure files, and text for terminals."""

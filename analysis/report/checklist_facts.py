@@ -1,54 +1,52 @@
-"""What a run table says of how its runs were made: facts that the checklist turns into answers. A column that is not
-there is no fact: the answer is then that the table does not say.
-"""
+"""Facts of a run table about how its runs were made, for the checklist."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from windtunnel.analysis.laws.law import Array
-from windtunnel.analysis.report.figures.fitted_rows import sizes_of
+from windtunnel.analysis.report.figures.fitted_rows import distinct_sizes
 from windtunnel.analysis.tables.table import Table
 
-# Names under which tables give the peak learning rate.
-RATES = ("rate", "learning_rate", "peak_rate", "peak_lr", "max_lr", "lr")
+# Column names of the peak learning rate.
+RATE_COLUMNS = ("rate", "learning_rate", "peak_rate", "peak_lr", "max_lr", "lr")
 
 
 @dataclass(frozen=True)
-class Facts:
-    """None where the table does not say. Counts are of rows unless their name says runs."""
+class TableFacts:
+    """None where the table has no such column. Counts are of rows, unless they are named for runs."""
 
-    is_records: bool  # rows come from run records, whose columns mean what this project says
+    is_records: bool  # rows come from run records, whose columns have known meanings
     num_rows: int
     num_runs: int
     sizes: int | None
-    undecayed: int | None  # at a learning rate that had not decayed
-    mid_run: int | None  # evaluated before their run's end
-    earliest_progress: float | None  # share of its run at which the first row was evaluated
+    undecayed: int | None  # before the learning rate had decayed
+    mid_run: int | None  # evaluated before the end of the run
+    earliest_progress: float | None  # share of the run at the earliest evaluation
     schedules: tuple[str, ...]
     rates_per_size: tuple[int, int] | None  # fewest and most distinct peak rates of one size
-    several_rates_in_a_cell: int | None  # settings of N and D that are in the table at more than one rate
+    several_rates_in_a_cell: int | None  # settings of N and D with more than one rate
     most_epochs: float | None
-    repeated: int | None  # rows that saw data more than once
+    repeated: int | None  # rows that saw some data more than once
     seed_groups: int
     seed_rows: int
     commits: tuple[str, ...]
     data_sets: tuple[str, ...]
 
 
-def facts_of(table: Table) -> Facts:
+def table_facts(table: Table) -> TableFacts:
     columns = table.columns
     progress = _numbers(table, "progress")
     decayed = _numbers(table, "decayed")
-    rate = next((found for name in RATES if (found := _numbers(table, name)) is not None), None)
+    rate = next((values for name in RATE_COLUMNS if (values := _numbers(table, name)) is not None), None)
     size, data = _numbers(table, "N"), _numbers(table, "D")
     epochs = _epochs(table)
     groups = table.seed_groups()
-    return Facts(
+    return TableFacts(
         is_records=set(columns) >= {"decayed", "progress", "cell", "N_non_embedding"} or "evaluation_tokens" in columns,
         num_rows=len(table),
         num_runs=len(set(table.run.tolist())),
-        sizes=None if size is None else len(sizes_of(size)),
+        sizes=None if size is None else len(distinct_sizes(size)),
         undecayed=None if decayed is None else int((decayed != 1).sum()),
         mid_run=None if progress is None else int((progress < 1).sum()),
         earliest_progress=None if progress is None else float(progress.min()),
@@ -87,7 +85,7 @@ def _epochs(table: Table) -> Array | None:
 
 
 def _rates_per_size(rate: Array, size: Array) -> tuple[int, int]:
-    levels = sizes_of(size).tolist()
+    levels = distinct_sizes(size).tolist()
     counts = [len(np.unique(rate[np.abs(np.log(size / level)) < 0.05])) for level in levels]
     return min(counts), max(counts)
 

@@ -1,224 +1,209 @@
-"""The page of laws of whole curves: how they fared, the held-out schedules, the figures and the fits."""
+"""The page of a report on curve laws."""
 
-from collections.abc import Mapping, Sequence
-from html import escape
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from windtunnel.analysis.curves.laws import is_baseline
-from windtunnel.analysis.curves.score import Against, LawOutcome
-from windtunnel.analysis.report.checklist import short_commit
-from windtunnel.analysis.report.curve_headline import curve_headline, in_noise, interval, off, points, verdict
-from windtunnel.analysis.report.figures.figure import Drawing
-from windtunnel.analysis.report.html import document, figure, paragraph, percent, table
-from windtunnel.analysis.report.schedule_labels import HeldOut
-
-if TYPE_CHECKING:
-    from windtunnel.analysis.report.curve_report import CurveReport
-from typing import TYPE_CHECKING
-
 from windtunnel.analysis.curves.ensemble import CombinedLaw
+from windtunnel.analysis.curves.laws import is_baseline
 from windtunnel.analysis.curves.laws.law import CurveLaw
-from windtunnel.analysis.curves.result import FittedCurves
-from windtunnel.analysis.report.figures.style import figures
+from windtunnel.analysis.curves.result import FittedCurveLaw
+from windtunnel.analysis.curves.score import LawScore
+from windtunnel.analysis.report.curve_headline import (
+    curve_headline,
+    describe_significance,
+    format_error,
+    format_points,
+    format_points_interval,
+    format_seed_noise_ratio,
+)
+from windtunnel.analysis.report.curve_report import CurveReport
+from windtunnel.analysis.report.figures.figure import RenderedFigure
+from windtunnel.analysis.report.html import HtmlTable, code, render, seal_table, warning, with_note
+from windtunnel.analysis.report.number_format import format_commit, format_number, format_percent
+from windtunnel.analysis.report.schedule_labels import HeldOutSchedule
 
-if TYPE_CHECKING:
-    from windtunnel.analysis.report.curve_report import CurveReport
+INTERVAL_LEVEL = 0.90
 
 
-SECTIONS = {
-    "laws": "Laws",
-    "schedules": "Held-out schedules",
-    "curves": "Predicted and measured curves",
-    "errors": "Errors",
-    "fits": "The fits",
-    "data": "Data and seals",
-}
-
-
-def curve_page(report: "CurveReport", drawings: Mapping[str, Drawing]) -> str:
+def render_curve_report(report: CurveReport, figures: Mapping[str, RenderedFigure]) -> str:
     """The HTML of the report."""
-    bodies = {"fits": fits_section(report), "data": _data(report)}
-    if report.outcomes:
-        bodies = {"laws": _laws(report), "schedules": _schedules(report), **bodies}
-    if drawings:
-        shown = {"curves": figure(drawings, "curves"), "errors": figure(drawings, "curve-errors")}
-        bodies |= {name: body for name, body in shown.items() if body}
-    return document(
-        f"Curves of {report.study}",
-        f"laws of schedules fitted to {len(report.fitted)} curves of {report.losses} losses, sha256 "
-        f"{report.digest[:16]}; analysis at commit {short_commit(report.commit)}",
-        curve_headline(report),
-        {name: bodies[name] for name in SECTIONS if name in bodies},
-        SECTIONS,
-        refused=report.own not in report.fits,
+    return render(
+        "curves.html.jinja",
+        title=f"Curves of {report.study}",
+        source=f"Curve laws fitted to {len(report.fitted_runs)} curves of {report.losses} losses, sha256 "
+        f"{report.digest[:16]}; analysis at commit {format_commit(report.commit)}.",
+        headline=curve_headline(report),
+        refused=report.main_law not in report.fits,
+        main_figure=figures.get("curves"),
+        laws=_laws(report) if report.scores else None,
+        law_notes=_law_notes(report) if report.scores else [],
+        differences=_differences(report),
+        schedules=_schedules(report) if report.scores else None,
+        errors=figures.get("curve-errors"),
+        fits=_fits(report),
+        data=_data(report),
     )
 
 
-def _laws(report: "CurveReport") -> str:
-    baselines = [each.asked for each in report.outcomes if is_baseline(each.asked)]
-    rows, differences = [], []
-    for each in report.outcomes:
-        name = f"<code>{escape(each.asked)}</code>" + (" (baseline)" if is_baseline(each.asked) else "")
-        means = each.seed_means
-        cells = [off(each.mean_abs_relative_error), off(each.worst)]
-        cells += ["–", "–"] if means is None else [off(means.mean_abs_relative_error), off(means.worst)]
-        cells.append(off(each.final))
-        rows.append([name, *cells, in_noise(each), percent(each.coverage_90, ".0f")])
-        differences.append([name, *(_less(each, baseline) for baseline in baselines)])
-    became = [f"{each.asked} became {each.law}" for each in report.outcomes if each.law != each.asked]
-    missing = [name for name in report.asked if name not in {each.asked for each in report.outcomes}]
-    if report.floor is not None:
-        floor = report.floor
-        cells = [off(floor.mean_abs_relative_error), off(floor.worst)]
-        cells += [off(floor.seed_means_mean_abs_relative_error), off(floor.seed_means_worst)]
-        rows.append(["a law that is right, by noise between seeds alone", *cells, "–", "–", "–"])
-    caption = (
-        "Errors are predicted / measured - 1: the mean and the worst of all points of the held-out curves, the same of "
-        "curves that are means over seeds, and the root mean square of final losses, means over seeds, in per cent "
-        "and in standard deviations between seeds"
-    )
-    header = ("law", "mean error", "worst point", "of means", "worst", "final losses", "in noise", "in 90 %")
-    text = table(caption, header, rows, numbers=range(1, len(header)))
-    if baselines:
-        caption = "Mean error less that of a baseline, percentage points, with the 90 % interval over schedules"
-        columns = ["law", *(f"less {name}" for name in baselines)]
-        text += table(caption, columns, differences, numbers=range(1, len(columns)))
-    text += paragraph(f"{'; '.join(became)}.") if became else ""
-    return text + (paragraph(f"Refused or not sealed, and so not scored: {', '.join(missing)}.") if missing else "")
+def _law_name(score: LawScore) -> str:
+    return f"{score.requested} (baseline)" if is_baseline(score.requested) else score.requested
 
 
-def _less(law: LawOutcome, baseline: str) -> str:
-    found: Against | None = next((each for each in law.against if each.baseline == baseline), None)
-    if found is None:
-        return "–"
-    text = points(found.difference) + (f" {interval(found)}" if found.interval_90 is not None else "")
-    return f"{escape(text)}<br>{escape(verdict(found))}"
-
-
-def _schedules(report: "CurveReport") -> str:
-    shown = [each for each in (report.outcome, *report.baselines) if each is not None]
+def _laws(report: CurveReport) -> HtmlTable:
     rows = []
-    for held in report.schedules:
-        runs = [run for run in held.runs if run in report.trained]
+    for score in report.scores:
+        means = score.seed_means
+        row = [_law_name(score), format_error(score.mean_abs_relative_error), format_error(score.worst)]
+        row += ["–", "–"] if means is None else [format_error(means.mean_abs_relative_error), format_error(means.worst)]
+        row += [
+            format_error(score.final),
+            format_seed_noise_ratio(score),
+            format_percent(score.coverage_90, ".0f"),
+        ]
+        rows.append(row)
+    if report.perfect_law is not None:
+        perfect = report.perfect_law
+        errors = [perfect.mean_abs_relative_error, perfect.worst]
+        errors += [perfect.seed_means_mean_abs_relative_error, perfect.seed_means_worst]
+        rows.append(["perfect law, seed noise alone", *map(format_error, errors), "–", "–", "–"])
+    caption = (
+        "Errors (predicted / measured - 1) over all points of the held-out curves: mean and worst; the same for curves "
+        "averaged over seeds; root mean square of the final losses averaged over seeds, also in standard deviations "
+        "between seeds; share of final losses inside their 90 % intervals"
+    )
+    header = ("law", "mean error", "worst", "mean, seed means", "worst, seed means", "final loss", "in seed noise")
+    return HtmlTable(caption, (*header, "in 90 % interval"), rows, numbers=range(1, len(header) + 1))
+
+
+def _law_notes(report: CurveReport) -> list[str]:
+    """The laws that are not in the table of scores."""
+    scored = {score.requested for score in report.scores}
+    missing = [law for law in report.laws if law not in scored]
+    return [f"Refused or not sealed, and so not scored: {', '.join(missing)}."] if missing else []
+
+
+def _differences(report: CurveReport) -> HtmlTable | None:
+    baselines = [score.requested for score in report.scores if is_baseline(score.requested)]
+    if not baselines:
+        return None
+    rows = [[_law_name(law), *(_difference(law, baseline) for baseline in baselines)] for law in report.scores]
+    caption = "Mean error minus that of a baseline in percentage points, with the 90 % interval over schedules"
+    header = ("law", *(f"minus {baseline}" for baseline in baselines))
+    return HtmlTable(caption, header, rows, numbers=range(1, len(header)))
+
+
+def _difference(law: LawScore, baseline: str) -> str:
+    difference = next((other for other in law.comparisons if other.baseline == baseline), None)
+    if difference is None:
+        return "–"
+    interval = f" {format_points_interval(difference)}" if difference.interval_90 is not None else ""
+    return with_note(f"{format_points(difference.difference)}{interval}", describe_significance(difference))
+
+
+def _schedules(report: CurveReport) -> HtmlTable:
+    shown = [score for score in (report.score, *report.baselines) if score is not None]
+    rows = []
+    for schedule in report.schedules:
+        runs = [run for run in schedule.runs if run in report.measured]
         if not runs:
             continue
-        cells = [str(len({target.size for target in held.targets})), str(len(runs))]
-        cells += [off(_mean(each, held, "mean_abs_relative_error")) for each in shown]
-        cells += [_final(shown[0], held), off(_worst(shown[0], held))]
-        rows.append([escape(held.name), *cells])
-    names = [each.asked for each in shown]
-    header = ("schedule", "sizes", "runs", *names, "final loss", "worst point")
+        row = [schedule.name, str(len({target.size for target in schedule.targets})), str(len(runs))]
+        row += [format_error(float(np.mean(_errors(score, schedule)))) for score in shown]
+        worst = max(curve.worst for curve in shown[0].curves if curve.run in schedule.runs)
+        rows.append([*row, _final_error(shown[0], schedule), format_error(worst)])
+    laws = [score.requested for score in shown]
+    header = ("schedule", "sizes", "runs", *laws, "final loss", "worst")
     caption = (
-        "Mean errors by law, over sizes and seeds; final loss, with its sign and the standard error that noise between "
-        f"seeds leaves (beyond twice that the law is wrong of the schedule), and worst point by {names[0]}"
+        f"Held-out schedules: mean error of each law over sizes and seeds; for {laws[0]}, error of the final loss with "
+        "its standard error by seed noise (an error beyond twice that is misfit) and worst point"
     )
-    return table(caption, header, rows, numbers=range(1, len(header)))
+    return HtmlTable(caption, header, rows, numbers=range(1, len(header)))
 
 
-def _mean(law: LawOutcome, held: HeldOut, what: str) -> float:
-    return float(np.mean(_of(law, held, what)))
+def _errors(law: LawScore, schedule: HeldOutSchedule) -> list[float]:
+    return [curve.mean_abs_relative_error for curve in law.curves if curve.run in schedule.runs]
 
 
-def _final(law: LawOutcome, held: HeldOut) -> str:
-    """The mean error of final losses over sizes, and its standard error where every target has seeds to tell it."""
-    errors = {each.run: each.final for each in law.curves}
-    by_target = [[errors[run] for run in target.runs if run in errors] for target in held.targets]
-    by_target = [each for each in by_target if each]
-    text = f"{100 * float(np.mean([np.mean(each) for each in by_target])):+.2g} %"
+def _final_error(law: LawScore, schedule: HeldOutSchedule) -> str:
+    """Mean error of the final losses over sizes, with its standard error where every target has several seeds."""
+    errors = {curve.run: curve.final for curve in law.curves}
+    by_target = [[errors[run] for run in target.runs if run in errors] for target in schedule.targets]
+    by_target = [target_errors for target_errors in by_target if target_errors]
+    text = f"{100 * float(np.mean([np.mean(target_errors) for target_errors in by_target])):+.2g} %"
     if min(map(len, by_target)) < 2:
         return text
-    squares = [float(np.var(each, ddof=1)) / len(each) for each in by_target]
-    return f"{text} ± {100 * float(np.sqrt(np.sum(squares))) / len(by_target):.2g}"
+    variances = [float(np.var(target_errors, ddof=1)) / len(target_errors) for target_errors in by_target]
+    return f"{text} ± {100 * float(np.sqrt(np.sum(variances))) / len(by_target):.2g}"
 
 
-def _worst(law: LawOutcome, held: HeldOut) -> float:
-    return max(_of(law, held, "worst"))
-
-
-def _of(law: LawOutcome, held: HeldOut, what: str) -> Sequence[float]:
-    return [getattr(each, what) for each in law.curves if each.run in held.runs]
-
-
-def _data(report: "CurveReport") -> str:
-    text = paragraph(f"Study {report.study}; {report.losses} losses of {len(report.fitted)} runs were fitted.")
-    text += paragraph(f"Fitted curves sha256 {report.digest}; analysis at commit {report.commit or 'unknown'}.")
-    if report.sealed:
-        rows = [
-            (
-                escape(each.asked),
-                escape(each.time),
-                f"<code>{escape(each.sealed[:16])}</code>",
-                escape(short_commit(each.commit)),
-                str(len(each.targets)),
-            )
-            for each in report.sealed
-        ]
-        header = ("law", "sealed", "seal", "commit", "curves")
-        text += table("Predictions sealed before a target began", header, rows, numbers=(4,))
-    text += f"<h3>Fitted runs</h3><ul>{''.join(f'<li>{escape(run)}</li>' for run in report.fitted)}</ul>"
-    held = [target for each in report.schedules for target in each.targets]
-    missing = [run for target in held for run in target.runs if run not in report.trained]
-    if missing:
-        text += "<h3>Targets without a curve</h3><ul>" + "".join(f"<li>{escape(run)}</li>" for run in missing) + "</ul>"
-    return text
-
-
-LEVEL = 0.90
-OPEN = '<span class="open">not identified</span>'
-
-
-def fits_section(report: "CurveReport") -> str:
-    """The parameters of the own law, member by member where it is a combination, then a row for every law."""
-    fit = report.fits.get(report.own)
-    return (_own(report.own, fit) if fit is not None else "") + _every(report)
-
-
-def _own(asked: str, fit: FittedCurves) -> str:
+def _fits(report: CurveReport) -> dict[str, Any]:
+    """The content of the part on fits: the main law, member by member where it is a combination, and every law."""
+    content: dict[str, Any] = {"summary": f"{len(report.fits)} of {len(report.laws)} laws", "paragraphs": []}
+    content |= {"formulas": None, "parameters": None, "laws": _fit_states(report)}
+    fit = report.fits.get(report.main_law)
+    if fit is None:
+        return content
     law = fit.fitted_law
-    text = paragraph(f"{asked}: {_state(fit)}.")
-    if not isinstance(law, CombinedLaw):
-        return text + _parameters(law, fit, "", asked)
-    text += paragraph(
-        f"The mean of {len(law.members)} laws, each with the weight that inner validation on the training curves gives "
-        "it."
-    )
-    for weight, member in zip(law.weights, law.members, strict=True):
-        text += _parameters(member, fit, f"{member.name}.", f"{weight:.3g} of {member.name}")
-    return text
+    content["paragraphs"].append(f"{report.main_law}: {_state(fit)}.")
+    members, weights = (law.members, law.weights) if isinstance(law, CombinedLaw) else ((law,), (1.0,))
+    if isinstance(law, CombinedLaw):
+        content["paragraphs"].append(f"The weighted mean of {len(members)} laws; cross-validation gave the weights.")
+    formulas = [
+        [member.name, f"{weight:.3g}", with_note(code(member.formula), f"{member.title}. {member.citation}.")]
+        for member, weight in zip(members, weights, strict=True)
+    ]
+    content["formulas"] = HtmlTable(f"Formulas of {report.main_law}", ("law", "weight", "formula"), formulas, (1,))
+    rows = [row for member in members for row in _parameters(member, fit, isinstance(law, CombinedLaw))]
+    caption = f"Parameters with 90 % intervals (bootstrap over curves, {fit.num_replicates} replicates)"
+    header = ("law", "parameter", "value", "90 % interval", "meaning")
+    content["parameters"] = HtmlTable(caption, header, rows, numbers=(2, 3))
+    return content
 
 
-def _state(fit: FittedCurves) -> str:
+def _state(fit: FittedCurveLaw) -> str:
     return fit.status + (f": {fit.reason}" if fit.reason else "")
 
 
-def _parameters(law: CurveLaw, fit: FittedCurves, prefix: str, heading: str) -> str:
-    text = f"<h3>{escape(heading)}</h3><p><code>{escape(law.formula)}</code></p>"
-    text += paragraph(f"{law.title}. {law.citation}.")
+def _parameters(law: CurveLaw, fit: FittedCurveLaw, is_member: bool) -> list[list[str]]:
     rows = []
     for parameter in law.parameters:
-        name = f"{prefix}{parameter.name}"
-        value = OPEN if name in fit.not_identified else figures(fit.parameters[name])
-        ends = "–"
-        if fit.num_replicates and name not in fit.not_identified:
-            low, high = np.quantile(fit.replicates[name], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-            ends = f"{figures(float(low))} to {figures(float(high))}"
-        rows.append((f"<code>{escape(parameter.name)}</code>", value, escape(ends), escape(parameter.meaning)))
-    caption = f"Parameters of {law.name} with 90 % intervals (bootstrap over curves, {fit.num_replicates} replicates)"
-    return text + table(caption, ("parameter", "value", "90 % interval", "meaning"), rows, numbers=(1, 2))
+        name = f"{law.name}.{parameter.name}" if is_member else parameter.name
+        not_identified = name in fit.not_identified
+        interval = "–"
+        if fit.num_replicates and not not_identified:
+            quantiles = [(1 - INTERVAL_LEVEL) / 2, (1 + INTERVAL_LEVEL) / 2]
+            low, high = (format_number(float(end)) for end in np.quantile(fit.replicates[name], quantiles))
+            interval = f"{low} to {high}"
+        value = warning("not identified") if not_identified else format_number(fit.parameters[name])
+        rows.append([law.name, code(parameter.name), value, interval, parameter.meaning])
+    return rows
 
 
-def _every(report: "CurveReport") -> str:
-    rows: list[Sequence[str]] = []
-    for name in report.asked:
-        fit = report.fits.get(name)
+def _fit_states(report: CurveReport) -> HtmlTable:
+    rows = []
+    for law in report.laws:
+        fit = report.fits.get(law)
         if fit is None:
-            rows.append((f"<code>{escape(name)}</code>", "refused, or not fitted", "–", "–"))
+            rows.append([law, "refused, or not fitted", "–", "–"])
             continue
-        unknown = ", ".join(fit.not_identified) or "none"
-        noise = f"{100 * fit.noise:.2g} %"
-        rows.append((f"<code>{escape(name)}</code>", escape(_state(fit)), escape(unknown), noise))
-    header = ("law", "status", "not identified", "off at the ends")
-    caption = "Every law; the last column is how far whole fitted curves lie from it near their ends (root mean square)"
-    return "<h3>Every law of the study</h3>" + table(caption, header, rows, numbers=(3,))
+        rows.append([law, _state(fit), ", ".join(fit.not_identified) or "none", f"{100 * fit.noise:.2g} %"])
+    header = ("law", "status", "not identified", "misfit at the ends")
+    caption = "Every law of the study. Last column: root mean square of the distance of fitted curves near their ends"
+    return HtmlTable(caption, header, rows, numbers=(3,))
+
+
+def _data(report: CurveReport) -> dict[str, Any]:
+    """The content of the part on data: fitted runs, seals, and targets that were not measured."""
+    targets = [target for schedule in report.schedules for target in schedule.targets]
+    return {
+        "summary": f"{len(report.fitted_runs)} fitted curves, {len(report.measured)} measured targets",
+        "paragraphs": [
+            f"Study {report.study}; {report.losses} losses of {len(report.fitted_runs)} runs were fitted.",
+            f"Fitted curves sha256 {report.digest}; analysis at commit {report.commit or 'unknown'}.",
+        ],
+        "seals": seal_table((law.requested, law.time, law.sealed, law.commit) for law in report.sealed),
+        "fitted_runs": report.fitted_runs,
+        "missing_runs": [run for target in targets for run in target.runs if run not in report.measured],
+    }

@@ -1,8 +1,9 @@
-"""Text has a floor that nobody knows; a synthetic source has an entropy that is known, and the fitted floor is held
-against it.
+"""The known entropy of a synthetic source, for comparison with the fitted irreducible loss.
 
-A reader of windows cannot reach the entropy rate: the first predictions of each lack context. What it can reach is the
-column `entropy` of run records, and that is what the floor of their losses is held against.
+A model that reads windows cannot reach the entropy rate, since the first predictions of a window lack context. The
+bound for its losses is the entropy of windows, the column `entropy` of run records.
+
+Legend: P rows.
 """
 
 import math
@@ -11,14 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from windtunnel.analysis.fitting.result import Fit
+from windtunnel.analysis.report.number_format import format_interval, format_loss
 from windtunnel.analysis.tables.table import Table
 
-FLOOR = "E"  # what the laws call the irreducible loss
+IRREDUCIBLE_LOSS = "E"  # name of the parameter in every law that has it
 
 
 @dataclass(frozen=True)
 class KnownEntropy:
-    """Of a source, in nats per token, as read in windows of so many tokens; `window` is None for an entropy rate."""
+    """Entropy of a source in nats per token, for windows of `window` tokens; None for the entropy rate."""
 
     nats: float
     window: int | None = None
@@ -29,31 +31,31 @@ class KnownEntropy:
 
 
 def known_entropy(table: Table, fit: Fit) -> KnownEntropy | None:
-    """None where the runs have no source of one known entropy, or the law no floor."""
-    nats = _common(table, "entropy")
-    if FLOOR not in fit.intervals or nats is None:
+    """None where the rows do not share one known entropy, or the law has no irreducible loss."""
+    nats = _common_value(table, "entropy")
+    if IRREDUCIBLE_LOSS not in fit.intervals or nats is None:
         return None
-    # Without a rate beside it, it is the rate: what windows cost beyond it is not known (`table_row`).
-    window = _common(table, "sequence_length") if _common(table, "entropy_rate") is not None else None
+    # Without the column `entropy_rate`, `entropy` is the rate itself (see `windtunnel.analysis.tables.run_row`).
+    window = _common_value(table, "sequence_length") if _common_value(table, "entropy_rate") is not None else None
     return KnownEntropy(nats, None if window is None else int(window))
 
 
-def _common(table: Table, column: str) -> float | None:
-    """The one value that every row has in a column."""
+def _common_value(table: Table, column: str) -> float | None:
+    """The value of a column that is the same in every row; None where there is none."""
     if column not in table.columns or len(table) == 0:
         return None
     value_P = np.asarray(table.columns[column], dtype=np.float64)
-    found = float(value_P[0])
-    return found if math.isfinite(found) and bool(np.all(value_P == found)) else None
+    first = float(value_P[0])
+    return first if math.isfinite(first) and bool(np.all(value_P == first)) else None
 
 
-def compared(fit: Fit, entropy: KnownEntropy) -> str:
-    """One sentence: whether the interval of the floor contains the entropy."""
-    low, high = fit.intervals[FLOOR]
-    where = "inside" if low <= entropy.nats <= high else "OUTSIDE"
-    end = "unbounded" if math.isinf(high) else f"{high:.5g}"
-    fitted = "not identified" if FLOOR in fit.not_identified else f"{fit.parameters[FLOOR]:.5g}"
+def compare_entropy(fit: Fit, entropy: KnownEntropy) -> str:
+    """One sentence: whether the interval of the irreducible loss contains the entropy."""
+    low, high = fit.intervals[IRREDUCIBLE_LOSS]
+    position = "inside" if low <= entropy.nats <= high else "OUTSIDE"
+    not_identified = IRREDUCIBLE_LOSS in fit.not_identified
+    fitted = "not identified," if not_identified else format_loss(fit.parameters[IRREDUCIBLE_LOSS])
     return (
-        f"The {entropy} is {entropy.nats:.6f} nats per token: {where} the 95 % interval of {fit.law.name}'s "
-        f"{FLOOR}, [{low:.5g}, {end}] ({fitted})."
+        f"The {entropy} is {entropy.nats:.6f} nats per token: {position} the 95 % interval of {fit.law.name}'s "
+        f"{IRREDUCIBLE_LOSS}, {fitted} {format_interval(low, high, format_loss)}."
     )

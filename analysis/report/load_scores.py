@@ -1,82 +1,108 @@
-"""Predictions and scores from the files that `windtunnel predict` and `windtunnel score` wrote."""
+"""Reads predictions and scores from the files of `windtunnel predict` and `windtunnel score`, and checks them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from windtunnel.analysis.prediction.predict import Prediction
-from windtunnel.analysis.prediction.score import Outcome, Score, outcome
+from windtunnel.analysis.prediction.score import RunScore, Score, score_run
 from windtunnel.analysis.prediction.seal import read_sealed
 from windtunnel.analysis.signed_json import read_json
 from windtunnel.train.errors import InputError
 
-ROUNDING = 1e-9  # between machines
+RELATIVE_TOLERANCE = 1e-9  # rounding between machines
 
 
-def read_outcomes(
+def read_predictions_and_scores(
     prediction_files: Sequence[Path], score_files: Sequence[Path]
 ) -> tuple[tuple[Prediction, ...], tuple[Score, ...]]:
-    """Predictions, and scores of some of them. Raises InputError where a file is none, or is a second of the same."""
+    """Predictions, and the scores of some of them.
+
+    Raises InputError where a file is not of its kind, or repeats a prediction or the score of one.
+    """
     predictions: list[Prediction] = []
     for path in prediction_files:
-        made = read_prediction(path)
-        if made in predictions:
+        prediction = read_prediction(path)
+        if prediction in predictions:
             raise InputError(f"{path}: this prediction is given twice; name it once")
-        predictions.append(made)
+        predictions.append(prediction)
     scores: list[Score] = []
     for path in score_files:
-        found = read_score(path, predictions)
-        if any(each.prediction is found.prediction for each in scores):
-            raise InputError(f"{path}: a second score of one prediction; name the one to report")
-        scores.append(found)
+        score = read_score(path, predictions)
+        if any(other.prediction is score.prediction for other in scores):
+            raise InputError(f"{path}: a second score of one prediction; name one of them")
+        scores.append(score)
     return tuple(predictions), tuple(scores)
 
 
 def read_prediction(path: Path) -> Prediction:
-    """A sealed prediction, its seal checked, or one that was never sealed. Raises InputError where it is neither."""
+    """A prediction; where it is sealed, its seal is checked. Raises InputError where the file is not a prediction."""
     content = read_json(path, "windtunnel predict --seal, or predict --json")
     if content.get("sealed") is not None:
         return read_sealed(path)
     try:
-        return Prediction.of(content)
+        return Prediction.from_dict(content)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise InputError(f"{path}: not a prediction; name a file of windtunnel predict") from None
 
 
 def read_score(path: Path, predictions: Sequence[Prediction]) -> Score:
-    """A score of one of the predictions, whose sealed numbers it must repeat. Raises InputError where it does not."""
+    """The score of one of the predictions.
+
+    Raises InputError where the file is not a score, its prediction is not among `predictions`, or its numbers do not
+    follow from the sealed prediction and the measured losses.
+    """
     content = read_json(path, "windtunnel score --json")
     sealed = str(content.get("sealed"))
-    made = next((each for each in predictions if each.sealed == sealed), None)
-    if made is None:
-        raise InputError(f"{path}: scores the prediction sealed as {sealed[:16]}; add its file with --prediction")
-    if content.get("predicted") != made.loss or content.get("interval_90") != made.document()["interval_90"]:
-        raise InputError(f"{path}: its prediction is not what was sealed as {sealed[:16]}; score it again")
+    prediction = next((made for made in predictions if made.sealed == sealed), None)
+    if prediction is None:
+        raise InputError(f"{path}: scores the prediction sealed as {sealed[:16]}; add its file with prediction=...")
+    if content.get("predicted") != prediction.loss or content.get("interval_90") != prediction.to_dict()["interval_90"]:
+        raise InputError(f"{path}: its prediction differs from the one sealed as {sealed[:16]}; score it again")
     try:
-        mean = Outcome(
-            "mean",
-            content["observed"],
-            content["error_percent"],
-            content["error_interval_widths"],
-            content["error_seed_noise"],
-            content["inside_90"],
+        mean_numbers = {
+            "run": "mean",
+            "loss": content["observed"],
+            "error_percent": content["error_percent"],
+            "interval_widths": content["error_interval_widths"],
+            "seed_noise": content["error_seed_noise"],
+            "inside_90": content["inside_90"],
+        }
+        mean, *runs = (_recorded_score(numbers, prediction) for numbers in (mean_numbers, *content["runs"]))
+        score = Score(prediction, str(content["source"]), mean, tuple(runs), tuple(map(str, content["notes"])))
+        mean_loss = sum(run.loss for run in runs) / len(runs)
+        is_consistent = math.isclose(mean.loss, mean_loss, rel_tol=RELATIVE_TOLERANCE)
+        is_consistent = is_consistent and all(
+            _follows(numbers, run, prediction)
+            for numbers, run in zip((mean_numbers, *content["runs"]), (mean, *runs), strict=True)
         )
-        runs = tuple(Outcome(**each) for each in content["runs"])
-        found = Score(made, str(content["source"]), mean, runs, tuple(map(str, content["notes"])))
-        whole = math.isclose(mean.loss, sum(each.loss for each in runs) / len(runs), rel_tol=ROUNDING)
-        whole = whole and all(_follows(each, made) for each in (mean, *runs))
     except (KeyError, TypeError, ValueError, ArithmeticError):
         raise InputError(f"{path}: not a score; name a file of windtunnel score --json") from None
-    if not whole:
+    if not is_consistent:
         raise InputError(f"{path}: its numbers do not follow from its losses and the prediction; score it again")
-    return found
+    return score
 
 
-def _follows(told: Outcome, made: Prediction) -> bool:
-    """Whether these are the numbers of its loss. The seed noise may be that of the target's runs, which is not here."""
-    right = outcome(made, told.run, told.loss, None)
-    pairs = [(told.error_percent, right.error_percent), (told.interval_widths or 0.0, right.interval_widths or 0.0)]
-    if told.seed_noise is not None:
-        pairs.append((math.copysign(1.0, told.seed_noise), math.copysign(1.0, math.log(made.loss / told.loss))))
-    near = all(math.isclose(one, other, rel_tol=ROUNDING, abs_tol=ROUNDING) for one, other in pairs)
-    return near and told.inside_90 is right.inside_90
+def _recorded_score(numbers: Mapping[str, Any], prediction: Prediction) -> RunScore:
+    """The score of the recorded loss. Its error in seed noise is the recorded one: the noise may be that of the runs of
+    the target, which are not in the file.
+    """
+    score = score_run(prediction, str(numbers["run"]), numbers["loss"], None)
+    return replace(score, seed_noise=numbers["seed_noise"])
+
+
+def _follows(numbers: Mapping[str, Any], score: RunScore, prediction: Prediction) -> bool:
+    """Whether the recorded numbers follow from the recorded loss; only the sign of `seed_noise` is checked."""
+    pairs = [
+        (numbers["error_percent"], score.error_percent),
+        (numbers["interval_widths"] or 0.0, score.interval_widths or 0.0),
+    ]
+    if score.seed_noise is not None:
+        sign = math.copysign(1.0, math.log(prediction.loss / score.loss))
+        pairs.append((math.copysign(1.0, score.seed_noise), sign))
+    is_close = all(
+        math.isclose(one, other, rel_tol=RELATIVE_TOLERANCE, abs_tol=RELATIVE_TOLERANCE) for one, other in pairs
+    )
+    return is_close and numbers["inside_90"] is score.inside_90

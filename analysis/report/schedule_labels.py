@@ -1,7 +1,7 @@
-"""Held-out schedules and what people call them: `WSD, 1-sqrt 10 %`, `cosine, 3.75M tokens`.
+"""Held-out schedules and their labels: `WSD, 1-sqrt 10 %`, `cosine, 3.75M tokens`.
 
-A name says no more than it takes to tell the schedules of one study apart: the length only where it is not that of
-most, other settings only where two names would be equal.
+A label has only what distinguishes the schedules of one study: the length where it is not that of most, further
+settings where two labels would be equal.
 """
 
 from collections import Counter
@@ -9,18 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from windtunnel.analysis.curves.curve import Curve
-from windtunnel.analysis.curves.score import schedule_of
+from windtunnel.analysis.curves.curve import LossCurve
+from windtunnel.analysis.curves.score import schedule_key
 from windtunnel.analysis.curves.seal import PredictedCurve
-from windtunnel.analysis.report.figures.style import short
+from windtunnel.analysis.report.number_format import format_magnitude
 from windtunnel.train.schedules import Schedule, ScheduleShape
 
-SHAPES = {"wsd": "WSD"}
+SHAPE_LABELS = {"wsd": "WSD"}
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """A schedule with its targets, which are of different sizes."""
+class HeldOutSchedule:
+    """A schedule with its targets, one for each size."""
 
     name: str
     schedule: Schedule
@@ -31,74 +31,77 @@ class HeldOut:
         return tuple(run for target in self.targets for run in target.runs)
 
 
-def held_out_schedules(targets: Sequence[PredictedCurve], trained: Mapping[str, Curve]) -> tuple[HeldOut, ...]:
-    """Like beside like; lengths are in tokens where a trained curve says how many an update takes."""
+def held_out_schedules(
+    targets: Sequence[PredictedCurve], measured: Mapping[str, LossCurve]
+) -> tuple[HeldOutSchedule, ...]:
+    """The targets grouped by schedule, similar ones side by side.
+
+    Lengths are in tokens where a measured curve gives the tokens of an update.
+    """
     groups: dict[str, list[PredictedCurve]] = {}
-    for target in sorted(targets, key=_place):
-        groups.setdefault(schedule_of(target), []).append(target)
-    schedules = [Schedule(**each[0].schedule) for each in groups.values()]
-    lengths = [_length(schedule, each, trained) for schedule, each in zip(schedules, groups.values(), strict=True)]
-    names = _names(schedules, lengths)
+    for target in sorted(targets, key=_sort_key):
+        groups.setdefault(schedule_key(target), []).append(target)
+    schedules = [Schedule(**group[0].schedule) for group in groups.values()]
+    lengths = [_length(schedule, group, measured) for schedule, group in zip(schedules, groups.values(), strict=True)]
+    labels = _labels(schedules, lengths)
     return tuple(
-        HeldOut(name, schedule, tuple(each))
-        for name, schedule, each in zip(names, schedules, groups.values(), strict=True)
+        HeldOutSchedule(label, schedule, tuple(group))
+        for label, schedule, group in zip(labels, schedules, groups.values(), strict=True)
     )
 
 
-def _place(target: PredictedCurve) -> tuple[int, str, float, int, float]:
-    """By shape, then the shortest decay and the shortest run first."""
+def tokens_per_update(targets: Sequence[PredictedCurve], measured: Mapping[str, LossCurve]) -> float | None:
+    """None where no run of these targets was trained, or they differ."""
+    batches = {measured[run].batch for target in targets for run in target.runs if run in measured}
+    return batches.pop() if len(batches) == 1 else None
+
+
+def _sort_key(target: PredictedCurve) -> tuple[int, str, float, int, float]:
+    """Shape, then the shortest decay and the shortest run first."""
     schedule = Schedule(**target.schedule)
     decay = round(schedule.decay_steps / schedule.total_steps, 3)
     shape = get_args(ScheduleShape).index(schedule.shape)
     return shape, schedule.decay_shape, decay, schedule.total_steps, target.size
 
 
-def tokens_per_update(targets: Sequence[PredictedCurve], trained: Mapping[str, Curve]) -> float | None:
-    """None where no run of these targets was trained, or they differ."""
-    found = {trained[run].batch for target in targets for run in target.runs if run in trained}
-    return found.pop() if len(found) == 1 else None
-
-
-def _length(schedule: Schedule, targets: Sequence[PredictedCurve], trained: Mapping[str, Curve]) -> str:
-    batch = tokens_per_update(targets, trained)
+def _length(schedule: Schedule, targets: Sequence[PredictedCurve], measured: Mapping[str, LossCurve]) -> str:
+    batch = tokens_per_update(targets, measured)
     if batch is None:
         return f"{schedule.total_steps:,} updates"
-    return f"{short(batch * schedule.total_steps, 'D')} tokens"
+    return f"{format_magnitude(batch * schedule.total_steps, 'D')} tokens"
 
 
-def _names(schedules: Sequence[Schedule], lengths: Sequence[str]) -> list[str]:
-    (common, times), *others = Counter(lengths).most_common(2)
-    if others and others[0][1] == times:
+def _labels(schedules: Sequence[Schedule], lengths: Sequence[str]) -> list[str]:
+    (common, count), *others = Counter(lengths).most_common(2)
+    if others and others[0][1] == count:
         common = ""
-    names = [
-        _plain(schedule) + (f", {length}" if length != common else "")
+    labels = [
+        _short_label(schedule) + (f", {length}" if length != common else "")
         for schedule, length in zip(schedules, lengths, strict=True)
     ]
-    for detail in DETAILS:
-        said = [detail(schedule) for schedule in schedules]
-        names = [
-            f"{name}, {own}" if len({said[other] for other, twin in enumerate(names) if twin == name}) > 1 else name
-            for name, own in zip(names, said, strict=True)
+    for describe in DETAILS:
+        details = [describe(schedule) for schedule in schedules]
+        labels = [
+            f"{label}, {detail}"
+            if len({other for other, same in zip(details, labels, strict=True) if same == label}) > 1
+            else label
+            for label, detail in zip(labels, details, strict=True)
         ]
-    # What is left differs in nothing that is named here.
+    # Schedules with equal labels differ in none of the details: they are numbered.
     seen: Counter[str] = Counter()
     numbered = []
-    for name in names:
-        seen[name] += 1
-        numbered.append(f"{name} ({seen[name]})" if names.count(name) > 1 else name)
+    for label in labels:
+        seen[label] += 1
+        numbered.append(f"{label} ({seen[label]})" if labels.count(label) > 1 else label)
     return numbered
 
 
-def _plain(schedule: Schedule) -> str:
+def _short_label(schedule: Schedule) -> str:
     if schedule.shape == "wsd" and schedule.decay_shape == "step":
         return f"two stages, from {100 * schedule.decay_start / schedule.total_steps:.0f} % on"
     if schedule.shape == "wsd":
         return f"WSD, {schedule.decay_shape} {100 * schedule.decay_steps / schedule.total_steps:.0f} %"
-    return SHAPES.get(schedule.shape, schedule.shape)
-
-
-def _decay(schedule: Schedule) -> str:
-    return _percent(schedule.decay_steps / schedule.total_steps)
+    return SHAPE_LABELS.get(schedule.shape, schedule.shape)
 
 
 def _percent(share: float) -> str:
@@ -106,7 +109,7 @@ def _percent(share: float) -> str:
 
 
 DETAILS: tuple[Callable[[Schedule], str], ...] = (
-    lambda schedule: f"decay {_decay(schedule)}",
+    lambda schedule: f"decay {_percent(schedule.decay_steps / schedule.total_steps)}",
     lambda schedule: f"{schedule.decay_shape} decay",
     lambda schedule: f"to {_percent(schedule.final_fraction)}",
     lambda schedule: f"exponent {schedule.power_exponent:g}",

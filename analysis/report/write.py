@@ -1,80 +1,70 @@
-"""A page and its figures as files of one folder; equal pages give equal bytes."""
+"""Writes reports: the page, and each figure as SVG and PNG. Equal reports give equal bytes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from windtunnel.analysis.report.curve_page import render_curve_report
+from windtunnel.analysis.report.curve_report import CurveReport
 from windtunnel.analysis.report.figures.backtest_figure import backtest_figure
-from windtunnel.analysis.report.figures.figure import Drawing
+from windtunnel.analysis.report.figures.curve_errors_figure import curve_errors_figure
+from windtunnel.analysis.report.figures.curves_figure import curves_figure
+from windtunnel.analysis.report.figures.figure import RenderedFigure
 from windtunnel.analysis.report.figures.fitted_rows import fitted_rows
 from windtunnel.analysis.report.figures.isoflop_figure import isoflop_figure
 from windtunnel.analysis.report.figures.loss_figure import loss_figure
+from windtunnel.analysis.report.figures.overview_figure import overview_figure
 from windtunnel.analysis.report.figures.prediction_figure import prediction_figure
 from windtunnel.analysis.report.figures.profile_figure import profile_figure
 from windtunnel.analysis.report.figures.residual_figure import residual_figure
+from windtunnel.analysis.report.files import CURVE_FIGURE_NAMES, CURVES_PAGE, FIGURE_NAMES, PAGE, write_files
 from windtunnel.analysis.report.known_entropy import known_entropy
-from windtunnel.train.errors import InputError
-from windtunnel.train.records import write_atomically
+from windtunnel.analysis.report.page import render_report
+from windtunnel.analysis.report.report import Report
 
-if TYPE_CHECKING:
-    from windtunnel.analysis.report.report import Report
-
-
-PAGE, CURVES_PAGE = "report.html", "curves.html"
-FIGURES = "figures"
+Log = Callable[[str], None]
 
 
-def write_page(folder: Path, page: str, text: str, drawings: Mapping[str, Drawing], names: Sequence[str]) -> list[Path]:
-    """Writes the page and `figures/*.svg`, `figures/*.png` into `folder` and returns their paths, the page first.
-    names: the figures that such a page can have; those of an earlier one that this one has not are removed. Raises
-    InputError where the folder cannot be written.
+def write_report(report: Report, folder: Path, log: Log = lambda message: None) -> list[Path]:
+    """Writes `report.html` and `figures/*` into `folder`. Returns their paths, the page first.
+
+    Figures of an earlier report that this one does not have are removed. Raises InputError where the folder cannot be
+    written, ValueError where the fit is of another table.
     """
-    make_folder(folder / FIGURES)
-    written = []
-    try:
-        for name in names:
-            for suffix in ("svg", "png"):
-                path = folder / FIGURES / f"{name}.{suffix}"
-                if name not in drawings:
-                    path.unlink(missing_ok=True)
-                    continue
-                drawing = drawings[name]
-                write_atomically(path, drawing.svg.encode() if suffix == "svg" else drawing.png)
-                written.append(path)
-        write_atomically(folder / page, text.encode())
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {error.strerror}; name another folder with --out") from None
-    return [folder / page, *written]
+    figures = draw_figures(report, log)
+    return write_files(Path(folder), PAGE, render_report(report, figures), figures, FIGURE_NAMES)
 
 
-def make_folder(folder: Path) -> None:
-    """Raises InputError where it cannot be made or is none."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: no folder can be made here: {error.strerror}; name another with --out") from None
+def write_curve_report(report: CurveReport, folder: Path, page: str = CURVES_PAGE) -> list[Path]:
+    """Writes the page under that name and `figures/*` into `folder`. Returns their paths, the page first.
+
+    Raises InputError where the folder cannot be written.
+    """
+    drawn = (curves_figure(report), curve_errors_figure(report))
+    figures = {figure.name: figure for figure in drawn if figure is not None}
+    return write_files(Path(folder), page, render_curve_report(report, figures), figures, CURVE_FIGURE_NAMES)
 
 
-def drawings(report: "Report", progress: Callable[[str], None]) -> dict[str, Drawing]:
-    """By name, in the order of the page."""
-    fit = report.fit
+def draw_figures(report: Report, log: Log) -> dict[str, RenderedFigure]:
+    """The figures of a report by name; those that it cannot have are left out."""
+    fit, ranking, isoflop = report.fit, report.ranking, report.isoflop
     rows = fitted_rows(report.table, fit)
-    ranking, isoflop = report.ranking, report.isoflop
-    steps: list[tuple[str, Callable[[], Drawing | None]]] = [
-        (
-            "predictions and outcomes",
-            lambda: prediction_figure(report.predictions, report.scores, rows, fit.law.target),
-        ),
-        ("loss and the band of the fit", lambda: loss_figure(fit, rows)),
+    predictions = report.scored_predictions
+    shown = [pair for pair in predictions if pair[0].law == fit.law.name] or predictions
+    if report.outlook is not None:
+        shown = [(report.outlook, None)]
+    steps: list[tuple[str, Callable[[], RenderedFigure | None]]] = [
+        ("runs, law and target", lambda: overview_figure(fit, rows, shown)),
+        ("predictions and outcomes", lambda: prediction_figure(predictions)),
+        ("loss against size, data and compute", lambda: loss_figure(fit, rows)),
         ("back-test", lambda: None if ranking is None else backtest_figure(ranking, fit.law.name)),
         ("residuals", lambda: residual_figure(fit, rows)),
-        ("profiles of the parameters", lambda: profile_figure(fit, known_entropy(report.table, fit))),
+        ("profile likelihoods", lambda: profile_figure(fit, known_entropy(report.table, fit))),
         ("curves of equal compute", lambda: None if isoflop is None else isoflop_figure(isoflop, report.table)),
     ]
-    found = {}
-    for what, make in steps:
-        progress(f"drawing {what}")
-        drawing = make()
-        if drawing is not None:
-            found[drawing.name] = drawing
-    return found
+    figures = {}
+    for name, draw in steps:
+        log(f"drawing {name}")
+        figure = draw()
+        if figure is not None:
+            figures[figure.name] = figure
+    return figures

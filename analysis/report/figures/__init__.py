@@ -1,0 +1,1 @@
+"""The figures of reports, one file each, with the style and the data that they share."""

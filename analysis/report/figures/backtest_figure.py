@@ -1,44 +1,45 @@
-"""What each law said of the larger runs it had not seen: its error, and how often its intervals held the outcome."""
+"""The back-test: the error of each law on held-out larger runs, and the coverage of its 90 % intervals."""
 
 from typing import TYPE_CHECKING
 
-from windtunnel.analysis.comparison.backtest import Ranking
-from windtunnel.analysis.report.figures.figure import Drawing, draw
-from windtunnel.analysis.report.figures.style import BLUE, INK, MUTED, ORANGE, PAPER, log_axis, short
+from windtunnel.analysis.comparison.ranking import RankedLaw, Ranking
+from windtunnel.analysis.report.figures.figure import RenderedFigure, render_figure
+from windtunnel.analysis.report.figures.style import BLUE, INK, MUTED, ORANGE, PAPER, log_axis
+from windtunnel.analysis.report.number_format import format_magnitude
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.figure import Figure
 
-NOMINAL = 90.0
-SMALLEST_ERROR = 1e-3  # per cent: below it an error is rounding, and a logarithmic axis has no room for it
+NOMINAL_COVERAGE = 90.0
+SMALLEST_ERROR = 1e-3  # per cent: smaller errors are rounding and are drawn here
 
 
-def backtest_figure(ranking: Ranking, subject: str) -> Drawing | None:
-    """None where no law could be fitted to the smaller runs. `subject`: the law the report is about."""
-    shown = [each for each in ranking.laws if each.held_out_mean_abs_relative_error is not None]
+def backtest_figure(ranking: Ranking, law: str) -> RenderedFigure | None:
+    """None where no law could be fitted to the smaller runs. `law` is the one that the report is about."""
+    shown = [ranked for ranked in ranking.laws if ranked.held_out_mean_abs_relative_error is not None]
     if not shown:
         return None
-    place = list(range(len(shown)))[::-1]
-    mean = [max(SMALLEST_ERROR, 100 * (each.held_out_mean_abs_relative_error or 0.0)) for each in shown]
-    worst = [max(SMALLEST_ERROR, 100 * (each.held_out_worst or 0.0)) for each in shown]
+    mean = [max(SMALLEST_ERROR, 100 * (ranked.held_out_mean_abs_relative_error or 0.0)) for ranked in shown]
+    worst = [max(SMALLEST_ERROR, 100 * (ranked.held_out_worst or 0.0)) for ranked in shown]
 
     def paint(figure: "Figure") -> None:
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=[1.6, 1])
-        for number, low, high, each in zip(place, mean, worst, shown, strict=True):
-            left.plot([low, high], [number, number], color=MUTED, linewidth=1.0, zorder=2)
-            colour = MUTED if each.rival else BLUE
-            left.scatter([low], [number], s=42, color=colour, edgecolor=PAPER, zorder=3)
-            left.scatter([high], [number], s=26, facecolor=PAPER, edgecolor=colour, zorder=3)
-            if each.coverage_90 is not None:
-                right.scatter([100 * each.coverage_90], [number], s=42, color=colour, edgecolor=PAPER, zorder=3)
+        rows = list(range(len(shown)))[::-1]
+        for row, low, high, ranked in zip(rows, mean, worst, shown, strict=True):
+            color = MUTED if ranked.baseline else BLUE
+            left.plot([low, high], [row, row], color=MUTED, linewidth=1.0, zorder=2)
+            left.scatter([low], [row], s=42, color=color, edgecolor=PAPER, zorder=3)
+            left.scatter([high], [row], s=26, facecolor=PAPER, edgecolor=color, zorder=3)
+            if ranked.coverage_90 is not None:
+                right.scatter([100 * ranked.coverage_90], [row], s=42, color=color, edgecolor=PAPER, zorder=3)
         log_axis(left, "x", "error", min(mean), max(worst), margin=0.08)
-        left.set_yticks(place, [f"{each.law} (plain)" if each.rival else each.law for each in shown])
+        left.set_yticks(rows, [f"{ranked.law} (baseline)" if ranked.baseline else ranked.law for ranked in shown])
         left.set_ylim(-0.6, len(shown) - 0.4)
         left.set_xlabel("held-out error (%): mean ●, worst ○")
-        for label, each in zip(left.get_yticklabels(), shown, strict=True):
+        for label, ranked in zip(left.get_yticklabels(), shown, strict=True):
             label.set_color(INK)
-            label.set_fontweight("bold" if each.law == subject else "normal")
-        right.axvline(NOMINAL, color=ORANGE, linewidth=1.2, linestyle=(0, (4, 2)))
+            label.set_fontweight("bold" if ranked.law == law else "normal")
+        right.axvline(NOMINAL_COVERAGE, color=ORANGE, linewidth=1.2, linestyle=(0, (4, 2)))
         right.set_xlim(-4, 104)
         right.set_xticks([0, 25, 50, 70, 90])
         right.set_xlabel("outcomes in the 90 % interval (%)")
@@ -46,21 +47,25 @@ def backtest_figure(ranking: Ranking, subject: str) -> Drawing | None:
             panel.grid(False, axis="y")
             panel.tick_params(axis="y", length=0)
 
-    best = shown[0]
-    caption = f"Fitted to the smaller runs and scored on the larger, over {len(ranking.cuts)} growing cuts"
-    if ranking.cuts:
-        fitted, held, largest, _ = ranking.cuts[-1]
-        caption += f" (the last: {fitted} rows up to {short(largest, 'C')} fitted, {held} held out)"
-    caption += f". Best: {best.law}, mean error {mean[0]:.2g} %, worst {worst[0]:.2g} %"
-    if best.coverage_90 is not None:
-        caption += f", {100 * best.coverage_90:.0f} % of the outcomes in its 90 % intervals"
-    caption += "."
-    unfitted = [each for each in ranking.laws if each.held_out_mean_abs_relative_error is None]
-    if unfitted:
-        caption += " Not fitted: " + "; ".join(f"{each.law} ({each.status})" for each in unfitted) + "."
-    for note in ranking.notes:
-        caption += f" {note[0].upper()}{note[1:]}."
     alt = "held-out error by law: " + ", ".join(
-        f"{each.law} {error:.2g} %" for each, error in zip(shown, mean, strict=True)
+        f"{ranked.law} {error:.2g} %" for ranked, error in zip(shown, mean, strict=True)
     )
-    return draw("backtest", "Back-test", alt, caption, paint, 1.1 + 0.32 * len(shown))
+    summary = f"best: {shown[0].law}, mean error {mean[0]:.2g} %"
+    caption = _caption(ranking, shown[0], mean[0], worst[0])
+    return render_figure("backtest", "Back-test", alt, caption, paint, 1.1 + 0.32 * len(shown), summary)
+
+
+def _caption(ranking: Ranking, best: RankedLaw, mean: float, worst: float) -> str:
+    text = f"Laws fitted to the smaller runs and scored on the larger ones, over {len(ranking.cuts)} growing cuts"
+    if ranking.cuts:
+        last = ranking.cuts[-1]
+        largest = format_magnitude(last.largest_fitted, "C")
+        text += f" (the last: {last.fitted} rows up to {largest} fitted, {last.held_out} held out)"
+    text += f". Best: {best.law}, mean error {mean:.2g} %, worst {worst:.2g} %"
+    if best.coverage_90 is not None:
+        text += f", {100 * best.coverage_90:.0f} % of the outcomes in its 90 % intervals"
+    text += "."
+    refused = [ranked for ranked in ranking.laws if ranked.held_out_mean_abs_relative_error is None]
+    if refused:
+        text += " Not fitted: " + "; ".join(f"{ranked.law} ({ranked.status})" for ranked in refused) + "."
+    return text + "".join(f" {note[0].upper()}{note[1:]}." for note in ranking.notes)

@@ -1,4 +1,4 @@
-"""The rows a fit was fitted to, what it says of each, and how the residuals share out among runs.
+"""The rows that a law was fitted to, with its prediction and residual for each.
 
 Legend: P rows, U runs.
 """
@@ -15,7 +15,7 @@ from windtunnel.analysis.tables.table import Table
 
 @dataclass(frozen=True)
 class FittedRows:
-    """observed_P and predicted_P are of the law's target; predicted_P is None where the fit was refused."""
+    """`observed_P` and `predicted_P` are values of the target of the law; None where the fit was refused."""
 
     table: Table
     observed_P: Array
@@ -23,19 +23,20 @@ class FittedRows:
 
     @cached_property
     def magnitudes(self) -> dict[str, Array]:
-        """The number columns that are finite and above zero in every row: what may stand on a logarithmic axis."""
+        """The numeric columns that fit on a logarithmic axis: finite and above zero in every row."""
         columns = ((name, self.table.columns[name]) for name in self.table.numeric)
         return {name: values for name, values in columns if np.isfinite(values).all() and (values > 0).all()}
 
     @property
     def residual(self) -> Array:
-        """measured / fitted - 1, in per cent: (P,)."""
+        """measured / fitted - 1 in per cent: (P,)."""
         assert self.predicted_P is not None
         return np.asarray(100.0 * (self.observed_P / self.predicted_P - 1.0))
 
     def between_share(self) -> float | None:
-        """The share of the residual variance that lies between runs (analysis of variance, not below 0); None where no
-        run has two rows.
+        """Share of the residual variance that lies between runs, by analysis of variance and at least 0.
+
+        None where no run has two rows.
         """
         runs, which = np.unique(self.table.run, return_inverse=True)
         which = which.reshape(-1)
@@ -52,7 +53,7 @@ class FittedRows:
 
 
 def fitted_rows(table: Table, fit: Fit) -> FittedRows:
-    """The rows of `table` that the law is of. Raises ValueError where `fit` is not of this table."""
+    """The rows of `table` that the law applies to. Raises ValueError where `fit` was fitted to another table."""
     law = fit.law
     rows = table if law.rows is None else table.take(law.rows(table.columns))
     if fit.table_digest not in (table.digest, rows.digest):
@@ -62,17 +63,17 @@ def fitted_rows(table: Table, fit: Fit) -> FittedRows:
     return FittedRows(rows, observed_P, fit.predict(columns) if fit.parameters else None)
 
 
-def sizes_of(values_P: Array, same: float = 0.03) -> Array:
-    """The distinct values, smallest first: those closer than `same` in logarithm are one, at their mean."""
+def distinct_sizes(values_P: Array, tolerance: float = 0.03) -> Array:
+    """The distinct values in increasing order. Values within `tolerance` in logarithm count as one, their mean."""
     log_P = np.sort(np.log(values_P))
-    groups = np.split(log_P, np.flatnonzero(np.diff(log_P) > same) + 1)
+    groups = np.split(log_P, np.flatnonzero(np.diff(log_P) > tolerance) + 1)
     return np.exp([group.mean() for group in groups])
 
 
-def some_of(values: Array, most: int) -> Array:
-    """At most `most` of sorted values, evenly spread in logarithm, both ends among them."""
-    if len(values) <= most:
+def select_evenly(values: Array, max_values: int) -> Array:
+    """At most `max_values` of the sorted values, evenly spaced in logarithm, with both ends."""
+    if len(values) <= max_values:
         return values
-    wanted = np.linspace(np.log(values[0]), np.log(values[-1]), most)
-    nearest = np.unique([int(np.argmin(np.abs(np.log(values) - each))) for each in wanted])
+    grid = np.linspace(np.log(values[0]), np.log(values[-1]), max_values)
+    nearest = np.unique([int(np.argmin(np.abs(np.log(values) - point))) for point in grid])
     return np.asarray(values[nearest])

@@ -1,7 +1,8 @@
-"""How every figure looks: one palette, one set of sizes, ticks and numbers that read as people write them.
+"""The style of every figure: palette, sizes, logarithmic axes and labels.
 
-Colours are names: on the page each is a CSS variable with a light and a dark value, in a file its light value. The
-palette is Okabe and Ito's, which the colour-blind can tell apart; model sizes go along viridis, which also prints grey.
+Colors are CSS variables on the page, each with a light and a dark value; in a file they have the light value. The
+palette is that of Okabe and Ito, which is safe for color-blind readers. Model sizes follow viridis, which also prints
+in gray.
 """
 
 import math
@@ -12,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from windtunnel.analysis.report.number_format import format_magnitude
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WIDTH_INCHES = 7.2  # the text of a two-column paper
+WIDTH_INCHES = 7.2  # text width of a two-column paper
 INK, MUTED, GRID, PAPER = "#1f2328", "#5b6470", "#e1e4e8", "#ffffff"
 BLUE, RED, GREEN, ORANGE = "#0072b2", "#d55e00", "#009e73", "#b87a00"
-# name of the CSS variable: value in light, value in dark
+# CSS variable: light value, dark value
 THEME = {
     "ink": (INK, "#e8eaed"),
     "muted": (MUTED, "#a3abb6"),
@@ -29,22 +32,33 @@ THEME = {
     "green": (GREEN, "#3fd0a4"),
     "orange": (ORANGE, "#f0b840"),
 }
-SIZE_LEVELS = 12
-# The stretch of viridis that is seen on white, and the one that is seen on black.
-LIGHT_STRETCH, DARK_STRETCH = (0.02, 0.82), (0.42, 1.0)
+# Viridis in twelve steps, smallest size first: light from 0.02 to 0.82, dark from 0.42 to 1.
+SIZE_COLORS = (
+    ("#46085c", "#287d8e"),
+    ("#482173", "#238a8d"),
+    ("#443983", "#1f968b"),
+    ("#3d4e8a", "#20a386"),
+    ("#33628d", "#29af7f"),
+    ("#2b748e", "#3dbc74"),
+    ("#25858e", "#56c667"),
+    ("#1f978b", "#75d054"),
+    ("#23a983", "#95d840"),
+    ("#38b977", "#bade28"),
+    ("#5cc863", "#dde318"),
+    ("#86d549", "#fde725"),
+)
+SIZE_THEME = {f"size-{level}": pair for level, pair in enumerate(SIZE_COLORS)}
 AXIS_LABELS = {
     "N": "model size N (parameters)",
     "D": "training data D (tokens)",
     "C": "training compute C (FLOPs)",
     "M": "tokens per parameter D/N",
 }
-SUFFIXES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
-SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-MOST_TICKS = 6
-WIDE_TICKS = 5  # where labels are as wide as 3×10¹⁸, or panels narrow
-BAND_OPACITY = 0.16  # on the page a variable too: on black a band needs more
+MAX_TICKS = 6
+MAX_WIDE_TICKS = 5  # for labels as wide as 3×10¹⁸, or narrow panels
+BAND_OPACITY = 0.16  # a variable on the page too: a dark page needs more
 STYLE: dict[Any, Any] = {
-    "font.family": ["DejaVu Sans"],  # comes with matplotlib, so that widths are the same everywhere
+    "font.family": ["DejaVu Sans"],  # part of matplotlib: equal text widths on every machine
     "font.size": 8.5,
     "axes.titlesize": 9,
     "axes.titlelocation": "left",
@@ -75,8 +89,8 @@ STYLE: dict[Any, Any] = {
     "lines.solid_capstyle": "round",
     "xtick.minor.size": 0,
     "ytick.minor.size": 0,
-    "text.parse_math": False,  # a dollar sign in a run's name is one
-    "svg.fonttype": "none",  # text stays text: found, read aloud, set in the reader's font
+    "text.parse_math": False,  # a dollar sign in the name of a run is no formula
+    "svg.fonttype": "none",  # text stays text: searchable and accessible
     "figure.constrained_layout.h_pad": 0.06,
     "figure.constrained_layout.w_pad": 0.06,
 }
@@ -84,8 +98,8 @@ STYLE: dict[Any, Any] = {
 
 @contextmanager
 def styled(name: str) -> Iterator[None]:
-    """Matplotlib's own defaults and this style, whatever the reader's matplotlibrc says; `name` salts the ids."""
-    import matplotlib
+    """Context with the defaults of matplotlib and this style, whatever the matplotlibrc; `name` salts the SVG ids."""
+    import matplotlib  # slow to import, as in every function below
 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -93,57 +107,18 @@ def styled(name: str) -> Iterator[None]:
         yield
 
 
-def size_theme() -> dict[str, tuple[str, str]]:
-    """The colours of model sizes, smallest first: CSS variable -> light, dark."""
-    from matplotlib import colormaps
-    from matplotlib.colors import to_hex
-
-    viridis = colormaps["viridis"]
-    steps = np.linspace(0.0, 1.0, SIZE_LEVELS)
-    pairs = [
-        tuple(to_hex(viridis(low + step * (high - low))) for low, high in (LIGHT_STRETCH, DARK_STRETCH))
-        for step in steps.tolist()
-    ]
-    return {f"size-{number}": (light, dark) for number, (light, dark) in enumerate(pairs)}
-
-
-def size_colours(values: NDArray[Any], every: NDArray[Any]) -> list[str]:
-    """The colour of each value, by the place of its logarithm among `every` one."""
-    colours = [light for light, _ in size_theme().values()]
-    low, high = math.log(float(np.min(every))), math.log(float(np.max(every)))
+def size_colors(values: NDArray[Any], all_values: NDArray[Any]) -> list[str]:
+    """The color of each value, by the position of its logarithm within the range of `all_values`."""
+    colors = [light for light, _ in SIZE_COLORS]
+    low, high = math.log(float(np.min(all_values))), math.log(float(np.max(all_values)))
     if high - low < 1e-9:
-        return [colours[SIZE_LEVELS // 3]] * len(values)
-    place = (np.log(np.asarray(values, dtype=np.float64)) - low) / (high - low) * (SIZE_LEVELS - 1)
-    return [colours[int(number)] for number in np.clip(np.rint(place), 0, SIZE_LEVELS - 1)]
+        return [colors[len(colors) // 3]] * len(values)
+    position = (np.log(np.asarray(values, dtype=np.float64)) - low) / (high - low) * (len(colors) - 1)
+    return [colors[int(level)] for level in np.clip(np.rint(position), 0, len(colors) - 1)]
 
 
-def short(value: float, axis: str = "N") -> str:
-    """A magnitude as people write it: 25M parameters, 3.2B tokens, 1.2×10¹⁸ FLOPs."""
-    if not math.isfinite(value):
-        return "unbounded"
-    if value == 0:
-        return "0"
-    if axis not in ("N", "D", "U", "B", "S"):
-        exponent = math.floor(math.log10(abs(value)) + 1e-9)
-        if -3 <= exponent < 5:
-            return figures(value)
-        mantissa, rounded = f"{value:.2e}".split("e")  # 9.999e14 is 10¹⁵, not 10×10¹⁴
-        power = f"10{str(int(rounded)).translate(SUPERSCRIPTS)}"
-        return power if float(mantissa) == 1 else f"{float(mantissa):g}×{power}"
-    for scale, suffix in SUFFIXES:
-        if abs(value) >= 0.9995 * scale:
-            return f"{value / scale:.3g}{suffix}"
-    return f"{value:.3g}"
-
-
-def figures(value: float) -> str:
-    """Four figures, without an exponent where people would write none."""
-    text = f"{value:.4g}"
-    return f"{float(text):,.0f}" if "e+0" in text and abs(value) < 1e7 else text
-
-
-def log_ticks(low: float, high: float, most: int) -> list[float]:
-    """Round numbers between two values, at most so many."""
+def log_ticks(low: float, high: float, max_ticks: int) -> list[float]:
+    """Round numbers between two values, at most `max_ticks`."""
     first, last = math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1
     steps: Sequence[tuple[tuple[float, ...], int]] = (
         ((1, 1.5, 2, 3, 4, 5, 7), 1),
@@ -156,12 +131,12 @@ def log_ticks(low: float, high: float, most: int) -> list[float]:
         ((1,), 10),
     )
     for parts, stride in steps:
-        decades = [number for number in range(first, last + 1) if number % stride == 0]
-        found = [part * 10.0**decade for decade in decades for part in parts]
-        found = [tick for tick in found if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
-        if len(found) <= most:
-            return found
-    return found
+        decades = [decade for decade in range(first, last + 1) if decade % stride == 0]
+        ticks = [part * 10.0**decade for decade in decades for part in parts]
+        ticks = [tick for tick in ticks if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
+        if len(ticks) <= max_ticks:
+            break
+    return ticks
 
 
 def log_axis(
@@ -173,10 +148,12 @@ def log_axis(
     *,
     margin: float = 0.06,
     after: float = 0.0,
-    most: int = MOST_TICKS,
+    max_ticks: int = MAX_TICKS,
 ) -> None:
-    """Make the axis logarithmic from `low` to `high` and a margin (and `after`, room beyond the high end, as a share of
-    the range), with readable ticks in the units of `name`.
+    """Makes an axis logarithmic, with readable ticks in the units of column `name`.
+
+    The axis runs from `low` to `high` with a margin on either side and `after` beyond the high end, both as a share of
+    the range (of the logarithm).
     """
     from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
@@ -185,37 +162,37 @@ def log_axis(
     axis = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     (axes.set_xlim if which == "x" else axes.set_ylim)(low, high)
-    ticks = log_ticks(low, high, min(most, WIDE_TICKS) if name == "C" else most)
+    ticks = log_ticks(low, high, min(max_ticks, MAX_WIDE_TICKS) if name == "C" else max_ticks)
     if len(ticks) < 3 and high < 10 * low:
-        axis.set_major_locator(MaxNLocator(nbins=most - 2, steps=[1, 2, 2.5, 5, 10]))
+        axis.set_major_locator(MaxNLocator(nbins=max_ticks, steps=[1, 2, 2.5, 5, 10]))
     else:
         axis.set_major_locator(FixedLocator(ticks))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: short(value, name)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: format_magnitude(value, name)))
 
 
-def limits(*values: NDArray[Any]) -> tuple[float, float]:
+def positive_range(*values: NDArray[Any]) -> tuple[float, float]:
     """The smallest and the largest of all finite values above zero."""
-    every = np.concatenate([np.ravel(np.asarray(each, dtype=np.float64)) for each in values])
-    every = every[np.isfinite(every) & (every > 0)]
-    return float(every.min()), float(every.max())
+    flat = np.concatenate([np.ravel(np.asarray(array, dtype=np.float64)) for array in values])
+    flat = flat[np.isfinite(flat) & (flat > 0)]
+    return float(flat.min()), float(flat.max())
 
 
 def marker_area(num_points: int) -> float:
-    """In points squared: many points are small ones."""
+    """Area of a marker in points squared, smaller where there are more points."""
     return float(np.clip(2600 / max(num_points, 1), 9, 30))
 
 
-def spread_labels(places: Sequence[float], gap: float) -> list[float]:
-    """Heights near the given ones, in their order, no two closer than `gap`."""
-    order = np.argsort(places, kind="stable")
-    moved = np.array(places, dtype=np.float64)[order]
+def spread_labels(heights: Sequence[float], gap: float) -> list[float]:
+    """Heights near the given ones and in their order, with at least `gap` between neighbors."""
+    order = np.argsort(heights, kind="stable")
+    moved = np.array(heights, dtype=np.float64)[order]
     for _ in range(60):
         for lower in range(len(moved) - 1):
-            short_by = gap - (moved[lower + 1] - moved[lower])
-            if short_by > 1e-12:
-                moved[lower] -= short_by / 2
-                moved[lower + 1] += short_by / 2
-    found = np.empty_like(moved)
-    found[order] = moved
-    return [float(each) for each in found]
+            missing = gap - (moved[lower + 1] - moved[lower])
+            if missing > 1e-12:
+                moved[lower] -= missing / 2
+                moved[lower + 1] += missing / 2
+    spread = np.empty_like(moved)
+    spread[order] = moved
+    return [float(height) for height in spread]

@@ -1,4 +1,4 @@
-"""The checklist: what run records and plain files let it say, and what it then does not."""
+"""The checklist: its answers for run records and for plain files."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from tests.support.run_records import record, write
-from windtunnel.analysis.comparison.backtest import Ranked, Ranking
+from windtunnel.analysis.comparison.ranking import RankedLaw, Ranking
 from windtunnel.analysis.fitting.fit import fit
 from windtunnel.analysis.fitting.result import Fit
-from windtunnel.analysis.laws import law
+from windtunnel.analysis.laws.catalog import get_law
 from windtunnel.analysis.prediction.predict import predict
-from windtunnel.analysis.report.checklist import Item, checklist
-from windtunnel.analysis.tables.table import Table, load_table
+from windtunnel.analysis.report.checklist import ChecklistItem, answer_checklist
+from windtunnel.analysis.tables.load import load_table
+from windtunnel.analysis.tables.table import Table
 
 WIDTHS, STEPS = (32, 48, 64, 96), (500, 1000, 2000)
 
@@ -34,13 +35,13 @@ def runs(tmp_path: Path) -> Path:
     return place
 
 
-def answers(table: Table, found: Fit | None = None, **given: Any) -> dict[str, Item]:
-    found = fit(table, law("chinchilla"), profile=False) if found is None else found
-    items = checklist(table, found, given.get("ranking"), given.get("predictions", ()), given.get("commit"))
+def answers(table: Table, found: Fit | None = None, **given: Any) -> dict[str, ChecklistItem]:
+    found = fit(table, get_law("chinchilla"), profile=False) if found is None else found
+    items = answer_checklist(table, found, given.get("ranking"), given.get("predictions", ()), given.get("commit"))
     return {item.key: item for item in items}
 
 
-def test_finished_runs(runs: Path) -> None:
+def test_finished_runs_are_ok(runs: Path) -> None:
     found = answers(load_table(runs), commit="0123456789abcdef0123")
     for key in ("counts", "schedule", "repetition", "selection", "checkpoints", "sizes", "points"):
         assert found[key].verdict == "ok", found[key]
@@ -55,7 +56,7 @@ def test_finished_runs(runs: Path) -> None:
     assert "0123456789ab" in found["provenance"].answer
 
 
-def test_what_n_counts_is_what_was_named(runs: Path) -> None:
+def test_what_n_counts_is_the_named_column(runs: Path) -> None:
     item = answers(load_table(runs, columns="N=N_non_embedding"))["counts"]
     assert item.answer.startswith("N is N_non_embedding; D tokens")
 
@@ -71,7 +72,7 @@ def test_evaluations_before_the_end_are_a_caution(runs: Path) -> None:
     assert late["schedule"].verdict == "caution"
 
 
-def test_repeated_data_is_a_caution_unless_the_law_knows(runs: Path) -> None:
+def test_repeated_data_is_a_caution_unless_the_law_has_unique_tokens(runs: Path) -> None:
     for width in WIDTHS:
         content = record(width=width, steps=4000, loss=loss_of(width, 4000))
         content["counts"] |= {"epochs": 4.0, "unique_tokens": 1024 * 1000}
@@ -80,13 +81,13 @@ def test_repeated_data_is_a_caution_unless_the_law_knows(runs: Path) -> None:
     found = answers(table)
     assert found["repetition"].verdict == "caution"
     assert "4 of 16 rows repeat data, up to 4 epochs" in found["repetition"].answer
-    additive = fit(table, law("chinchilla"), profile=False)
+    additive = fit(table, get_law("chinchilla"), profile=False)
     worth = {"R_D*": 15.0, "R_N*": 5.0}
-    aware = replace(additive, law=law("data-constrained"), parameters={**additive.parameters, **worth})
+    aware = replace(additive, law=get_law("data-constrained"), parameters={**additive.parameters, **worth})
     assert answers(table, aware)["repetition"].verdict == "ok"
 
 
-def test_seeds_rates_and_exclusions(runs: Path) -> None:
+def test_seeds_rates_and_exclusions_are_counted(runs: Path) -> None:
     write(runs, record(width=64, steps=1000, seed=1, loss=1.004 * loss_of(64, 1000)))
     write(runs, record(width=64, steps=1000, rate=0.02, loss=1.1 * loss_of(64, 1000)))
     write(runs, record(width=128, status="diverged"))
@@ -106,8 +107,8 @@ def test_seeds_rates_and_exclusions(runs: Path) -> None:
     assert "by where" not in every.answer
 
 
-def test_residuals_far_above_the_noise_are_a_law_that_does_not_describe_the_table(runs: Path) -> None:
-    """Half of the sizes are of another recipe. First seeds say what the noise is, then nothing does."""
+def test_residuals_far_above_the_noise_are_a_caution(runs: Path) -> None:
+    """Half of the sizes are of another recipe; seeds measure the noise."""
     found = answers(load_table(runs))
     assert found["residuals"].verdict == "unknown"
     assert "no seed noise to compare with" in found["residuals"].answer
@@ -131,7 +132,7 @@ def test_residuals_too_large_for_any_noise_are_a_caution_without_seeds(runs: Pat
     assert "chinchilla does not describe the table" in item.answer
 
 
-def test_one_size_is_a_refusal_that_is_shown(runs: Path) -> None:
+def test_a_refused_fit_is_a_caution(runs: Path) -> None:
     table = load_table(runs, where="width == 32", evaluations="all")
     found = answers(table)
     assert found["sizes"].verdict == "caution"
@@ -141,12 +142,12 @@ def test_one_size_is_a_refusal_that_is_shown(runs: Path) -> None:
     assert found["intervals"].verdict == "caution"
 
 
-def test_a_plain_file_says_little_and_so_does_the_checklist() -> None:
+def test_a_plain_file_leaves_most_questions_unknown() -> None:
     sizes, tokens = (grid.ravel() for grid in np.meshgrid(np.geomspace(1e6, 3e7, 4), np.geomspace(2e7, 2e9, 4)))
     columns = {"N": sizes, "D": tokens}
     truth = {"E": 1.7, "A": 400.0, "B": 900.0, "alpha": 0.34, "beta": 0.31}
-    columns["loss"] = law("chinchilla").predict_one(truth, columns)
-    table = Table.of(columns)
+    columns["loss"] = get_law("chinchilla").predict_one(truth, columns)
+    table = Table.from_columns(columns)
     found = answers(table)
     for key in ("counts", "schedule", "tuning", "repetition", "checkpoints", "seeds", "provenance"):
         assert found[key].verdict == "unknown", found[key]
@@ -154,10 +155,10 @@ def test_a_plain_file_says_little_and_so_does_the_checklist() -> None:
         assert "not in the table" in found[key].answer
 
 
-def test_the_back_test_says_whether_the_form_was_the_best(runs: Path) -> None:
+def test_the_form_is_ok_where_the_back_test_ranks_it_first(runs: Path) -> None:
     table = load_table(runs)
-    own = Ranked("chinchilla", 0.01, 0.02, 0.9, "converged", 0.1, 5, False)
-    other = Ranked("power:C", 0.05, 0.09, 0.8, "converged", 0.2, 3, True)
+    own = RankedLaw("chinchilla", 0.01, 0.02, 0.9, "converged", 0.1, 5, False)
+    other = RankedLaw("power:C", 0.05, 0.09, 0.8, "converged", 0.2, 3, True)
     best = answers(table, ranking=Ranking((own, other), (), ()))
     assert best["form"].verdict == best["held_out"].verdict == "ok"
     assert "mean error 1 %, worst 2 %, 90 % of outcomes" in best["held_out"].answer
@@ -168,11 +169,11 @@ def test_the_back_test_says_whether_the_form_was_the_best(runs: Path) -> None:
     assert bold["held_out"].verdict == "caution"
 
 
-def test_how_far_a_prediction_reaches(runs: Path) -> None:
+def test_a_far_or_unsealed_prediction_is_a_caution(runs: Path) -> None:
     table = load_table(runs)
-    found = fit(table, law("chinchilla"), profile=False)
-    near = replace(predict(found, {"N": 2e5, "D": 4e6}, rivals=False), sealed="ab" * 32)
+    found = fit(table, get_law("chinchilla"), profile=False)
+    near = replace(predict(found, {"N": 2e5, "D": 4e6}), sealed="ab" * 32)
     assert answers(table, found, predictions=[near])["extrapolation"].verdict == "ok"
-    far = replace(predict(found, {"N": 2e6, "D": 4e8}, far=True, rivals=False), sealed="ab" * 32)
+    far = replace(predict(found, {"N": 2e6, "D": 4e8}, allow_extrapolation=True), sealed="ab" * 32)
     assert answers(table, found, predictions=[far])["extrapolation"].verdict == "caution"
     assert "not sealed" in answers(table, found, predictions=[replace(near, sealed=None)])["extrapolation"].answer
