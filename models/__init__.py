@@ -1,1 +1,1 @@
-"""The network, and all that follows from its shape."""
+"""The network, and what follows from its shape: parameter and FLOP counts, initial values, parametrization."""

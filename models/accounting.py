@@ -19,9 +19,9 @@ class ParameterCount:
     non_embedding: int
     """Blocks and norms: the N of Kaplan et al. 2020 (arXiv:2001.08361), with the gains of the norms."""
     total: int
-    """All: the N of Hoffmann et al. 2022 (arXiv:2203.15556)."""
+    """All parameters: the N of Hoffmann et al. 2022 (arXiv:2203.15556)."""
     active: int
-    """Parameters that take part in one token's forward pass by matrix product or gain; here, without experts, total."""
+    """Parameters in the matrix products and gains of one token's forward pass; without experts, equal to total."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class FlopCount:
     exact: int
     """Every matrix product, attention over the whole sequence_length ** 2 square as dense kernels do it: 6 * (matrix
     parameters + vocabulary_size * width) + 12 * depth * width * sequence_length. Hoffmann et al. 2022, appendix F,
-    without its embedding lookup and softmax, which are no matrix products."""
+    without its embedding lookup and softmax, which are not matrix products."""
     exact_causal: int
     """As `exact`, but a position attends only to itself and those before it: (sequence_length + 1) / 2 on average."""
 
@@ -57,7 +57,7 @@ def matrix_parameters(width: int, depth: int, feedforward_width: int, activation
 
 
 def count_parameters(config: ModelConfig) -> ParameterCount:
-    """Count the parameters of one member, exactly those that `Transformer(config)` holds."""
+    """Count the parameters of one member, exactly those of `Transformer(config)`."""
     gains = (2 * config.depth + 1) * config.width
     if config.qk_norm:
         gains += 2 * config.depth * config.head_size

@@ -1,4 +1,4 @@
-"""What a model is: its shape, its switches and its parametrization, as plain frozen dataclasses (no torch)."""
+"""Configuration of a model: shape, switches and parametrization, as plain frozen dataclasses (no torch)."""
 
 import math
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ Activation = Literal["swiglu", "gelu"]
 class Parametrization:
     """How initial scale, learning rate, decay and multipliers follow the size of the model.
 
-    The rules themselves are in `windtunnel.models.parametrization`; this is what a person may choose.
+    The rules themselves are in `windtunnel.models.parametrization`.
 
-    Raises ValueError when a field makes no sense.
+    Raises ValueError for an invalid field.
     """
 
     name: ParametrizationName
     base_width: int
-    """The width at which every multiplier of width is 1: where the learning rate was tuned."""
+    """The width at which every width multiplier is 1: where the learning rate was tuned."""
     base_depth: int
-    """The depth at which every multiplier of depth is 1."""
+    """The depth at which every depth multiplier is 1."""
     residual_exponent: float
     """Residual branches are multiplied by (base_depth / depth) ** residual_exponent. 1 is CompleteP's alpha = 1."""
     embedding_std: float
@@ -40,7 +40,7 @@ class Parametrization:
 class ModelConfig:
     """A decoder-only transformer: shape, switches and parametrization.
 
-    Raises ValueError, one line with the mend, when the fields do not make a model.
+    Raises ValueError, one line with the fix, for fields that do not define a model.
     """
 
     width: int
@@ -54,7 +54,7 @@ class ModelConfig:
     rotary_base: float
     norm_epsilon: float
     z_loss: float
-    """Coefficient of mean(logsumexp(logits) ** 2), which the loop adds to the training loss; 0 is none."""
+    """Coefficient of mean(logsumexp(logits) ** 2), which the loop adds to the training loss; 0 for none."""
     parametrization: Parametrization
 
     def __post_init__(self) -> None:
@@ -95,7 +95,7 @@ class ModelConfig:
     def residual_multiplier(self) -> float:
         """Factor of every residual branch, (base_depth / depth) ** residual_exponent, under every parametrization.
 
-        Without it the branches of a deeper model add up to more, and the size axis of a ladder bends.
+        Without it, the sum of the branches grows with depth, and loss against size bends.
         Source: CompleteP, Dey et al. 2025 (arXiv:2505.01618), Table 1.
         """
         return float(self.depth_ratio**-self.parametrization.residual_exponent)
@@ -104,9 +104,9 @@ class ModelConfig:
     def logit_multiplier(self) -> float:
         """Factor of the logits: base_width / width under muP and CompleteP, 1 under the standard parametrization.
 
-        The readout is the same for tied and untied embeddings: both have entries and Adam updates whose size does not
-        depend on width, and after one step a sum over width of aligned terms, so that the sum must be divided by the
-        width. Source: Yang et al. 2022 (Tensor Programs V, arXiv:2203.03466), Table 8 and, for the shared matrix,
+        The rule is the same for tied and untied embeddings: in both, entries and Adam updates do not depend on width,
+        and after one step the logits are sums over width of aligned terms, so they must be divided by the width.
+        Source: Yang et al. 2022 (Tensor Programs V, arXiv:2203.03466), Table 8 and, for the shared matrix,
         `MuSharedReadout` of the authors' `mup` package.
         """
         return 1.0 if self.parametrization.name == "standard" else 1.0 / self.width_ratio
@@ -115,9 +115,9 @@ class ModelConfig:
     def attention_scale(self) -> float:
         """Factor of query . key: 1 / sqrt(head_size) under every parametrization.
 
-        muP asks for a factor that falls as 1 / head_size when heads grow. The family (`models.family`) grows the
-        number of heads and keeps their size, so both rules give the same constant, and sqrt(base_head_size) /
-        head_size would need a base head size that no one chooses.
+        muP requires a factor proportional to 1 / head_size when the head size grows. The family (`models.family`) grows
+        the number of heads and keeps their size, so both rules give the same constant, and the form
+        sqrt(base_head_size) / head_size would only add a setting.
         """
         return 1.0 / math.sqrt(self.head_size)
 

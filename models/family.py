@@ -1,7 +1,7 @@
 """The family rule: from a size in parameters to width, depth and heads of constant proportions (no torch).
 
-A ladder extrapolates when its rungs are the same model at different sizes: aspect ratio (width / depth) and head size
-stay constant as far as whole numbers allow.
+Scaling laws extrapolate over one model at different sizes: aspect ratio (width / depth) and head size stay constant as
+far as whole numbers allow.
 """
 
 import math
@@ -17,23 +17,23 @@ from windtunnel.models.configuration import Activation
 
 SMALLEST_TARGET = 8_000
 LARGEST_TARGET = 2_000_000_000
-"""Non-embedding parameters between which `choose_shape` answers."""
+"""Range of non-embedding parameters of `choose_shape`."""
 
 LARGEST_COUNT = 10**18
-"""What `parse_count` takes at most: beyond any run, and within 64 bits."""
+"""Upper limit of `parse_count`: beyond any run, and within 64 bits."""
 
 _SUFFIXES = {"k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
 _MINIMUM_DEPTH = 2
 _MINIMUM_HEADS = 2
-# Feed-forward widths of swiglu are multiples of this, which vector units like.
+# Feed-forward widths of swiglu are multiples of this, for vector units.
 _FEEDFORWARD_MULTIPLE = 8
-# How a deviation of the aspect ratio is weighed against one of the parameter count, both in logarithms.
+# Weight of a deviation of the aspect ratio relative to one of the parameter count, both in logarithms.
 _ASPECT_WEIGHT = 0.5
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Proportions of a model: what remains of a `ModelConfig` is the same for the whole family."""
+    """The fields of a `ModelConfig` that differ within a family."""
 
     width: int
     depth: int
@@ -42,7 +42,7 @@ class Shape:
 
 
 def parse_count(text: str | int | float) -> int:
-    """A count as people write it: "200k", "1.5B", "200m", "2e8", 12345. Suffixes in either case.
+    """A count in common notation: "200k", "1.5B", "200m", "2e8", 12345. Suffixes in either case.
 
     Raises ValueError unless it is a whole number from 1 to 10 ** 18.
     """
@@ -72,18 +72,18 @@ def format_count(count: float) -> str:
 
 @lru_cache(maxsize=4096)  # a plan of thousands of runs asks for a few sizes
 def choose_shape(non_embedding_parameters: int, *, aspect_ratio: int, head_size: int, activation: str) -> Shape:
-    """The shape of the family that comes nearest to a size.
+    """The shape of the family that is nearest to a size.
 
-    Minimises |log(count / target)| + 0.5 |log(width / depth / aspect_ratio)| over depth >= 2 and at least 2 heads. The
+    Minimizes |log(count / target)| + 0.5 |log(width / depth / aspect_ratio)| over depth >= 2 and at least 2 heads. The
     count is that of the hidden matrices, about 12 depth width ** 2: gains of norms, under 1 %, are left out.
     Width is a multiple of `head_size`; below twice the head size there are 2 heads of half the width each.
     feedforward_width is 4 width (gelu), or 8/3 width to the nearest multiple of 8 (swiglu): the same count.
 
-    Proportions come first, so the rungs of a small ladder are few: at aspect ratio 16 and head size 16 the count may be
-    off by a factor of up to 1.36 below 100k, 1.25 below 1m, 1.11 below 10m and 1.05 above. A larger target never gets a
-    smaller model. Fits use the exact count of the model that was built, never the target.
+    Proportions come first, so small sizes are coarse: at aspect ratio 16 and head size 16 the count differs from the
+    target by a factor of up to 1.36 below 100k, 1.25 below 1M, 1.11 below 10M and 1.05 above. A larger target never
+    gives a smaller model. Fits use the exact count of the model, never the target.
 
-    Raises ValueError for a target outside [SMALLEST_TARGET, LARGEST_TARGET], an odd head size, an unknown activation.
+    Raises ValueError for a target outside [SMALLEST_TARGET, LARGEST_TARGET], an odd head size or an unknown activation.
     """
     target = non_embedding_parameters
     if not SMALLEST_TARGET <= target <= LARGEST_TARGET:
@@ -106,14 +106,14 @@ def choose_shape(non_embedding_parameters: int, *, aspect_ratio: int, head_size:
         aspect = shape.width / shape.depth
         return abs(math.log(count / target)) + _ASPECT_WEIGHT * abs(math.log(aspect / aspect_ratio))
 
-    # At equal distance the shallower, then the narrower shape: candidates come in that order, and min keeps the first.
+    # At equal distance, the shallower, then the narrower shape: the first candidate, which min returns.
     return min(_candidates(target, head_size, known_activation), key=distance)
 
 
 def _candidates(target: int, head_size: int, activation: Activation) -> Iterator[Shape]:
-    """Shapes worth weighing: for each depth the widths around the one that would hit the target exactly.
+    """Candidate shapes: for each depth, the widths around the one that would match the target exactly.
 
-    Count weighs four times aspect ratio per step of width, so that at a given depth no other width can be best.
+    In a step of width the count weighs four times as much as the aspect ratio, so no other width can be best.
     """
     deepest = max(_MINIMUM_DEPTH, math.ceil((target / 12) ** (1 / 3)))
     for depth in range(_MINIMUM_DEPTH, deepest + 1):
@@ -124,8 +124,10 @@ def _candidates(target: int, head_size: int, activation: Activation) -> Iterator
 
 
 def _widths_around(exact_width: float, head_size: int) -> list[int]:
-    """Admissible widths next to `exact_width`: multiples of 4 below twice the head size (2 heads of even size), then
-    multiples of the head size."""
+    """Valid widths next to `exact_width`.
+
+    Multiples of 4 below twice the head size (2 heads of even size), multiples of the head size from there on.
+    """
     widths = set()
     for grid in (4, head_size):
         below = math.floor(exact_width / grid) * grid

@@ -1,4 +1,4 @@
-"""Initial values: what a seed makes of a model, whoever trains beside it and wherever."""
+"""Initial values from a seed, the same on every device and in every fleet."""
 
 from collections.abc import Sequence
 
@@ -9,17 +9,17 @@ from windtunnel.models.transformer import Transformer
 
 
 @torch.no_grad()
-def initialise(model: Transformer, seeds: Sequence[int]) -> None:
+def initialize(model: Transformer, seeds: Sequence[int]) -> None:
     """Fill every parameter of member m from its own generator, seeded with `seeds[m]`.
 
-    Draws are made on the CPU in float32, parameter by parameter in the order of `named_parameters()`, and then copied
-    to wherever the model lives: a member's values depend on its configuration and seed alone.
+    Values are drawn on the CPU in float32, parameter by parameter in the order of `named_parameters()`, and copied to
+    the device of the model: they depend on the configuration and the seed alone.
 
-    Raises ValueError unless there is one seed for each member, or when a parameter has no role.
+    Raises ValueError unless there is one seed per member, and for a parameter without a role.
     """
     members = model.embedding.weight.shape[0]
     if len(seeds) != members:
-        raise ValueError(f"{len(seeds)} seeds for a fleet of {members} members: give one seed for each")
+        raise ValueError(f"{len(seeds)} seeds for a fleet of {members} members: give one seed per member")
     roles = {name: role_of(name) for name, _ in model.named_parameters()}
     for member, seed in enumerate(seeds):
         generator = torch.Generator().manual_seed(seed)

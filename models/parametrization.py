@@ -1,4 +1,4 @@
-"""Every parameter has one role, and its role decides initial scale, learning rate, decay and epsilon (no torch).
+"""The role of every parameter, which decides initial scale, learning rate, decay and epsilon (no torch).
 
 Three parametrizations, with m = width / base_width and l = depth / base_depth, for AdamW with decoupled decay. The
 residual factor l ** -alpha (alpha = residual_exponent) and the logit factor are in `windtunnel.models.configuration`.
@@ -19,19 +19,19 @@ residual factor l ** -alpha (alpha = residual_exponent) and the logit factor are
 | logits                   | 1                   | 1 / m        | 1 / m                               |
 
 Sources. muP: Yang et al. 2022 (Tensor Programs V, arXiv:2203.03466), Table 8 in the form of the authors' `mup` package.
-CompleteP: Dey et al. 2025 (arXiv:2505.01618), Table 1 and equation 40, with the correction that the authors' code took
-over from arXiv:2512.22382 (epsilon follows width outside the blocks too, where gradients also fall as 1 / m).
+CompleteP: Dey et al. 2025 (arXiv:2505.01618), Table 1 and equation 40, with the correction of arXiv:2512.22382 that the
+authors' code includes (epsilon follows width outside the blocks too, where gradients also fall as 1 / m).
 
-The standard column keeps the standard readout, whose logits move by more in wider models, but its hidden rate follows
-width as well: one global rate for all widths is a badly tuned ladder, and Everett et al. 2024 (arXiv:2407.05872) find
-the per-layer rate 1 / width to be what makes the standard parametrization transfer. Initial scale by fan-in is the same
-statement under all three (muP's sigma ** 2 / m with sigma fixed at base width).
+The standard column keeps the standard readout, whose logits move more in wider models, but its hidden rate also follows
+width: one global rate would be badly tuned at most widths, and Everett et al. 2024 (arXiv:2407.05872) find that the
+per-layer rate 1 / width makes the standard parametrization transfer. Initial scale by fan-in is the same rule under all
+three (muP's sigma ** 2 / m with sigma fixed at base width).
 
 Hidden decay rises by m because rate * decay, the inverse of the averaging time in steps that AdamW gives the weights
 (Wang and Aitchison 2024, arXiv:2405.13698), must not depend on width.
 
-One departure: the published code gives the last norm, which is outside the blocks, rate factor 1 and the epsilon of the
-readout. Here it is a vector like the others; at alpha = 1 the rates agree.
+One difference: the published code gives the last norm, which is outside the blocks, rate factor 1 and the epsilon of
+the readout. Here it is a vector like the others; at alpha = 1 the rates agree.
 """
 
 import re
@@ -42,10 +42,10 @@ from windtunnel.models.configuration import ModelConfig
 
 
 class Role(Enum):
-    """What a parameter is for. The value is the name used in records."""
+    """The function of a parameter. The value is the name in records."""
 
     EMBEDDING = "embedding"
-    """Maps tokens to the residual stream; also the readout where the two are tied."""
+    """Maps tokens to the residual stream; also the readout if the two are tied."""
     HIDDEN = "hidden"
     """A matrix between two sides that both grow with width."""
     READOUT = "readout"
@@ -56,7 +56,7 @@ class Role(Enum):
 
 @dataclass(frozen=True)
 class RoleRule:
-    """What a role means for one parameter; the multipliers apply to the run's learning rate, decay and epsilon."""
+    """Initial scale of one parameter, and multipliers of the run's learning rate, decay and epsilon."""
 
     initial_std: float
     """Standard deviation of the initial normal draw; 0 means no draw (readout: zeros, vector: ones)."""
@@ -76,7 +76,7 @@ _PATTERNS = {
 def role_of(parameter_name: str) -> Role:
     """The role of a parameter, by its name in `Transformer.named_parameters()`.
 
-    Raises ValueError for a name that no role claims, so that a new parameter cannot be trained by accident.
+    Raises ValueError for a name without a role, so that no new parameter is trained by accident.
     """
     for role, pattern in _PATTERNS.items():
         if re.fullmatch(pattern, parameter_name):
@@ -89,8 +89,8 @@ def role_of(parameter_name: str) -> Role:
 def rule(role: Role, config: ModelConfig, fan_in: int) -> RoleRule:
     """Initial scale and multipliers of a parameter of this role.
 
-    `fan_in` is the number of inputs that one output sums (rows of a weight of shape (in, out)); only hidden matrices
-    use it. The table and its sources are in the docstring of this module.
+    `fan_in` is the number of inputs of an output (rows of a weight of shape (in, out)); only hidden matrices use it.
+    The table and its sources are in the docstring of this module.
     """
     parametrization = config.parametrization
     width_ratio, depth_ratio = config.width_ratio, config.depth_ratio
@@ -108,7 +108,7 @@ def rule(role: Role, config: ModelConfig, fan_in: int) -> RoleRule:
         case Role.HIDDEN:
             return RoleRule(fan_in**-0.5, block_rate / width_ratio, width_ratio, block_epsilon)
         case Role.READOUT:
-            # The logit factor of muP replaces the shrinking initial scale of the standard readout.
+            # The logit factor of muP replaces the decreasing initial scale of the standard readout.
             shrink = width_ratio**-0.5 if parametrization.name == "standard" else 1.0
             return RoleRule(parametrization.readout_std * shrink, 1.0, 1.0, outer_epsilon)
         case Role.VECTOR:

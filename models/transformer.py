@@ -7,16 +7,16 @@ Shape suffixes, in order of axes:
 Inside attention B counts the sequences of all members, and 2D or 2H are queries and keys side by side.
 
 Every parameter has a leading member axis, and no operation mixes members: a linear layer is one batched product, the
-embedding one gather with an offset per member, attention folds members into the batch. So a member computes bit for bit
-the same with or without companions.
+embedding one gather with an offset per member, attention folds members into the batch. So a member is bitwise the same
+alone and in a fleet.
 
 The architecture is that of Llama (Touvron et al. 2023, arXiv:2302.13971), with the norms of queries and keys of Qwen3
 (arXiv:2505.09388) as an option, and residual and logit multipliers from the configuration. Initial values come from
-`windtunnel.models.initialization`; a new Transformer holds none.
+`windtunnel.models.initialization`; a new Transformer has none.
 """
 
 import torch
-import torch.nn.functional as F  # noqa: N812  (the name everyone knows)
+import torch.nn.functional as F  # noqa: N812  (the usual name)
 from torch import Tensor, nn
 
 from windtunnel.models.configuration import ModelConfig
@@ -85,7 +85,7 @@ class Attention(nn.Module):
             q_MRK, k_MRK = (half.reshape(M, N * H, K) for half in qk_MN2D.chunk(2, dim=-1))
             q_MND, k_MND = self.query_norm(q_MRK).view(M, N, D), self.key_norm(k_MRK).view(M, N, D)
             qk_MN2D = torch.cat((q_MND, k_MND), dim=-1)
-        # Members join the batch: attention has no parameters, so nothing tells them apart here.
+        # Members join the batch: attention has no parameters.
         sequences = M * N // T
         qk_BT2HK = rotate(qk_MN2D.reshape(sequences, T, 2 * H, K), rotary_2TK).to(self.compute_dtype)
         q_BHTK, k_BHTK = qk_BT2HK.transpose(1, 2).chunk(2, dim=1)
@@ -132,13 +132,13 @@ class Block(nn.Module):
         self.feedforward = FeedForward(config, members, compute_dtype)
 
     def forward(self, x_MND: Tensor, rotary_2TK: Tensor) -> Tensor:
-        # alpha multiplies and adds in one pass; the sum with the float32 stream is float32 whatever the branch is.
+        # alpha multiplies and adds in one pass; the sum with the float32 stream is float32 for any dtype of the branch.
         x_MND = torch.add(x_MND, self.attention(self.attention_norm(x_MND), rotary_2TK), alpha=self.residual_multiplier)
         return torch.add(x_MND, self.feedforward(self.feedforward_norm(x_MND)), alpha=self.residual_multiplier)
 
 
 class Transformer(nn.Module):
-    """`members` models of one configuration. Parameters are float32 and uninitialised: see `models.initialization`."""
+    """`members` models of one configuration. Parameters are float32 and uninitialized: see `models.initialization`."""
 
     def __init__(self, config: ModelConfig, members: int = 1, compute_dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
@@ -154,14 +154,14 @@ class Transformer(nn.Module):
     def forward(self, tokens_MBT: Tensor) -> Tensor:
         """Logits (M, B, T, V), float32, of the token that follows each position.
 
-        `tokens_MBT` are integers in [0, V). T may be anything: positions are relative, nothing is learned about them.
+        `tokens_MBT` are integers in [0, V). T is arbitrary: positions are relative and have no parameters.
         """
         M, B, T = tokens_MBT.shape
         rotary_2TK = self._rotary(T, tokens_MBT.device)
         x_MND = self.embedding(tokens_MBT.reshape(M, B * T))
         for block in self.blocks:
             x_MND = block(x_MND, rotary_2TK)
-        # The multiplier goes on the smaller of the two tensors; the product is linear.
+        # The product is linear, so the multiplier applies to the smaller of the two tensors.
         x_MND = self.final_norm(x_MND) * self.config.logit_multiplier
         if self.config.tied_embedding:
             table_MDV = self.embedding.weight.to(self.compute_dtype).transpose(1, 2)
@@ -173,7 +173,7 @@ class Transformer(nn.Module):
     def loss(self, tokens_MBT: Tensor, targets_MBT: Tensor) -> tuple[Tensor, Tensor]:
         """Cross-entropy of every target in nats and log partition (logsumexp of the logits), both (M, B, T) float32.
 
-        Nothing is reduced: the training loop and evaluation each average as they must.
+        Not reduced: the training loop and the evaluation average in different ways.
         """
         logits_MBTV = self(tokens_MBT)
         nats_MBT = F.cross_entropy(logits_MBTV.flatten(0, 2), targets_MBT.flatten(), reduction="none").view_as(
@@ -184,10 +184,10 @@ class Transformer(nn.Module):
         return nats_MBT, nats_MBT + target_logits_MBT
 
     def _rotary(self, length: int, device: torch.device) -> Tensor:
-        """The rotary table for this length, made once per device: a constant, no parameter, in no checkpoint."""
+        """The rotary table for this length, cached per device. A constant, so it is not in checkpoints."""
         key = (length, device)
         if key not in self._rotary_tables:
-            # Evaluation may come first, and a tensor born in inference mode could never take part in training.
+            # Evaluation may come first, and a tensor created in inference mode cannot be used in training.
             with torch.inference_mode(False):
                 self._rotary_tables[key] = rotary_table(length, self.config.head_size, self.config.rotary_base, device)
         return self._rotary_tables[key]
@@ -205,10 +205,10 @@ def rotary_table(length: int, head_size: int, base: float, device: torch.device)
 
 
 def rotate(x_BTHK: Tensor, rotary_2TK: Tensor) -> Tensor:
-    """Turn the pair of dimensions (i, i + K/2) of every head by the angle of its position, in float32.
+    """Rotate the pair of dimensions (i, i + K/2) of every head by the angle of its position, in float32.
 
-    Pairs are split by halves, as in Llama checkpoints, not neighbours: exported weights need no permutation. Rolling by
-    half a head brings each dimension its partner: two products and a sum, the fewest passes over memory.
+    Pairs are halves of a head, as in Llama checkpoints, not neighbors, so exported weights need no permutation. Rolling
+    by half a head aligns each dimension with its partner: two products and a sum, the fewest passes over memory.
     """
     cosine_T1K, signed_sine_T1K = rotary_2TK.unsqueeze(2).unbind()
     x_BTHK = x_BTHK.float()

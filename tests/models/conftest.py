@@ -1,4 +1,4 @@
-"""One small configuration that the tests of `models` vary."""
+"""A small configuration with variations."""
 
 from collections.abc import Callable
 from dataclasses import replace

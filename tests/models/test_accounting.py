@@ -4,7 +4,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from windtunnel.models.accounting import count_parameters, flops_per_token
-from windtunnel.models.initialization import initialise
+from windtunnel.models.initialization import initialize
 from windtunnel.models.transformer import Transformer
 
 SWITCHES = [
@@ -16,7 +16,7 @@ SWITCHES = [
 
 
 @pytest.mark.parametrize("switches", SWITCHES)
-def test_parameters_are_those_of_the_module(model_config, switches):
+def test_counted_parameters_equal_those_of_the_module(model_config, switches):
     config = model_config(width=48, head_count=3, depth=3, **switches)
     sizes = {name: parameter[0].numel() for name, parameter in Transformer(config, members=2).named_parameters()}
     count = count_parameters(config)
@@ -27,10 +27,10 @@ def test_parameters_are_those_of_the_module(model_config, switches):
 
 
 @pytest.mark.parametrize("switches", SWITCHES)
-def test_exact_flops_are_those_torch_counts(model_config, switches):
+def test_exact_flops_equal_those_torch_counts(model_config, switches):
     config = model_config(**switches)
     model = Transformer(config)
-    initialise(model, [0])
+    initialize(model, [0])
     tokens = torch.randint(config.vocabulary_size, (1, 2, 24))
     # The counter knows the two products of attention only when they are products, as in the plain kernel.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
@@ -38,7 +38,7 @@ def test_exact_flops_are_those_torch_counts(model_config, switches):
     assert counter.get_total_flops() == flops_per_token(config, 24).exact * 2 * 24
 
 
-def test_conventions_by_hand(model_config):
+def test_conventions_match_a_hand_count(model_config):
     config = model_config(width=16, head_count=2, depth=3, feedforward_width=40, vocabulary_size=100, activation="gelu")
     matrices = 3 * (4 * 16 * 16 + 2 * 16 * 40)
     gains = 7 * 16
@@ -51,12 +51,12 @@ def test_conventions_by_hand(model_config):
     assert flops.exact_causal == 6 * (matrices + 1600) + 12 * 3 * 16 * 5
 
 
-def test_the_readout_is_multiplied_whether_tied_or_not(model_config):
+def test_readout_counts_as_a_product_whether_tied_or_not(model_config):
     tied, untied = (flops_per_token(model_config(tied_embedding=tied), 128) for tied in (True, False))
     assert (tied.six_n, tied.exact, tied.exact_causal) == (untied.six_n, untied.exact, untied.exact_causal)
     assert tied.six_n_total == tied.six_n
 
 
-def test_a_sequence_has_a_length(model_config):
+def test_sequence_length_below_one_is_an_error(model_config):
     with pytest.raises(ValueError, match="sequence_length=0"):
         flops_per_token(model_config(), 0)

@@ -6,7 +6,7 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    ("overrides", "complaint"),
+    ("overrides", "message"),
     [
         ({"width": 0}, r"model\.width=0 must be a whole number of at least 1"),
         ({"depth": 2.0}, r"model\.depth=2\.0 must be a whole number"),
@@ -24,8 +24,8 @@ import pytest
         ({"parametrization_residual_exponent": math.inf}, r"parametrization\.residual_exponent=inf must be"),
     ],
 )
-def test_nonsense_is_refused_in_one_line(model_config, overrides, complaint):
-    with pytest.raises(ValueError, match=complaint) as caught:
+def test_invalid_configuration_is_a_one_line_error(model_config, overrides, message):
+    with pytest.raises(ValueError, match=message) as caught:
         model_config(**overrides)
     assert "\n" not in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""Do activations move by the same amount whatever the width (muP) and depth (residual factor)? Measured by training."""
+"""Activations move by the same amount at every width (muP) and depth (residual factor), measured by training."""
 
 from functools import cache
 from statistics import linear_regression
@@ -6,7 +6,7 @@ from statistics import linear_regression
 import pytest
 import torch
 
-from windtunnel.models.initialization import initialise
+from windtunnel.models.initialization import initialize
 from windtunnel.models.parametrization import role_of, rule
 from windtunnel.models.transformer import Transformer
 
@@ -19,7 +19,7 @@ RATE = 2.0**-7
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread():
-    """Threads only get in each other's way at these sizes."""
+    """At these sizes, more threads are slower."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -30,12 +30,12 @@ def one_thread():
 def movement(config, *, rates_follow_the_rules=True):
     """RMS change of the residual stream after the last block, and of the logits, in STEPS steps of Adam."""
     model = Transformer(config, len(SEEDS))
-    initialise(model, SEEDS)
+    initialize(model, SEEDS)
     groups = []
     for name, parameter in model.named_parameters():
-        found = rule(role_of(name), config, fan_in=parameter.shape[1])
-        multiplier = found.rate_multiplier if rates_follow_the_rules else 1.0
-        groups.append({"params": [parameter], "lr": RATE * multiplier, "eps": 1e-12 * found.epsilon_multiplier})
+        role_rule = rule(role_of(name), config, fan_in=parameter.shape[1])
+        multiplier = role_rule.rate_multiplier if rates_follow_the_rules else 1.0
+        groups.append({"params": [parameter], "lr": RATE * multiplier, "eps": 1e-12 * role_rule.epsilon_multiplier})
     optimizer = torch.optim.Adam(groups, betas=(0.9, 0.95))
     generator = torch.Generator().manual_seed(0)
     probe = torch.randint(config.vocabulary_size, (1, 2, 16), generator=generator).expand(len(SEEDS), -1, -1)
@@ -88,7 +88,7 @@ def test_logits_of_the_standard_parametrization_move_more_in_wider_models(model_
     assert logits > 0.6
 
 
-def test_one_rate_for_all_parameters_moves_the_stream_of_wider_models_more(model_config):
+def test_single_rate_moves_the_stream_of_wider_models_more(model_config):
     stream, _ = slopes(wide(model_config, "mup"), WIDTHS, rates_follow_the_rules=False)
     assert stream > 0.6
 
@@ -99,12 +99,12 @@ def test_movement_does_not_depend_on_depth(model_config):
     assert abs(logits) < 0.25
 
 
-def test_without_the_residual_factor_deeper_models_move_more(model_config):
+def test_deeper_models_move_more_without_the_residual_factor(model_config):
     stream, _ = slopes(deep(model_config, parametrization_residual_exponent=0.0), DEPTHS)
     assert stream > 0.6
 
 
-def test_completep_holds_movement_at_alpha_one_half_where_width_rules_alone_do_not(model_config):
+def test_completep_keeps_movement_constant_at_alpha_one_half_and_mup_does_not(model_config):
     completep, mup = (
         slopes(deep(model_config, parametrization_name=name, parametrization_residual_exponent=0.5), DEPTHS)[0]
         for name in ("completep", "mup")

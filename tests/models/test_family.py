@@ -33,14 +33,14 @@ def count(shape: Shape, activation: str) -> int:
         ("0.3k", 300),
     ],
 )
-def test_counts_as_people_write_them(written, value):
+def test_parse_count_reads_common_notations(written, value):
     assert parse_count(written) == value
 
 
 @pytest.mark.parametrize(
     "written", ["", "k", "many", "1.5", "-3k", "0", 0.5, "nan", "inf", float("nan"), "2kk", "1.0001k", True]
 )
-def test_what_is_no_count_is_refused_in_one_line(written):
+def test_invalid_count_is_a_one_line_error(written):
     with pytest.raises(ValueError, match="is not a count") as caught:
         parse_count(written)
     assert "\n" not in str(caught.value)
@@ -51,7 +51,7 @@ def test_what_is_no_count_is_refused_in_one_line(written):
     ["1e999999999", "1e999999999k", "snan", "x" * 9999, "1e19", "9" * 500, "1000000001b", 10**19, 10**9999],
     ids=range(9),
 )
-def test_what_is_too_large_for_a_count_is_refused_in_one_short_line(written):
+def test_too_large_count_is_a_short_one_line_error(written):
     with pytest.raises(
         ValueError, match=r"is not a count|is too large for a count: write one of at most 1e\+18"
     ) as caught:
@@ -60,7 +60,7 @@ def test_what_is_too_large_for_a_count_is_refused_in_one_short_line(written):
     assert "\n" not in str(caught.value)
 
 
-def test_the_largest_count():
+def test_largest_count_is_read():
     assert parse_count("1e18") == parse_count(10**18) == parse_count("1_000_000_000b") == 10**18
 
 
@@ -84,7 +84,7 @@ def test_format_count_gives_three_digits(count: float, text: str) -> None:
 @pytest.mark.parametrize(
     ("size", "depth"), [("25k", 2), ("83k", 3), ("197k", 4), ("384k", 5), ("664k", 6), ("1.05m", 7)]
 )
-def test_the_rungs_of_the_ladder_have_one_aspect_ratio(activation, size, depth):
+def test_ladder_sizes_have_one_aspect_ratio(activation, size, depth):
     shape = choose_shape(parse_count(size), aspect_ratio=16, head_size=16, activation=activation)
     assert (shape.depth, shape.width, shape.head_count) == (depth, 16 * depth, depth)
     assert count(shape, activation) == pytest.approx(parse_count(size), rel=0.02)
@@ -96,7 +96,7 @@ def test_the_rungs_of_the_ladder_have_one_aspect_ratio(activation, size, depth):
     aspect_ratio=st.sampled_from([16, 32, 64]),
     head_size=st.sampled_from([8, 16, 64]),
 )
-def test_every_shape_is_a_model(target, activation, aspect_ratio, head_size):
+def test_every_shape_is_a_valid_model(target, activation, aspect_ratio, head_size):
     shape = choose_shape(target, aspect_ratio=aspect_ratio, head_size=head_size, activation=activation)
     assert shape.depth >= 2
     assert shape.head_count >= 2
@@ -108,7 +108,7 @@ def test_every_shape_is_a_model(target, activation, aspect_ratio, head_size):
 
 
 @given(target=TARGETS, activation=ACTIVATIONS)
-def test_the_count_is_near_the_target(target, activation):
+def test_count_is_near_the_target(target, activation):
     shape = choose_shape(target, aspect_ratio=16, head_size=16, activation=activation)
     bounds = {100_000: 1.36, 1_000_000: 1.25, 10_000_000: 1.11, LARGEST_TARGET: 1.05}
     factor = next(factor for limit, factor in bounds.items() if target <= limit)
@@ -116,7 +116,7 @@ def test_the_count_is_near_the_target(target, activation):
 
 
 @given(first=TARGETS, factor=st.floats(1.0, 10.0), activation=ACTIVATIONS, aspect_ratio=st.sampled_from([16, 64]))
-def test_a_larger_target_never_gets_a_smaller_model(first, factor, activation, aspect_ratio):
+def test_larger_target_never_gives_a_smaller_model(first, factor, activation, aspect_ratio):
     smaller, larger = (
         choose_shape(in_range(target), aspect_ratio=aspect_ratio, head_size=16, activation=activation)
         for target in (first, round(first * factor))
@@ -139,7 +139,7 @@ def test_no_other_shape_is_nearer(target, activation):
 
 
 @pytest.mark.parametrize(
-    ("target", "choice", "complaint"),
+    ("target", "choice", "message"),
     [
         (7_999, {}, "outside the family: choose between 8000 and 2000000000"),
         (2_000_000_001, {}, "outside the family"),
@@ -148,7 +148,7 @@ def test_no_other_shape_is_nearer(target, activation):
         (25_000, {"activation": "relu"}, "activation='relu' is not known"),
     ],
 )
-def test_what_the_family_has_not_is_refused_in_one_line(target, choice, complaint):
-    with pytest.raises(ValueError, match=complaint) as caught:
+def test_invalid_shape_request_is_a_one_line_error(target, choice, message):
+    with pytest.raises(ValueError, match=message) as caught:
         choose_shape(target, **{"aspect_ratio": 16, "head_size": 16, "activation": "gelu", **choice})
     assert "\n" not in str(caught.value)

@@ -1,18 +1,18 @@
 import pytest
 import torch
 
-from windtunnel.models.initialization import initialise
+from windtunnel.models.initialization import initialize
 from windtunnel.models.parametrization import Role, role_of, rule
 from windtunnel.models.transformer import Transformer
 
 
 def values(config, seeds):
     model = Transformer(config, len(seeds))
-    initialise(model, seeds)
+    initialize(model, seeds)
     return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
 
 
-def test_a_member_depends_on_its_seed_alone(model_config):
+def test_member_depends_on_its_seed_alone(model_config):
     config = model_config(qk_norm=True, parametrization_readout_std=0.3)
     fleet, alone = values(config, [7, 8, 9]), values(config, [9])
     for name, value in fleet.items():
@@ -20,7 +20,7 @@ def test_a_member_depends_on_its_seed_alone(model_config):
         assert role_of(name) is Role.VECTOR or not torch.equal(value[0], value[1]), name
 
 
-def test_the_generator_of_the_process_is_neither_used_nor_moved(model_config):
+def test_global_generator_is_not_used(model_config):
     torch.manual_seed(0)
     before = torch.get_rng_state()
     first = values(model_config(), [7])
@@ -30,7 +30,7 @@ def test_the_generator_of_the_process_is_neither_used_nor_moved(model_config):
 
 
 @pytest.mark.parametrize("name", ["standard", "mup", "completep"])
-def test_the_scale_is_that_of_the_rule(model_config, name):
+def test_initial_scale_follows_the_rule(model_config, name):
     config = model_config(
         width=64,
         head_count=4,
@@ -48,27 +48,27 @@ def test_the_scale_is_that_of_the_rule(model_config, name):
             assert abs(value.mean().item()) < 0.03 * expected, parameter_name
 
 
-def test_the_default_readout_is_zero(model_config):
+def test_default_readout_is_zero(model_config):
     assert torch.count_nonzero(values(model_config(), [3])["readout.weight"]) == 0
 
 
-def test_one_seed_for_each_member(model_config):
+def test_wrong_number_of_seeds_is_an_error(model_config):
     with pytest.raises(ValueError, match="2 seeds for a fleet of 3 members"):
-        initialise(Transformer(model_config(), 3), [0, 1])
+        initialize(Transformer(model_config(), 3), [0, 1])
 
 
-def test_a_parameter_without_a_role_is_refused_before_anything_is_drawn(model_config):
+def test_parameter_without_a_role_is_an_error(model_config):
     model = Transformer(model_config())
     model.register_parameter("bias", torch.nn.Parameter(torch.full((1, 3), 5.0)))
     with pytest.raises(ValueError, match="'bias' has no role"):
-        initialise(model, [0])
+        initialize(model, [0])
 
 
-def test_golden_numbers(model_config):
-    """A seed means the same model for ever: these numbers may change only with a major version."""
+def test_golden_numbers_do_not_change(model_config):
+    """A seed always gives the same model: these numbers may change only with a major version."""
     config = model_config(qk_norm=True, parametrization_readout_std=0.5)
     model = Transformer(config)
-    initialise(model, [2026])
+    initialize(model, [2026])
     assert model.embedding.weight[0, 0, :3].tolist() == pytest.approx([-0.1839104, 0.7296398, 0.6241669], abs=1e-6)
     tokens = torch.arange(24).reshape(1, 2, 12) * 7 % config.vocabulary_size
     nats, log_partition = model.loss(tokens, tokens.roll(-1, -1))

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from windtunnel.models.initialization import initialise
+from windtunnel.models.initialization import initialize
 from windtunnel.models.transformer import Transformer
 
 SEEDS = [11, 22, 33, 44]
@@ -28,7 +28,7 @@ def losses_and_gradients(config, seeds, tokens, targets, flat, compute_dtype):
     model = Transformer(config, len(seeds), compute_dtype)
     if flat:
         lay_out_flat(model, len(seeds))
-    initialise(model, seeds)
+    initialize(model, seeds)
     nats, log_partition = model.loss(tokens, targets)
     (nats.mean((1, 2)) + 1e-3 * log_partition.square().mean((1, 2))).sum().backward()
     return nats.detach(), {name: parameter.grad for name, parameter in model.named_parameters()}
@@ -40,14 +40,14 @@ def losses_and_gradients(config, seeds, tokens, targets, flat, compute_dtype):
 @pytest.mark.parametrize(
     "shape", [{}, {"width": 24, "head_count": 2, "feedforward_width": 56}, {"width": 80, "head_count": 5}]
 )
-def test_a_member_computes_bit_for_bit_what_it_does_alone(model_config, variant, flat, compute_dtype, shape):
+def test_member_is_bitwise_the_same_alone_and_in_a_fleet(model_config, variant, flat, compute_dtype, shape):
     config = model_config(**variant, **shape, parametrization_readout_std=0.5)
     generator = torch.Generator().manual_seed(0)
     tokens, targets = torch.randint(config.vocabulary_size, (2, 4, 3, 40), generator=generator)
     together = losses_and_gradients(config, SEEDS, tokens, targets, flat, compute_dtype)
     for member, seed in enumerate(SEEDS):
         only = slice(member, member + 1)
-        # Alone it need not be laid out flat: neither companions nor storage may show.
+        # Alone, the parameters have the other storage: neither other members nor storage may matter.
         alone = losses_and_gradients(config, [seed], tokens[only], targets[only], not flat, compute_dtype)
         assert torch.equal(alone[0], together[0][only])
         for name, gradient in alone[1].items():
@@ -55,11 +55,11 @@ def test_a_member_computes_bit_for_bit_what_it_does_alone(model_config, variant,
             assert torch.count_nonzero(gradient) > 0, name
 
 
-def test_a_diverged_member_leaves_its_companions_alone(model_config):
+def test_diverged_member_does_not_change_the_others(model_config):
     config = model_config(parametrization_readout_std=0.5)
     tokens = torch.randint(config.vocabulary_size, (2, 2, 16), generator=torch.Generator().manual_seed(0))
     model = Transformer(config, 2)
-    initialise(model, SEEDS[:2])
+    initialize(model, SEEDS[:2])
     with torch.no_grad():
         healthy, _ = model.loss(tokens, tokens)
         model.embedding.weight[0] = float("nan")

@@ -7,7 +7,7 @@ from windtunnel.models.transformer import Transformer
 @pytest.mark.parametrize("activation", ["swiglu", "gelu"])
 @pytest.mark.parametrize("qk_norm", [False, True])
 @pytest.mark.parametrize("tied_embedding", [False, True])
-def test_every_parameter_has_the_role_of_its_place(model_config, activation, qk_norm, tied_embedding):
+def test_every_parameter_has_its_role(model_config, activation, qk_norm, tied_embedding):
     config = model_config(activation=activation, qk_norm=qk_norm, tied_embedding=tied_embedding)
     roles = {name: role_of(name) for name, _ in Transformer(config).named_parameters()}
     assert [name for name, role in roles.items() if role is Role.EMBEDDING] == ["embedding.weight"]
@@ -22,7 +22,7 @@ def test_every_parameter_has_the_role_of_its_place(model_config, activation, qk_
     "name",
     ["blocks.0.attention.output.bias", "embedding.weight.extra", "position.weight", "blocks.x.feedforward.up.weight"],
 )
-def test_a_parameter_without_a_role_is_an_error(name):
+def test_parameter_without_a_role_is_an_error(name):
     with pytest.raises(ValueError, match="has no role"):
         role_of(name)
 
@@ -53,7 +53,7 @@ TABLE = {
 
 @pytest.mark.parametrize("name", TABLE)
 @pytest.mark.parametrize("role", Role)
-def test_rules_are_the_published_tables(model_config, name, role):
+def test_rules_match_the_published_tables(model_config, name, role):
     config = model_config(
         width=128,
         head_count=8,
@@ -63,12 +63,12 @@ def test_rules_are_the_published_tables(model_config, name, role):
         parametrization_embedding_std=0.5,
         parametrization_readout_std=0.2,
     )
-    found = rule(role, config, fan_in=64)
+    role_rule = rule(role, config, fan_in=64)
     assert (
-        found.initial_std,
-        found.rate_multiplier,
-        found.decay_multiplier,
-        found.epsilon_multiplier,
+        role_rule.initial_std,
+        role_rule.rate_multiplier,
+        role_rule.decay_multiplier,
+        role_rule.epsilon_multiplier,
     ) == pytest.approx(TABLE[name][role], rel=1e-12)
 
 
@@ -76,13 +76,13 @@ def test_rules_are_the_published_tables(model_config, name, role):
 def test_every_multiplier_is_one_at_the_base(model_config, name):
     config = model_config(parametrization_name=name)
     for role in Role:
-        found = rule(role, config, fan_in=32)
-        assert found.rate_multiplier == 1.0
-        assert found.epsilon_multiplier == 1.0
-        assert found.decay_multiplier == (1.0 if role in (Role.HIDDEN, Role.READOUT) else 0.0)
+        role_rule = rule(role, config, fan_in=32)
+        assert role_rule.rate_multiplier == 1.0
+        assert role_rule.epsilon_multiplier == 1.0
+        assert role_rule.decay_multiplier == (1.0 if role in (Role.HIDDEN, Role.READOUT) else 0.0)
 
 
 @pytest.mark.parametrize("width", [32, 64, 128])
-def test_averaging_time_of_the_weights_does_not_depend_on_width(model_config, width):
+def test_weight_averaging_time_does_not_depend_on_width(model_config, width):
     hidden = rule(Role.HIDDEN, model_config(width=width), fan_in=width)
     assert hidden.rate_multiplier * hidden.decay_multiplier == pytest.approx(1.0, rel=1e-15)

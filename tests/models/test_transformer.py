@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from windtunnel.models.initialization import initialise
+from windtunnel.models.initialization import initialize
 from windtunnel.models.transformer import Transformer, rotary_table, rotate
 
 CPU = torch.device("cpu")
@@ -10,7 +10,7 @@ CPU = torch.device("cpu")
 
 def build(config, members=1, compute_dtype=torch.float32):
     model = Transformer(config, members, compute_dtype)
-    initialise(model, list(range(members)))
+    initialize(model, list(range(members)))
     return model
 
 
@@ -27,7 +27,7 @@ VARIANTS = [
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("position", [0, 4, 11])
-def test_no_position_sees_a_later_one(model_config, variant, position):
+def test_attention_is_causal(model_config, variant, position):
     config = model_config(**variant)
     model = build(config)
     embedded = []
@@ -39,7 +39,7 @@ def test_no_position_sees_a_later_one(model_config, variant, position):
     assert bool((gradient_TD[: position + 1].abs().sum(-1) > 0).all())
 
 
-def test_sequences_of_a_batch_do_not_see_each_other(model_config):
+def test_sequences_of_a_batch_are_independent(model_config):
     config = model_config(parametrization_readout_std=0.1)
     model = build(config)
     tokens = tokens_of(config)
@@ -57,7 +57,7 @@ def test_zero_readout_predicts_uniformly(model_config):
     assert torch.allclose(log_partition, torch.full_like(nats, 64).log())
 
 
-def test_cross_entropy_and_log_partition_are_those_of_the_logits(model_config):
+def test_cross_entropy_and_log_partition_match_the_logits(model_config):
     config = model_config(parametrization_readout_std=1.0)
     model, tokens, targets = build(config, 2), tokens_of(config, 2), tokens_of(config, 2, seed=1)
     logits = model(tokens).double()
@@ -77,7 +77,7 @@ def test_gradient_of_the_log_partition_is_the_probability(model_config):
     torch.testing.assert_close(gradient, logits[0].softmax(-1), rtol=1e-5, atol=1e-6)
 
 
-def test_rotary_products_depend_on_the_distance_alone():
+def test_rotary_products_depend_on_distance_alone():
     generator = torch.Generator().manual_seed(0)
     q_K, k_K = torch.randn(2, 16, generator=generator)
     table = rotary_table(40, 16, 10_000.0, CPU)
@@ -98,7 +98,7 @@ def test_rotary_pairs_the_halves_of_a_head():
     torch.testing.assert_close(rotate(x, rotary_table(9, 8, 100.0, CPU)).double(), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_any_length_comes_in_and_inference_may_come_first(model_config):
+def test_any_length_works_and_inference_may_come_first(model_config):
     config = model_config(parametrization_readout_std=0.1)
     model, tokens = build(config), tokens_of(config)
     with torch.inference_mode():
@@ -109,7 +109,7 @@ def test_any_length_comes_in_and_inference_may_come_first(model_config):
 
 
 def reference_logits(model, tokens_BT):
-    """Member 0 computed the plain way in float64: one matrix, one head and one position pair at a time."""
+    """Member 0 in float64, one matrix and one head at a time."""
     config = model.config
     parameters = {name: parameter[0].double() for name, parameter in model.named_parameters()}
 
@@ -146,7 +146,7 @@ def reference_logits(model, tokens_BT):
 @pytest.mark.parametrize("activation", ["swiglu", "gelu"])
 @pytest.mark.parametrize("qk_norm", [False, True])
 @pytest.mark.parametrize("tied_embedding", [False, True])
-def test_logits_are_those_of_a_plain_float64_transformer(model_config, activation, qk_norm, tied_embedding):
+def test_logits_match_a_plain_float64_transformer(model_config, activation, qk_norm, tied_embedding):
     config = model_config(
         width=48,
         head_count=3,
