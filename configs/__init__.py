@@ -1,1 +1,1 @@
-"""What can be chosen, as Hydra groups; a package so that `pkg://configs` works from a wheel too."""
+"""The settings of a run, as Hydra groups. A package, so that Hydra finds them in a wheel too."""
