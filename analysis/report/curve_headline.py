@@ -96,7 +96,9 @@ def _describe_final_losses(score: LawScore, seed_noise: float | None) -> str:
         text += f", {format_seed_noise_ratio(score)} times the seed noise of {100 * seed_noise:.2g} %"
     inside = [curve.inside_90 for curve in score.curves if curve.inside_90 is not None]
     if inside:
-        text += f"; {sum(inside)} of {len(inside)} ({sum(inside) / len(inside):.0%}) inside their 90 % intervals"
+        text += (
+            f"; {sum(inside)} of {len(inside)} ({100 * sum(inside) / len(inside):.0f} %) inside their 90 % intervals"
+        )
     return f"{text}."
 
 

@@ -9,7 +9,7 @@ from windtunnel.train.records import write_atomically
 
 PAGE, CURVES_PAGE = "report.html", "curves.html"
 FIGURES = "figures"
-FIGURE_NAMES = ("overview", "predictions", "loss", "backtest", "residuals", "profiles", "isoflop")
+FIGURE_NAMES = ("headline", "predictions", "loss", "backtest", "residuals", "profiles", "isoflop")
 CURVE_FIGURE_NAMES = ("curves", "curve-errors")
 
 

@@ -36,9 +36,9 @@ def code(text: str) -> Markup:
     return Markup("<code>{}</code>").format(text)
 
 
-def nowrap(text: str) -> Markup:
-    """Text on one line."""
-    return Markup('<span class="nowrap">{}</span>').format(text)
+def keep_together(text: str) -> Markup:
+    """Text that breaks into lines only after a comma."""
+    return Markup(", ").join(Markup('<span class="nowrap">{}</span>').format(part) for part in text.split(", "))
 
 
 def warning(text: str) -> Markup:

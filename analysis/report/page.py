@@ -11,7 +11,16 @@ from windtunnel.analysis.report.figures.figure import RenderedFigure
 from windtunnel.analysis.report.figures.isoflop_figure import explain_no_minima
 from windtunnel.analysis.report.figures.table_axes import target_label
 from windtunnel.analysis.report.headline import fit_sentences
-from windtunnel.analysis.report.html import HtmlTable, code, nowrap, render, seal_table, verdict, warning, with_note
+from windtunnel.analysis.report.html import (
+    HtmlTable,
+    code,
+    keep_together,
+    render,
+    seal_table,
+    verdict,
+    warning,
+    with_note,
+)
 from windtunnel.analysis.report.number_format import (
     format_commit,
     format_interval,
@@ -47,7 +56,7 @@ def render_report(report: Report, figures: Mapping[str, RenderedFigure]) -> str:
         source=_source(report),
         headline=_shown_headline(report),
         refused=report.is_refused,
-        main_figure=figures.get("overview"),
+        main_figure=figures.get("headline"),
         predictions=_predictions(report),
         prediction_notes=_prediction_notes(report),
         laws=_laws(report.fits),
@@ -81,7 +90,7 @@ def _predictions(report: Report) -> HtmlTable | None:
         return None
     rows = []
     for prediction, score in report.scored_predictions:
-        row = [prediction.law, nowrap(format_magnitudes(prediction.at)), format_loss(prediction.loss)]
+        row = [prediction.law, keep_together(format_magnitudes(prediction.at)), format_loss(prediction.loss)]
         row.append(format_interval(*prediction.interval_90, format_loss))
         if score is None:
             row += ["–", "–", "–"]

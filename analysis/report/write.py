@@ -10,9 +10,9 @@ from windtunnel.analysis.report.figures.curve_errors_figure import curve_errors_
 from windtunnel.analysis.report.figures.curves_figure import curves_figure
 from windtunnel.analysis.report.figures.figure import RenderedFigure
 from windtunnel.analysis.report.figures.fitted_rows import fitted_rows
+from windtunnel.analysis.report.figures.headline_figure import headline_figure
 from windtunnel.analysis.report.figures.isoflop_figure import isoflop_figure
 from windtunnel.analysis.report.figures.loss_figure import loss_figure
-from windtunnel.analysis.report.figures.overview_figure import overview_figure
 from windtunnel.analysis.report.figures.prediction_figure import prediction_figure
 from windtunnel.analysis.report.figures.profile_figure import profile_figure
 from windtunnel.analysis.report.figures.residual_figure import residual_figure
@@ -53,7 +53,7 @@ def draw_figures(report: Report, log: Log) -> dict[str, RenderedFigure]:
     if report.outlook is not None:
         shown = [(report.outlook, None)]
     steps: list[tuple[str, Callable[[], RenderedFigure | None]]] = [
-        ("runs, law and target", lambda: overview_figure(fit, rows, shown)),
+        ("runs, law and target", lambda: headline_figure(fit, rows, shown)),
         ("predictions and outcomes", lambda: prediction_figure(predictions)),
         ("loss against size, data and compute", lambda: loss_figure(fit, rows)),
         ("back-test", lambda: None if ranking is None else backtest_figure(ranking, fit.law.name)),

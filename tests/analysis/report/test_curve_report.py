@@ -65,7 +65,7 @@ def test_the_headline_is_the_errors_of_the_main_law(report: CurveReport, folder:
     assert f"root-mean-square error {format_error(score.final)}" in finals
     assert f"{score.final_in_noise:.2g} times the seed noise of {100 * report.seed_noise:.2g} %" in finals
     inside = sum(curve.inside_90 is True for curve in score.curves)
-    assert f"{inside} of 30 ({inside / 30:.0%}) inside their 90 % intervals" in finals
+    assert f"{inside} of 30 ({100 * inside / 30:.0f} %) inside their 90 % intervals" in finals
     assert ["instantaneous:N" in against[0], "last-window:N" in against[1]] == [True, True]
     assert all("excludes zero, better" in sentence for sentence in against)
     text = Page(folder / "curves.html").text

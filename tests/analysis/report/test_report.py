@@ -119,7 +119,7 @@ def test_the_page_is_whole_and_needs_nothing_else(folder: Path, page: Page) -> N
 
 
 def test_every_figure_is_on_the_page_and_a_file(folder: Path, page: Page) -> None:
-    names = {"overview", "loss", "predictions", "backtest", "residuals", "profiles", "isoflop"}
+    names = {"headline", "loss", "predictions", "backtest", "residuals", "profiles", "isoflop"}
     assert names == set(FIGURE_NAMES)
     assert {path.name for path in (folder / "figures").iterdir()} == {f"{n}.{s}" for n in names for s in ("svg", "png")}
     assert page.tags.count("figure") == page.tags.count("figcaption") == page.tags.count("svg") == len(names)

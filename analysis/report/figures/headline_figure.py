@@ -47,7 +47,7 @@ SHOWN_INTERVAL = 1.25  # an interval is shown up to this factor beyond all losse
 Scored = tuple[Prediction, Score | None]
 
 
-def overview_figure(fit: Fit, rows: FittedRows, predictions: Sequence[Scored]) -> RenderedFigure | None:
+def headline_figure(fit: Fit, rows: FittedRows, predictions: Sequence[Scored]) -> RenderedFigure | None:
     """None where none of N, D and C varies in the table.
 
     `predictions` are those to show, each with its score where the target was measured. The law is drawn along the path
@@ -82,7 +82,7 @@ def overview_figure(fit: Fit, rows: FittedRows, predictions: Sequence[Scored]) -
     alt += f", the fit of {fit.law.name} with its 90 % band" if path is not None else ""
     alt += f", {len(placed)} predicted and {measured} measured targets" if placed else ""
     caption = _caption(fit, axis, path, bool(by_size))
-    return render_figure("overview", "Runs, law and target", alt, caption, paint, HEIGHT_INCHES)
+    return render_figure("headline", "Runs, law and target", alt, caption, paint, HEIGHT_INCHES)
 
 
 def _place(axis: str, rows: FittedRows, prediction: Prediction) -> float | None:
