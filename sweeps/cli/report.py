@@ -9,7 +9,6 @@ from windtunnel.analysis.report.build import build_report
 from windtunnel.analysis.report.load_scores import read_predictions_and_scores
 from windtunnel.analysis.report.report import Report
 from windtunnel.analysis.report.text import format_notes
-from windtunnel.analysis.report.write import write_report
 from windtunnel.sweeps.cli.arguments import (
     add_json_argument,
     add_table_arguments,
@@ -59,6 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Raises InputError for bad input, and after writing the report for a refused fit."""
+    from windtunnel.analysis.report.write import write_report  # slow to import
+
     law = get_law(arguments.law)
     others = [get_law(name) for name in names_from_list("--laws", arguments.laws)]
     predictions, scores = read_predictions_and_scores(arguments.prediction, arguments.score)
