@@ -13,6 +13,7 @@ from windtunnel.analysis.report.text import format_prediction
 from windtunnel.sweeps.cli.arguments import add_extrapolation_argument, add_json_argument
 from windtunnel.sweeps.cli.output import print_result
 from windtunnel.sweeps.cli.paths import output_folder
+from windtunnel.sweeps.cli.study_arguments import resolve_source
 from windtunnel.train.provenance import commit
 
 EPILOG = """examples:
@@ -54,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     path = None
     if arguments.seal:
         folder = arguments.output if arguments.output is not None else arguments.fit.parent
-        sources = [*fitted_sources(fit, arguments.results), *arguments.results]
+        sources = [*fitted_sources(fit, arguments.results), *map(resolve_source, arguments.results)]
         path = seal(prediction, fit, folder, results=sources, columns=arguments.columns, commit=commit())
         prediction = read_sealed(path)
     sealed = [] if path is None else [f"sealed {prediction.sealed}", f"at {prediction.time} in {path}"]

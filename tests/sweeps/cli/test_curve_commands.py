@@ -30,7 +30,7 @@ def trained(files: dict[str, str]) -> list[str]:
     return ["--train", files["constant"], files["cosine"], files["two-stage"], "--warmup", "60"]
 
 
-def test_a_fit_for_programs(files: dict[str, str], tmp_path: Path) -> None:
+def test_curves_fit_json(files: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "fit.json"
     words = ("--law", "annealing", *trained(files), "--test", files["decay"], "--json", str(path))
     assert curves("fit", *words) == 0
@@ -45,7 +45,7 @@ def test_a_fit_for_programs(files: dict[str, str], tmp_path: Path) -> None:
     assert abs(test["final"]) <= test["worst"]
 
 
-def test_a_test_curve_of_another_size_is_noted(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_curves_fit_notes_test_curve_of_another_size(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     train = [f"{files[name]}@N=25e6" for name in ("constant", "cosine", "two-stage")]
     words = ("--law", "annealing", "--train", *train, "--warmup", "60", "--test")
     assert curves("fit", *words, f"{files['decay']}@N=25e6") == 0
@@ -55,7 +55,7 @@ def test_a_test_curve_of_another_size_is_noted(files: dict[str, str], capsys: py
     assert "N is 100,000,000" in told
 
 
-def test_a_law_without_a_point_to_fit_is_refused_and_ranked_last(
+def test_law_without_a_point_to_fit_is_refused_and_ranked_last(
     files: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The trajectory law reads what is at the peak rate, where a cosine alone has next to nothing."""
@@ -68,7 +68,7 @@ def test_a_law_without_a_point_to_fit_is_refused_and_ranked_last(
     assert "refused (too_few_points): 1 points" in capsys.readouterr().err
 
 
-def test_batches_that_are_taken_for_one_are_noted(
+def test_batch_sizes_that_a_law_ignores_are_noted(
     files: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = []
@@ -84,7 +84,9 @@ def test_batches_that_are_taken_for_one_are_noted(
         )
 
 
-def test_auto_takes_the_law_of_least_inner_error(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_curves_rank_orders_by_cross_validation_alone(
+    files: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ("--laws", "annealing,instantaneous,last-window", *trained(files), "--json", "-")
     assert curves("rank", *words, "--test", files["decay"]) == 0
     document = json.loads(capsys.readouterr().out)
@@ -97,7 +99,7 @@ def test_auto_takes_the_law_of_least_inner_error(files: dict[str, str], capsys: 
     assert [each["inner_mean_abs_relative_error"] for each in alone["laws"]] == inner
 
 
-def test_a_prediction_with_its_interval(
+def test_curves_predict_interval_and_invalid_schedules(
     files: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fit, out = tmp_path / "law.json", tmp_path / "prediction.json"
@@ -125,7 +127,7 @@ def test_a_prediction_with_its_interval(
     assert "changed after it was written" in capsys.readouterr().err
 
 
-def test_bad_requests(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_curves_fit_invalid_input_is_one_line(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     for words, message in (
         (("--law", "gravity", *trained(files)), "no curve law named"),
         (("--law", "annealing", *trained(files), "--test", files["cosine"]), "named twice"),
@@ -147,7 +149,7 @@ def test_bad_requests(files: dict[str, str], capsys: pytest.CaptureFixture[str])
         ("anealing:N", "did you mean annealing"),
     ],
 )
-def test_a_law_that_is_none_says_what_to_write(
+def test_invalid_law_name_error_says_what_to_write(
     files: dict[str, str], capsys: pytest.CaptureFixture[str], name: str, message: str
 ) -> None:
     assert curves("fit", "--law", name, *trained(files)) == 2
@@ -156,13 +158,13 @@ def test_a_law_that_is_none_says_what_to_write(
     assert told.count("\n") == 1
 
 
-def test_a_warm_up_is_no_seed(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_negative_warmup_is_rejected(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         curves("fit", "--law", "annealing", "--train", files["cosine"], "--warmup", "-3")
     assert caught.value.code == 2
     assert "-3: give a whole number of steps, 0 or more" in capsys.readouterr().err
 
 
-def test_a_ranking_ends_without_an_empty_line(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_curves_rank_ends_without_an_empty_line(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     assert curves("rank", "--laws", "instantaneous,last-window", *trained(files)) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3

@@ -53,7 +53,7 @@ def monitor(*words: str) -> int:
     return main(["curves", "monitor", *words])
 
 
-def test_runs_in_training_against_their_family(tmp_path: Path, law: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_monitor_compares_runs_with_their_family(tmp_path: Path, law: str, capsys: pytest.CaptureFixture[str]) -> None:
     runs = tmp_path / "runs"
     for seed in range(8):
         made_run(runs, seed)
@@ -84,9 +84,7 @@ def test_runs_in_training_against_their_family(tmp_path: Path, law: str, capsys:
     assert "OFF the family's curve by" in told
 
 
-def test_before_there_are_points_the_law_speaks_alone(
-    tmp_path: Path, law: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_forecast_without_points_is_the_law_alone(tmp_path: Path, law: str, capsys: pytest.CaptureFixture[str]) -> None:
     run = made_run(tmp_path / "runs", 0, 100, status="running")
     assert monitor(Path(run).name, "--runs", str(tmp_path / "runs"), "--law", law) == 0
     assert "by the law alone" in capsys.readouterr().out
@@ -97,7 +95,7 @@ def test_before_there_are_points_the_law_speaks_alone(
     assert "0 curves in the family" in found["collapse"]["reason"]
 
 
-def test_watching_ends_with_the_run(
+def test_watch_ends_with_the_run(
     tmp_path: Path, law: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = Path(made_run(tmp_path / "runs", 0, 500, status="running"))
@@ -116,7 +114,7 @@ def test_watching_ends_with_the_run(
     assert told.rstrip().endswith("preempted")
 
 
-def test_a_run_that_is_resumed_writes_its_curve_anew(tmp_path: Path) -> None:
+def test_partial_curve_follows_a_resumed_run(tmp_path: Path) -> None:
     folder = Path(made_run(tmp_path, 0, 400, status="running"))
     run = PartialCurve(folder)
     assert len(run.read()[0]) == 60
@@ -129,7 +127,7 @@ def test_a_run_that_is_resumed_writes_its_curve_anew(tmp_path: Path) -> None:
     assert (len(run.read()[0]), run.step) == (30, 250)
 
 
-def test_bad_requests(tmp_path: Path, law: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_monitor_invalid_input_is_one_line(tmp_path: Path, law: str, capsys: pytest.CaptureFixture[str]) -> None:
     finished = made_run(tmp_path / "runs", 0)
     (tmp_path / "torn.json").write_text("{")
     for words, message in (
@@ -148,7 +146,9 @@ def test_bad_requests(tmp_path: Path, law: str, capsys: pytest.CaptureFixture[st
     assert "not rows of a curve" in capsys.readouterr().err
 
 
-def test_another_peak_is_no_final_loss(tmp_path: Path, law: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_with_another_peak_rate_has_no_forecast(
+    tmp_path: Path, law: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     runs = tmp_path / "runs"
     for seed in range(3):
         made_run(runs, seed)

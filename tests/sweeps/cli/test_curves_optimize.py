@@ -37,7 +37,7 @@ def fitted(tmp_path: Path) -> Make:
     return make
 
 
-def test_every_row_is_what_its_settings_are_predicted_to_give(
+def test_losses_are_those_predicted_for_the_settings(
     fitted: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fit, out, best = fitted(), tmp_path / "out.json", tmp_path / "best.csv"
@@ -76,7 +76,7 @@ def test_every_row_is_what_its_settings_are_predicted_to_give(
     assert json.loads(out.read_text())["final"]["loss"] == pytest.approx(others[-1]["loss"], rel=1e-6)
 
 
-def test_equal_input_gives_equal_results_and_the_schedule_asked_for_is_the_reference(
+def test_results_are_deterministic_and_relative_to_the_requested_schedule(
     fitted: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = (fitted(), *RUN, "schedule=cosine", "schedule.final_fraction=0.2", "schedule.warmup_tokens=300k")
@@ -95,7 +95,7 @@ def test_equal_input_gives_equal_results_and_the_schedule_asked_for_is_the_refer
     assert min(float(knot.partition(":")[2]) for knot in last.partition("=")[2].strip('"').split()) >= 0.1
 
 
-def test_a_law_over_sizes_reads_the_size_of_the_settings(fitted: Make, capsys: pytest.CaptureFixture[str]) -> None:
+def test_law_over_sizes_reads_the_size_of_the_settings(fitted: Make, capsys: pytest.CaptureFixture[str]) -> None:
     fit = fitted("annealing:N", replicates=0, **OVER_SIZES)
     found = {}
     for size in ("25k", "57k"):
@@ -104,10 +104,10 @@ def test_a_law_over_sizes_reads_the_size_of_the_settings(fitted: Make, capsys: p
     assert found["25k"]["size"] < found["57k"]["size"]
     assert found["25k"]["schedules"][-1]["loss"] > found["57k"]["schedules"][-1]["loss"]
     assert found["25k"]["schedules"][-1]["gain_interval_90"] is None
-    assert any("no replicates" in each for each in found["25k"]["notes"])
+    assert any("no bootstrap replicates" in each for each in found["25k"]["notes"])
 
 
-def test_a_step_after_the_warm_up(fitted: Make, capsys: pytest.CaptureFixture[str]) -> None:
+def test_schedule_with_few_steps_after_the_warmup(fitted: Make, capsys: pytest.CaptureFixture[str]) -> None:
     assert optimize(fitted(), "size=25k", "horizon.steps=402", "schedule=constant", "--json", "-") == 0
     document = json.loads(capsys.readouterr().out)
     assert document["steps"] == 402
@@ -125,7 +125,9 @@ def test_a_step_after_the_warm_up(fitted: Make, capsys: pytest.CaptureFixture[st
         (("size=25k", "--csv", "/no-such-folder/best.csv"), "there is no folder"),
     ],
 )
-def test_bad_requests(fitted: Make, words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_optimize_invalid_input_is_one_line(
+    fitted: Make, words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     fit = fitted()
     try:
         status = optimize(fit, *words)
@@ -145,7 +147,7 @@ def test_bad_requests(fitted: Make, words: tuple[str, ...], message: str, capsys
         ("last-window:N", {"L0": 1.3, "A": 9.0, "alpha": 0.5, "phi": 0.1, "A_N": 0.0, "alpha_N": 0.0}),
     ],
 )
-def test_a_law_that_knows_no_schedule_is_refused(
+def test_law_without_cost_of_high_rates_is_refused(
     fitted: Make, law: str, parameters: dict[str, float], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert optimize(fitted(law, **parameters), *RUN) == 2

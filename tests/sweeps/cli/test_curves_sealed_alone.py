@@ -15,7 +15,7 @@ TRUTH = {"L0": 2.0, "A": 3.0, "C": 2.0, "alpha": 0.3, "memory": 10.0}
 NOISY = {name: np.array([value, value * 1.01]) for name, value in TRUTH.items()}
 
 
-def test_a_curve_is_sealed_before_its_run_is_trained_and_scored_after(
+def test_curve_is_sealed_before_training_and_scored_after(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -17,7 +17,7 @@ def parse(*arguments: str) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def test_it_prepares_and_prints_what_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_data_prepare_prints_the_manifest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(parse("synthetic:zipf-facts", "--token-budget", "20k", "--data", str(tmp_path))) == 0
     output = capsys.readouterr()
     for text in ("zipf-facts", "20,000", "1,053", "0.811963", "576", "none needed", str(tmp_path)):
@@ -25,9 +25,7 @@ def test_it_prepares_and_prints_what_there_is(tmp_path: Path, capsys: pytest.Cap
     assert "making 20,000 train tokens" in output.err
 
 
-def test_json_on_standard_output_is_the_manifest_and_nothing_else(
-    texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_data_prepare_json_is_the_manifest(texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = (
         "--vocabulary",
         "280",
@@ -46,7 +44,7 @@ def test_json_on_standard_output_is_the_manifest_and_nothing_else(
     assert manifest.spec.validation_fraction == 0.2
 
 
-def test_a_dry_run_says_where_and_makes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dry_run_prepares_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "plan.json"
     arguments = ("--dry-run", "--data", str(tmp_path / "data"), "--json", str(target))
     assert run(parse("speeches+plays", "--vocabulary", "4k", *arguments)) == 0
@@ -64,7 +62,7 @@ def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
     assert "windtunnel data prepare synthetic:context-tree --token-budget 20M" in capsys.readouterr().out
 
 
-def test_a_count_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_count_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         parse("speeches", "--token-budget", "lots")
     assert caught.value.code == 2

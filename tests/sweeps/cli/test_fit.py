@@ -43,7 +43,7 @@ def fit_with(*words: str) -> int:
 COLUMNS = ("--columns", "N=params,D=tokens,loss=val")
 
 
-def test_a_fit_for_programs(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fit_json(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "fit.json"
     words = ("--law", "chinchilla", "--objective", "log-lad", "--bootstrap", "100", "--output", str(output))
     assert fit_with(str(source), *words, *COLUMNS, "--json", "-") == 0
@@ -57,7 +57,7 @@ def test_a_fit_for_programs(source: Path, tmp_path: Path, capsys: pytest.Capture
     assert Fit.from_json(output).parameters == document["parameters"]
 
 
-def test_a_fit_for_people(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fit_text(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert fit_with(str(source), "--law", "chinchilla", *COLUMNS) == 0
     shown = capsys.readouterr().out
     assert "status: converged" in shown
@@ -65,7 +65,7 @@ def test_a_fit_for_people(source: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "starts agree" in shown
 
 
-def test_a_refused_design_says_why(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_refused_fit_states_the_reason(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "out.json"
     words = (str(source), "--law", "chinchilla", *COLUMNS, "--where", "N < 1.1e6", "--json", str(path))
     with pytest.raises(InputError, match=r"refused \(one_size\): every point has N = 1e\+06"):
@@ -75,14 +75,14 @@ def test_a_refused_design_says_why(source: Path, tmp_path: Path, capsys: pytest.
     assert "every point" not in capsys.readouterr().out
 
 
-def test_bad_requests(source: Path) -> None:
+def test_fit_invalid_names(source: Path) -> None:
     with pytest.raises(InputError, match="no law named"):
         fit_with(str(source), "--law", "gravity", *COLUMNS)
     with pytest.raises(InputError, match="no objective named"):
         fit_with(str(source), "--law", "chinchilla", "--objective", "luck", *COLUMNS)
 
 
-def test_a_file_of_a_fit_is_not_the_source_nor_another_file(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fit_does_not_write_over_its_source_or_output(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words, text = ("fit", str(source), "--law", "chinchilla", *COLUMNS), source.read_text()
     for name in ("--output", "--json"):
         assert main([*words, name, str(source)]) == 2
@@ -93,7 +93,7 @@ def test_a_file_of_a_fit_is_not_the_source_nor_another_file(source: Path, capsys
     assert source.read_text() == text
 
 
-def test_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None:
+def test_laws_catalog(capsys: pytest.CaptureFixture[str]) -> None:
     parser = argparse.ArgumentParser()
     laws_command.add_arguments(parser)
     assert laws_command.run(parser.parse_args([])) == 0
@@ -132,7 +132,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> str:
         (("parameters", "A"), float("nan")),
     ],
 )
-def test_any_edit_of_a_fit_is_found(written: str, tmp_path: Path, keys: tuple[Any, ...], value: Any) -> None:
+def test_edited_fit_file_is_rejected(written: str, tmp_path: Path, keys: tuple[Any, ...], value: Any) -> None:
     path = tmp_path / "fit.json"
     path.write_text(written)
     assert Fit.from_json(path).status == "converged"
@@ -153,7 +153,7 @@ def test_any_edit_of_a_fit_is_found(written: str, tmp_path: Path, keys: tuple[An
         Fit.from_json(path)
 
 
-def test_a_fit_whose_law_computes_otherwise_now_is_refused(written: str, tmp_path: Path) -> None:
+def test_fit_file_of_a_changed_law_is_rejected(written: str, tmp_path: Path) -> None:
     content = json.loads(written)
     content["parameters"]["E"] *= 1.01
     content["digest"] = digest_of(content, "digest")

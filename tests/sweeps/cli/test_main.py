@@ -34,7 +34,7 @@ from windtunnel.sweeps.cli.parser import RENAMED_OPTIONS
         (["wandb", "push", ""], "windtunnel wandb push: an empty value: give one (see windtunnel wandb push --help)"),
     ],
 )
-def test_a_wrong_command_line_is_one_line(words: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_command_line_is_one_line(words: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(words)
     assert caught.value.code == 2
@@ -74,7 +74,7 @@ RESAMPLING = (FIT, ("conventions",), ("isoflop",))
         ),
     ],
 )
-def test_what_cannot_be_done_is_known_before_anything_is(
+def test_invalid_options_are_reported_before_any_work(
     points: Path, words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     places = {"folder": str(points.parent), "points": str(points)}
@@ -100,7 +100,7 @@ def test_what_cannot_be_done_is_known_before_anything_is(
         ),
     ],
 )
-def test_a_refusal_is_one_line_on_standard_error(
+def test_refused_fit_is_one_line_on_standard_error(
     points: Path, words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     verb, *options = words
@@ -114,7 +114,7 @@ def test_a_refusal_is_one_line_on_standard_error(
             assert json.loads(captured.out)
 
 
-def test_a_reader_that_has_seen_enough_hears_nothing(points: Path) -> None:
+def test_closed_pipe_is_silent(points: Path) -> None:
     script = "import sys; from windtunnel.sweeps.cli.main import main; sys.exit(main(sys.argv[1:]))"
     reading, writing = os.pipe()
     os.close(reading)
@@ -125,9 +125,7 @@ def test_a_reader_that_has_seen_enough_hears_nothing(points: Path) -> None:
     assert (done.returncode, done.stderr) == (141, b"")
 
 
-def test_an_interrupt_while_modules_load_is_silent(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_interrupt_during_import_is_silent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def interrupt(name: str) -> None:
         raise KeyboardInterrupt
 
@@ -136,24 +134,51 @@ def test_an_interrupt_while_modules_load_is_silent(
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.fixture(scope="module")
+def helps() -> dict[str, tuple[str, bool]]:
+    """The help of every verb, and whether torch was loaded by then."""
+    script = (
+        "import contextlib, io, json, sys\n"
+        "from windtunnel.sweeps.cli.main import VERBS, main\n"
+        "helps = {}\n"
+        "for verb in VERBS:\n"
+        "    if verb == 'train': continue\n"
+        "    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):\n"
+        "        main([*verb.split(), '--help'])\n"
+        "    helps[verb] = out.getvalue(), 'torch' in sys.modules\n"
+        "print(json.dumps(helps))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    found: dict[str, tuple[str, bool]] = json.loads(done.stdout)
+    return found
+
+
 @pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "train"])
-def test_the_help_of_a_verb_loads_no_torch_and_has_an_example(verb: str) -> None:
+def test_help_of_a_verb_loads_no_torch_and_has_an_example(verb: str, helps: dict[str, tuple[str, bool]]) -> None:
+    text, has_torch = helps[verb]
+    assert not has_torch
+    assert text.startswith(f"usage: windtunnel {verb} ")
+    assert VERBS[verb] in text
+    assert re.search(rf"^examples?:\n  windtunnel {verb}\b", text, re.MULTILINE)
+    assert not re.search("|".join(rf"{old}\b" for old in RENAMED_OPTIONS if old != "--out"), text)
+    assert not re.search(r"--out\b(?!put)", text)
+
+
+def test_a_table_starts_without_torch_pandas_and_scipy(points: Path) -> None:
     script = (
         "import sys\n"
         "from windtunnel.sweeps.cli.main import main\n"
-        "try: main(sys.argv[1:])\n"
-        "except SystemExit as end: assert not end.code\n"
-        "sys.exit('torch' in sys.modules)\n"
+        "main(sys.argv[1:])\n"
+        "sys.exit(', '.join({'torch', 'pandas', 'scipy'} & set(sys.modules)))\n"
     )
-    words = [*verb.split(), "--help"]
-    done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith(f"usage: windtunnel {verb} ")
-    assert re.search(rf"^examples?:\n  windtunnel {verb}\b", done.stdout, re.MULTILINE)
-    assert VERBS[verb] in done.stdout
-    assert not re.search("|".join(f"{old}[ ,=]" for old in RENAMED_OPTIONS), done.stdout)
+    done = subprocess.run(
+        [sys.executable, "-c", script, "table", str(points)], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == "\n"
+    assert "16 rows" in done.stdout
 
 
-def test_the_overview_names_every_verb_and_no_old_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_overview_lists_every_verb_and_no_old_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     printed = capsys.readouterr().out
     assert all(f"  {verb} " in printed for verb in VERBS)
@@ -173,12 +198,12 @@ def test_python_m_windtunnel_is_named_windtunnel(words: list[str]) -> None:
     assert "__main__" not in printed
 
 
-def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert re.fullmatch(r"windtunnel \d+\.\d+.*\n", capsys.readouterr().out)
 
 
-def test_an_unknown_verb_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_verb_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["two\nlines"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line == "windtunnel: two lines: no such verb; windtunnel --help lists the verbs"
@@ -203,19 +228,19 @@ def test_debug_shows_the_traceback_on_either_side_of_the_verb(words: list[str]) 
 
 
 @pytest.mark.usefixtures("failing")
-def test_without_debug_a_failure_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_failure_without_debug_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 1
     assert capsys.readouterr().err == "windtunnel: RuntimeError: no good\n"
 
 
-def test_debug_before_train_reaches_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_debug_before_train_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     from windtunnel.train import command as train_command
 
     monkeypatch.setattr(train_command, "main", lambda words, _: 0 if list(words) == ["seed=1", "--debug"] else 1)
     assert main(["--debug", "train", "seed=1"]) == 0
 
 
-def test_a_study_as_a_source_is_its_runs(tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_study_as_source_is_its_runs(tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Here none is trained yet; and the study file is never written over."""
     monkeypatch.chdir(tmp_path)
     study = tmp_path / "mine.yaml"

@@ -18,7 +18,7 @@ def points(tmp_path: Path) -> Path:
     return path
 
 
-def test_an_old_option_works_and_says_its_new_name(capsys: pytest.CaptureFixture[str]) -> None:
+def test_old_option_works_and_prints_its_new_name(capsys: pytest.CaptureFixture[str]) -> None:
     for old, new in RENAMED_OPTIONS.items():
         parser = Parser(prog="windtunnel verb")
         parser.add_argument(new, dest="value")
@@ -29,7 +29,7 @@ def test_an_old_option_works_and_says_its_new_name(capsys: pytest.CaptureFixture
         assert capsys.readouterr().err == ""
 
 
-def test_an_old_option_is_not_in_the_help_and_not_of_other_verbs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_old_option_is_hidden_and_unknown_to_other_verbs(capsys: pytest.CaptureFixture[str]) -> None:
     parser = Parser(prog="windtunnel verb")
     parser.add_argument("--holdout")
     assert "--hold " not in parser.format_help()
@@ -56,7 +56,7 @@ def test_old_options_of_verbs(
 
 
 @pytest.mark.parametrize(("old", "new"), RENAMED_VERBS.items())
-def test_an_old_verb_works_and_says_its_new_name(old: str, new: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_old_verb_works_and_prints_its_new_name(old: str, new: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert new in VERBS
     assert old not in VERBS
     with pytest.raises(SystemExit) as caught:
@@ -67,7 +67,7 @@ def test_an_old_verb_works_and_says_its_new_name(old: str, new: str, capsys: pyt
     assert printed.out.startswith(f"usage: windtunnel {new} ")
 
 
-def test_the_options_of_an_old_verb_are_read(points: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_old_verb_reads_its_options(points: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "audit.json"
     assert main(["audit", str(points), "--bootstrap", "100", "--json", str(out)]) == 0
     assert capsys.readouterr().err == "windtunnel: audit is now conventions\n"
@@ -97,7 +97,7 @@ def test_argument_names_are_printed_as_options(message: str, printed: str) -> No
     assert name_options(message, parser) == printed
 
 
-def test_an_error_of_a_verb_names_its_options(points: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_error_of_a_verb_names_its_options(points: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`load_table` names its argument; the command prints its option."""
     from windtunnel.analysis.tables.load import load_table
     from windtunnel.train.errors import InputError

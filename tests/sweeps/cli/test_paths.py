@@ -32,7 +32,7 @@ VERBS = [
 
 
 @pytest.mark.parametrize("words", VERBS)
-def test_an_input_is_not_written_over(
+def test_input_is_not_written_over(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

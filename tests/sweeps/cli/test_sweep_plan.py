@@ -45,7 +45,7 @@ def document(folder: Path, *options: str, text: str = STUDY) -> dict[str, Any]:
     return found
 
 
-def test_the_table_says_what_will_be_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plan_table_lists_sizes_totals_and_targets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert plan(tmp_path, "--workers", "2") == 0
     printed = capsys.readouterr().out
     for words in (
@@ -64,7 +64,7 @@ def test_the_table_says_what_will_be_trained(tmp_path: Path, capsys: pytest.Capt
         assert words in printed, printed
 
 
-def test_every_run_is_listed_where_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_option_all_lists_every_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = document(tmp_path)["runs"]
     capsys.readouterr()
     assert plan(tmp_path, "--all") == 0
@@ -75,7 +75,7 @@ def test_every_run_is_listed_where_asked(tmp_path: Path, capsys: pytest.CaptureF
             assert f"{run['parent']}@{run['parent_step']}" in printed
 
 
-def test_the_document_adds_up(tmp_path: Path) -> None:
+def test_plan_json_adds_up(tmp_path: Path) -> None:
     found = document(tmp_path, "--workers", "3")
     totals, runs, sizes = found["totals"], found["runs"], found["sizes"]
     assert totals["runs"] == len(runs) == sum(row["runs"] for row in sizes) == 28
@@ -90,12 +90,12 @@ def test_the_document_adds_up(tmp_path: Path) -> None:
     assert found["targets"][0]["beyond"]["N"] == pytest.approx(sizes[3]["parameters"] / sizes[2]["parameters"])
 
 
-def test_standard_output_holds_the_document_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_standard_output_holds_only_the_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert plan(tmp_path, "--json", "-") == 0
     assert json.loads(capsys.readouterr().out)["study"] == "s"
 
 
-def test_without_a_probe_hours_are_not_known_and_the_rest_is(tmp_path: Path) -> None:
+def test_plan_without_probe_has_no_hours(tmp_path: Path) -> None:
     found = document(tmp_path, "--no-probe")
     assert found["totals"]["hours"] is None
     assert found["totals"]["peak_bytes"] > found["totals"]["left_bytes"] > 0
@@ -103,7 +103,7 @@ def test_without_a_probe_hours_are_not_known_and_the_rest_is(tmp_path: Path) -> 
     assert document(tmp_path, "--no-probe")["totals"]["hours"] > 0, "an earlier probe is known"
 
 
-def test_hours_on_named_gpus_are_said_to_be_assumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_hours_on_named_gpus_are_noted_as_assumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one, four = document(tmp_path, "--gpu", "h100"), document(tmp_path, "--gpu", "h100:4")
     assert one["totals"]["hours"] > four["totals"]["hours"] >= four["totals"]["longest_path_hours"] - 1e-9
     assert one["machine"]["paces"] == ["published"]
@@ -121,7 +121,7 @@ def test_hours_on_named_gpus_are_said_to_be_assumed(tmp_path: Path, capsys: pyte
         ("disk_gigabytes: 0.001", "disk_gigabytes 0.0"),
     ],
 )
-def test_beyond_the_budget_is_said_after_the_table(
+def test_exceeded_budget_is_reported_after_the_table(
     budget: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert plan(tmp_path, text=f"{STUDY}budget: {{{budget}}}\n") == 2
@@ -131,11 +131,11 @@ def test_beyond_the_budget_is_said_after_the_table(
     assert line.startswith(f"windtunnel: {tmp_path}/s.yaml:11: beyond the budget: {words}")
 
 
-def test_within_the_budget_nothing_is_said(tmp_path: Path) -> None:
+def test_plan_within_budget_succeeds(tmp_path: Path) -> None:
     assert plan(tmp_path, text=f"{STUDY}budget: {{hours: 1000, tokens: 1B, flops: 1e16, disk_gigabytes: 1}}\n") == 0
 
 
-def test_disk_that_workers_can_wait_for_is_a_note(tmp_path: Path) -> None:
+def test_disk_limit_that_workers_can_wait_for_is_a_note(tmp_path: Path) -> None:
     small = STUDY.replace("{size: 1050000, horizon.tokens: 5M}", "{size: 25000, horizon.tokens: 8M}")
     needed = document(tmp_path, "--workers", "1", text=small)["totals"]["peak_bytes"]
     text = f"{small}budget: {{disk_gigabytes: {1.01 * needed / 1e9}}}\n"
@@ -158,7 +158,7 @@ def test_disk_that_workers_can_wait_for_is_a_note(tmp_path: Path) -> None:
         ("where: D > 1.5e6", "where: loss < 3", "no column loss"),
     ],
 )
-def test_a_careful_reader_is_warned(before: str, after: str, words: str, tmp_path: Path) -> None:
+def test_plan_warnings(before: str, after: str, words: str, tmp_path: Path) -> None:
     assert before in STUDY
     text = STUDY.replace(before, after)
     assert any(words in note for note in document(tmp_path, text=text)["notes"])
@@ -172,7 +172,7 @@ def test_a_careful_reader_is_warned(before: str, after: str, words: str, tmp_pat
         ("schedule: [constant, cosine]", "no run of the family below 10%: the ends of decays will be predicted badly"),
     ],
 )
-def test_a_family_that_tells_little_of_schedules_is_warned_of(schedules: str, words: str, tmp_path: Path) -> None:
+def test_plan_warns_of_family_with_few_schedules(schedules: str, words: str, tmp_path: Path) -> None:
     text = """\
 title: a study of curves
 fixed: {data: prose, horizon.tokens: 2M, size: 25000}
@@ -185,7 +185,7 @@ analysis: {curves: {laws: [auto]}}
     assert not any("famil" in note for note in document(tmp_path, text=whole)["notes"])
 
 
-def test_a_rate_that_is_checked_at_the_largest_size_is_not_warned_of(tmp_path: Path) -> None:
+def test_plan_does_not_warn_of_rate_checked_at_largest_size(tmp_path: Path) -> None:
     warning = "the learning rate is not checked"
     assert any(warning in note for note in document(tmp_path)["notes"])
     checked = STUDY.replace(
@@ -202,14 +202,14 @@ def test_a_rate_that_is_checked_at_the_largest_size_is_not_warned_of(tmp_path: P
         (("--gpu", "gtx"), "write NAME or NAME:COUNT"),
     ],
 )
-def test_options_that_cannot_be(
+def test_plan_invalid_options(
     options: tuple[str, ...], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert plan(tmp_path, *options) == 2
     assert words in capsys.readouterr().err
 
 
-def test_a_model_that_does_not_fit_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_model_too_large_for_the_gpu_is_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     large = STUDY.replace("size: 1050000, horizon.tokens: 5M", "size: 2000000000, horizon.tokens: 3B")
     assert plan(tmp_path, "--gpu", "l4", text=large) == 2
     assert "do not fit into its 24 GB" in capsys.readouterr().err

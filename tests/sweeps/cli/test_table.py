@@ -30,7 +30,7 @@ def runs(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
-def test_a_written_table_is_the_same_table_again(runs: Path, tmp_path: Path, form: str) -> None:
+def test_written_table_reads_back_equal(runs: Path, tmp_path: Path, form: str) -> None:
     path = tmp_path / f"table.{form}"
     assert command(runs, f"--{form}", path) == 0
     table, again = load_table(runs), load_table(path)
@@ -40,14 +40,14 @@ def test_a_written_table_is_the_same_table_again(runs: Path, tmp_path: Path, for
     assert sorted(each.name for each in tmp_path.iterdir()) == sorted(["runs", path.name])
 
 
-def test_a_written_table_of_a_mixed_folder_is_refused_alike(runs: Path, tmp_path: Path) -> None:
+def test_written_mixed_table_is_refused_too(runs: Path, tmp_path: Path) -> None:
     write(runs, record(steps=1500, shape="cosine"))
     command(runs, "--allow-mixed", "--csv", tmp_path / "mixed.csv")
     with pytest.raises(InputError, match="mixed in column schedule"):
         command(tmp_path / "mixed.csv")
 
 
-def test_people_see_rows_reasons_and_notes(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_table_text_has_rows_reasons_and_notes(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(runs, "--where", "seed == 0", "--exclude", "*-1000-*=too short") == 0
     shown = capsys.readouterr().out
     assert "1 rows, 1 trunks or runs" in shown
@@ -62,7 +62,7 @@ def test_people_see_rows_reasons_and_notes(runs: Path, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("columns", "said"), [("N=N_non_embedding", "N is N_non_embedding; others are"), ("N=N/2", "N is N/2; others are")]
 )
-def test_another_count_of_parameters_is_not_called_all(
+def test_renamed_parameter_count_is_described(
     runs: Path, capsys: pytest.CaptureFixture[str], columns: str, said: str
 ) -> None:
     assert command(runs, "--columns", columns) == 0
@@ -71,7 +71,7 @@ def test_another_count_of_parameters_is_not_called_all(
     assert "N counts all" not in shown
 
 
-def test_a_written_table_still_says_what_had_not_decayed(
+def test_written_table_keeps_the_note_on_undecayed_rates(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "asked.csv"
@@ -83,7 +83,7 @@ def test_a_written_table_still_says_what_had_not_decayed(
         assert said in capsys.readouterr().out
 
 
-def test_programs_get_json(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_table_json(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(runs, "--json", "-") == 0
     content = json.loads(capsys.readouterr().out)
     assert content["num_rows"] == len(content["rows"]) == 3
@@ -98,9 +98,7 @@ def test_programs_get_json(runs: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert json.loads((tmp_path / "table.json").read_text()) == content
 
 
-def test_a_place_that_cannot_be_written_is_refused(
-    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unwritable_output_is_rejected(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command(runs, "--csv", tmp_path / "no_folder" / "table.csv")
     assert f"no_folder/table.csv: there is no folder {tmp_path}/no_folder; make it first" in capsys.readouterr().err
