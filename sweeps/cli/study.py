@@ -45,7 +45,6 @@ examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = EPILOG
     add_study_arguments(parser)
     add_folder_arguments(parser, "results")
     parser.add_argument("--workers", type=int, metavar="N", help="runs in training at once; default: by the machine")

@@ -90,7 +90,8 @@ def score_run_curve(sealed: SealedCurves, folder: Path) -> ScoredCurve:
             f"{folder}: started at {record.get('created')}, before the seal of {sealed.time}: this was no prediction"
         )
     curve = curve_from_run(folder, "training" if sealed.losses == "training" else "validation")
-    target = next((each for each in sealed.targets if _has_schedule(each, record["config"], curve.size)), None)
+    matching = (target for target in sealed.targets if _has_schedule(target, record["config"], curve.size))
+    target = next(matching, None)
     if target is None:
         raise InputError(f"{folder}: its schedule, peak rate or size is not one that was sealed")
     if not _is_replicate(target, record):
