@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: setup quickstart test lint benchmark
+.PHONY: setup quickstart test test-fast lint benchmark
 
 setup: .venv/installed
 
@@ -24,6 +24,10 @@ lint: setup
 
 test: lint
 	$(BIN)/pytest -n 2 --dist loadgroup
+
+# For use while editing: without the tests marked slow.
+test-fast: setup
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow"
 
 benchmark: setup
 	$(BIN)/python -m tests.benchmarks
