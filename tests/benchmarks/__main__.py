@@ -1,5 +1,6 @@
-"""`make benchmark`, or `python -m tests.benchmarks [NAME...]`: what is measured rather than passed, each beside a peer
-in the same run.
+"""Benchmarks: `make benchmark` or `python -m tests.benchmarks [NAME...]`. Most measure a baseline in the same run.
+
+Options of a benchmark: `python -m tests.benchmarks.NAME --help`.
 """
 
 import argparse
@@ -12,11 +13,11 @@ NAMES = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not p
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(NAMES)}; default all")
-    chosen = parser.parse_args().names or NAMES
-    for unknown in set(chosen) - set(NAMES):
-        parser.error(f"{unknown}: no such benchmark (there are: {', '.join(NAMES)})")
-    for name in chosen:
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)}; default: all")
+    names = parser.parse_args().names or NAMES
+    for unknown in set(names) - set(NAMES):
+        parser.error(f"{unknown}: no such benchmark; choose from {', '.join(NAMES)}")
+    for name in names:
         print(f"== {name}", flush=True)
         import_module(f"tests.benchmarks.{name}").main()
     return 0

@@ -1,12 +1,15 @@
-"""Coverage of the 95 % interval of the exponent of the optimal size by each of the three approaches, over noisy studies
-of a true additive law; and the rate at which noise alone is a disagreement.
+"""Coverage of the 95 % interval of the exponent of the optimal size, for each of the three approaches.
 
-The peer is the first approach as published: a line through the sizes with the lowest loss at 1,500 values of C, with
-the losses interpolated between a size's horizons, and the interval of that line.
+The studies are noisy samples of a true additive law. The verdict "disagree" should be rare: noise alone causes it.
+
+The baseline is the first approach as published: a line through the sizes with the lowest loss at 1,500 values of C,
+with losses interpolated between the horizons of a size, and the interval of that line.
 """
 
 import argparse
+import sys
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -23,15 +26,19 @@ DESIGNS = {
     ),
     "8 budgets of 25 sizes, 0.4 %": lambda seed: isoflop_grid(TRUTH, noise=0.004, seed=seed),
 }
+Estimate = tuple[float, tuple[float, float]]  # the exponent and its interval
 
 
-def staircase(table: Table, places: int = 1500) -> tuple[float, tuple[float, float]]:
-    """The exponent through the sizes with the lowest loss, and its least-squares interval."""
+def line_through_lowest_sizes(table: Table, num_budgets: int = 1500) -> Estimate:
+    """The exponent of a line through the sizes with the lowest loss, with its least-squares interval.
+
+    Legend: S sizes, G budgets, P horizons of a size.
+    """
     curves, _ = size_curves(table)
     log_C_G = np.linspace(
-        min(curve.horizons[0] for curve in curves), max(curve.horizons[-1] for curve in curves), places
+        min(curve.horizons[0] for curve in curves), max(curve.horizons[-1] for curve in curves), num_budgets
     )
-    loss_SG = np.full((len(curves), places), np.inf)
+    loss_SG = np.full((len(curves), num_budgets), np.inf)
     for row, curve in enumerate(curves):
         order = np.argsort(curve.log_C_P)
         loss_SG[row] = np.interp(log_C_G, curve.log_C_P[order], curve.log_loss_P[order], left=np.inf, right=np.inf)
@@ -41,32 +48,34 @@ def staircase(table: Table, places: int = 1500) -> tuple[float, tuple[float, flo
     return float(slope), (float(slope) - half, float(slope) + half)
 
 
-def main(num_studies: int = 60) -> None:
+def main(arguments: Sequence[str] = ()) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--studies", type=int, default=60, help="noisy studies of each design; default 60")
+    num_studies = parser.parse_args(arguments).studies
     truth = exponent(TRUTH)
-    print(f"truth a = {truth:.4f}; of {num_studies} studies: covered, mean, standard deviation")
-    for name, make in DESIGNS.items():
-        began = time.perf_counter()
-        tables = [make(seed) for seed in range(num_studies)]
+    print(f"true exponent a = {truth:.4f}; over {num_studies} studies: coverage, mean and standard deviation of a")
+    for name, make_table in DESIGNS.items():
+        start = time.perf_counter()
+        tables = [make_table(seed) for seed in range(num_studies)]
         results = [compare_approaches(table, seed=seed) for seed, table in enumerate(tables)]
-        took = (time.perf_counter() - began) / num_studies
+        seconds = (time.perf_counter() - start) / num_studies
         disagree = sum(result.verdict == "disagree" for result in results) / num_studies
-        print(f"{name}: {100 * disagree:.1f} % disagree, {took:.2f} s a study")
-        for place, approach in enumerate(results[0].approaches):
-            estimates = [result.approaches[place].exponent_N for result in results]
-            _print(approach.name, [(each.value, each.interval) for each in estimates if each is not None], truth)
-        _print("staircase (peer)", [staircase(table) for table in tables], truth)
+        print(f"{name}: {100 * disagree:.1f} % disagree, {seconds:.2f} s per study")
+        for index, approach in enumerate(results[0].approaches):
+            exponents = [result.approaches[index].exponent_N for result in results]
+            estimates = [(value.value, value.interval) for value in exponents if value is not None]
+            _print_row(approach.name, estimates, truth)
+        _print_row("baseline", [line_through_lowest_sizes(table) for table in tables], truth)
 
 
-def _print(name: str, estimates: list[tuple[float, tuple[float, float]]], truth: float) -> None:
+def _print_row(name: str, estimates: list[Estimate], truth: float) -> None:
     if not estimates:
-        print(f"  {name:<18} refused in every study")
+        print(f"  {name:<18} no estimate in any study")
         return
     values = np.array([value for value, _ in estimates])
     covered = np.mean([low <= truth <= high for _, (low, high) in estimates])
-    print(f"  {name:<18}{100 * covered:6.1f} %  {values.mean():.4f}  {values.std():.4f}  ({len(estimates)} answered)")
+    print(f"  {name:<18}{100 * covered:6.1f} %  {values.mean():.4f}  {values.std():.4f}  ({len(estimates)} estimates)")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--studies", type=int, default=60)
-    main(parser.parse_args().studies)
+    main(sys.argv[1:])

@@ -1,48 +1,51 @@
-"""Every run of the study `ladder-gpu` composed and started: two steps of training in one thread of a CPU, each of one
-sequence instead of sixty-four, on tokens of the same vocabulary. What remains for a GPU to show is speed and bf16.
+"""Every run of the study `ladder-gpu`, composed and started on a CPU.
 
-`--largest N` leaves out models above so many parameters. Beside each size stand the seconds of a step here and those
-that the plan assumes for one H100, scaled to as many tokens.
+Each makes two training steps of one sequence (instead of 64) in one thread, on synthetic tokens of the same vocabulary.
+GPU speed and bf16 are not tested. For each size, the seconds per step are printed with those that the plan assumes for
+one H100 and as many tokens.
 """
 
 import argparse
+import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from windtunnel.models.accounting import count_parameters
-from windtunnel.sweeps.planning.cost import shape_of
-from windtunnel.sweeps.planning.gpu_throughput import parse_gpu, published_paces
+from windtunnel.sweeps.planning.cost import step_shape
+from windtunnel.sweeps.planning.gpu_throughput import parse_gpu, published_timings
 from windtunnel.sweeps.study.load import load_study
 from windtunnel.sweeps.study.plan import Plan, PlannedRun, make_plan
-from windtunnel.train.batches import Batches, order_of
+from windtunnel.train.batches import Batches
 from windtunnel.train.config.config import RunConfig
 from windtunnel.train.data.corpus import Corpus
+from windtunnel.train.data.order import run_order
 from windtunnel.train.data.prepare import prepare
 from windtunnel.train.data.specification import DataSpec
-from windtunnel.train.device import decide_numerics, join_ranks, settle_process
+from windtunnel.train.device import configure_process, decide_numerics, join_ranks
 from windtunnel.train.fleet import Fleet
 
 STEPS = 2
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: Sequence[str] = ()) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--largest", type=float, default=float("inf"), metavar="N")
-    largest = parser.parse_args(arguments or []).largest
-    with tempfile.TemporaryDirectory() as text:
-        folder = Path(text)
+    parser.add_argument(
+        "--largest", type=float, default=float("inf"), metavar="N", help="leave out models of more parameters"
+    )
+    largest = parser.parse_args(arguments).largest
+    with tempfile.TemporaryDirectory() as directory:
+        folder = Path(directory)
         plan = make_plan(load_study("ladder-gpu"), folder / "runs", folder / "data")
-        chosen = [run for run in plan.runs if count_parameters(run.config.model).total <= largest]
-        corpus = _corpus(chosen[0].config, folder)
-        spent: dict[int, list[float]] = {}
-        for run in chosen:
-            seconds = _start(run, corpus)
-            spent.setdefault(count_parameters(run.config.model).total, []).append(seconds)
-        _tell(plan, chosen, spent)
+        runs = [run for run in plan.runs if run.parameters.total <= largest]
+        corpus = _corpus(runs[0].config, folder)
+        step_seconds: dict[int, list[float]] = {}
+        for run in runs:
+            step_seconds.setdefault(run.parameters.total, []).append(_measure_step(run, corpus))
+        _print_table(plan, runs, step_seconds)
 
 
 def _corpus(config: RunConfig, folder: Path) -> Corpus:
@@ -57,8 +60,8 @@ def _corpus(config: RunConfig, folder: Path) -> Corpus:
     return Corpus(prepare(spec, folder / "data"))
 
 
-def _start(run: PlannedRun, corpus: Corpus) -> float:
-    """Seconds of a step. The rates are those of the run's own schedule."""
+def _measure_step(run: PlannedRun, corpus: Corpus) -> float:
+    """Seconds per step, at the learning rates of the run's own schedule."""
     config = run.config
     length = config.data.sequence_length
     small = replace(
@@ -71,26 +74,30 @@ def _start(run: PlannedRun, corpus: Corpus) -> float:
     )
     ranks = join_ranks()
     numerics = decide_numerics(small, ranks, None)
-    settle_process(numerics)
+    configure_process(numerics)
     fleet = Fleet([small], numerics, ranks)
     batches = Batches(
-        corpus, [order_of(small, corpus)], sequence_length=length, sequences_per_step=1, rank=0, world_size=1,
+        corpus, [run_order(small, corpus)], sequence_length=length, sequences_per_step=1, rank=0, world_size=1,
         device=fleet.device,
     )  # fmt: skip
-    begun = time.perf_counter()
+    start = time.perf_counter()
     for step in range(STEPS):
         losses = fleet.step(step, batches)
         if not bool(torch.isfinite(losses).all()) or not 0 < fleet.rates_SM[step, 0] <= config.optimizer.rate:
             raise SystemExit(f"{run.run_id}: step {step} is not finite, or its rate {fleet.rates_SM[step, 0]} is wrong")
-    return (time.perf_counter() - begun) / STEPS
+    return (time.perf_counter() - start) / STEPS
 
 
-def _tell(plan: Plan, chosen: list[PlannedRun], spent: dict[int, list[float]]) -> None:
-    print(f"{len(chosen)} of {len(plan.runs)} runs of {plan.file.name} made {STEPS} steps of one sequence on this CPU")
-    print(f"{'parameters':>12}{'runs':>6}{'s a step here':>15}{'s a step, H100 assumed':>24}")
-    for parameters, seconds in spent.items():
-        run = next(each for each in chosen if count_parameters(each.config.model).total == parameters)
-        shape = shape_of(run.config)
-        pace = published_paces({shape: run.config}, parse_gpu("h100").gpu)[shape]
-        assumed = pace.step * run.config.data.sequence_length / run.config.tokens_per_step
-        print(f"{parameters:>12,}{len(seconds):>6}{min(seconds):>15.2f}{assumed:>24.5f}")
+def _print_table(plan: Plan, runs: list[PlannedRun], step_seconds: dict[int, list[float]]) -> None:
+    print(f"{len(runs)} of {len(plan.runs)} runs of {plan.file.name} made {STEPS} steps of one sequence on this CPU")
+    print(f"{'parameters':>12}{'runs':>6}{'s per step':>15}{'s per step, H100 assumed':>26}")
+    for parameters, seconds in step_seconds.items():
+        config = next(run.config for run in runs if run.parameters.total == parameters)
+        shape = step_shape(config)
+        timing = published_timings({shape: config}, parse_gpu("h100").gpu)[shape]
+        assumed = timing.step * config.data.sequence_length / config.tokens_per_step
+        print(f"{parameters:>12,}{len(seconds):>6}{min(seconds):>15.2f}{assumed:>26.5f}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

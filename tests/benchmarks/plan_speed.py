@@ -1,5 +1,6 @@
-"""A study of ten thousand runs to its plan and to all that `windtunnel sweep plan` says of it, in a fresh process from
-its start to the end, beside composing each run with Hydra, the plain way, for a hundredth of them.
+"""Time and memory, in a fresh process, of planning and summarizing a study of ten thousand runs (`sweep plan`).
+
+The baseline composes a hundredth of the runs one by one with Hydra.
 """
 
 import subprocess
@@ -23,33 +24,36 @@ targets:
 analysis: {laws: [chinchilla]}
 """
 MEASURE = """
-import resource, sys, time
-began = time.perf_counter()
-ran = run()
-seconds = time.perf_counter() - began
-processor = time.process_time()
-print(f"{ran:,} runs: {seconds:.2f} s, {processor:.2f} s of a processor from the process's start, "
-      f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB at most")
+import re, sys, time
+from pathlib import Path
+start = time.perf_counter()
+num_runs = run()
+seconds = time.perf_counter() - start
+# Not `ru_maxrss`, which a process inherits from its parent.
+peak = int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
+print(f"{num_runs:,} runs: {seconds:.2f} s, {time.process_time():.2f} s of processor time since the process started, "
+      f"{peak / 1024:,.0f} MB at most")
 """
 OURS = """
 def run():
     from pathlib import Path
-    from windtunnel.sweeps.planning.summary import Machine, look_ahead
-    from windtunnel.sweeps.study.plan import make_plan
-    from windtunnel.sweeps.planning.gpu_throughput import parse_gpu, published_paces
-    from windtunnel.sweeps.planning.cost import shapes_of
+    from windtunnel.sweeps.planning.cost import step_shapes
+    from windtunnel.sweeps.planning.gpu_throughput import parse_gpu, published_timings
+    from windtunnel.sweeps.planning.machine import Machine
+    from windtunnel.sweeps.planning.summary import summarize_plan
     from windtunnel.sweeps.study.load import load_study
+    from windtunnel.sweeps.study.plan import make_plan
     plan = make_plan(load_study(sys.argv[1]), Path(sys.argv[2]) / "runs", Path(sys.argv[2]) / "data")
-    paces = published_paces(shapes_of(plan.runs), parse_gpu("h100").gpu)
-    outlook = look_ahead(plan, Machine("h100", 8, paces))
-    assert outlook.totals.runs == len(outlook.document()["runs"])
-    return outlook.totals.runs
+    timings = published_timings(step_shapes(plan.runs), parse_gpu("h100").gpu)
+    summary = summarize_plan(plan, Machine("h100", 8, timings))
+    assert summary.totals.runs == len(summary.to_dict()["runs"])
+    return summary.totals.runs
 """
-PEER = """
+BASELINE = """
 def run():
     from windtunnel.train.config.compose import compose
-    from windtunnel.train.config.run_id import run_id
     from windtunnel.train.config.resolve import resolve
+    from windtunnel.train.config.run_id import run_id
     ids = set()
     for number in range(100):
         overrides = ["size=25k", f"seed={number}", "horizon.tokens=1M", f"optimizer.rate={1e-3 * (1 + number)}",
@@ -63,7 +67,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         study = Path(folder) / "study.yaml"
         study.write_text(STUDY)
-        for name, script in (("a plan", OURS), ("composed one by one", PEER)):
+        for name, script in (("windtunnel", OURS), ("baseline", BASELINE)):
             command = [sys.executable, "-c", script + MEASURE, str(study), folder]
-            done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-            print(f"{name:>20}: {done.stdout.strip()}")
+            result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+            print(f"{name:>10}: {result.stdout.strip()}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,8 +1,8 @@
-"""Printed numbers on published tables, case by case: printed, ours, whether it holds, seconds.
+"""Numbers printed in papers, and our results on the same published tables.
 
-A parameter holds within half a unit of the last printed digit, or of the named tolerance; an optimisation holds at an
-objective at or below the printed one. The tables are found by WINDTUNNEL_PUBLIC_DATA or in ../shared/data beside the
-project; cases whose table is absent are left out and say so. Curve laws have their own benchmark.
+A parameter holds within half a unit of its last printed digit or the stated tolerance, a minimized objective at or
+below the printed value. The tables are in the folder WINDTUNNEL_PUBLIC_DATA, by default ../shared/data beside the
+checkout; a case without its table is skipped. Curve laws are in `curve_cases`.
 """
 
 import time
@@ -10,22 +10,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.stats import spearmanr
 
 from tests.support.paths import PUBLIC_DATA
 from windtunnel.analysis.compute_optimal.isoflop import fit_isoflop, fit_pairs
-from windtunnel.analysis.fitting.fit import fit
-from windtunnel.analysis.fitting.two_step import Chain, fit_chain
-from windtunnel.analysis.laws import law
-from windtunnel.analysis.laws.constraints import hold
+from windtunnel.analysis.fitting.fit import fit, fit_two_step
+from windtunnel.analysis.fitting.result import TwoStepFit
+from windtunnel.analysis.laws.catalog import get_law
+from windtunnel.analysis.laws.constraints import fix_parameters
 from windtunnel.analysis.laws.law import Array
 from windtunnel.analysis.laws.two_step import compose
 from windtunnel.analysis.solver.objective import parse_objective
-from windtunnel.analysis.tables.table import Table, load_table
+from windtunnel.analysis.tables.load import load_table
+from windtunnel.analysis.tables.table import Table
 
 
 @dataclass(frozen=True)
 class Row:
-    """One printed number. `at_most` and `at_least` are one-sided; otherwise `tolerance` is on either side."""
+    """One printed number. `at_most` and `at_least` are one-sided; otherwise `tolerance` is two-sided."""
 
     quantity: str
     printed: float
@@ -33,7 +35,6 @@ class Row:
     tolerance: float = 0.0
     at_most: bool = False
     at_least: bool = False
-    note: str = ""
 
     @property
     def holds(self) -> bool:
@@ -55,13 +56,13 @@ class Case:
     rows: Callable[[], Iterator[Row]]
 
     @property
-    def absent(self) -> str:
-        """Why the case cannot be run, or nothing."""
-        found = (PUBLIC_DATA / self.folder).is_dir()
-        return "" if found else f"no {self.folder} in {PUBLIC_DATA}: set WINDTUNNEL_PUBLIC_DATA"
+    def reason_unavailable(self) -> str:
+        """Why the case cannot run, or an empty string."""
+        exists = (PUBLIC_DATA / self.folder).is_dir()
+        return "" if exists else f"no {self.folder} in {PUBLIC_DATA}: set WINDTUNNEL_PUBLIC_DATA"
 
 
-# -- over-training and downstream error: 5 models to fit the loss, the 1.4B at M = 20 beside them for the error
+# -- over-training and downstream error: the loss is fitted to 5 models, the error to these and the 1.4B at M = 20
 
 OVERTRAINING = {
     "rpj": {"E": (1.83665, 5e-6), "eta": (0.1364, 5e-5), "a": (212.2, 0.05), "b": (366.7, 0.05)},
@@ -87,35 +88,30 @@ def overtraining_table(corpus: str) -> Table:
     )
 
 
-def fit_overtraining(corpus: str) -> Chain:
+def fit_overtraining(corpus: str) -> TwoStepFit:
     table = overtraining_table(corpus)
     six = table.select("M == 20 and N < 2e9 or M == 320 and N < 2e7")
-    whole = compose(replace(law("overtraining"), objective="mse"), law("error-loss"))
-    return fit_chain(six, whole, first_table=six.select("N < 1e9"), few_points=True)
+    law = compose(replace(get_law("overtraining"), objective="mse"), get_law("error-loss"))
+    return fit_two_step(six, law, first_table=six.select("N < 1e9"), allow_few_points=True)
 
 
 def overtraining(corpus: str) -> Iterator[Row]:
-    found = fit_overtraining(corpus)
+    fitted = fit_overtraining(corpus)
     for name, (printed, tolerance) in OVERTRAINING[corpus].items():
-        yield Row(name, printed, found.parameters[name], tolerance)
-    for name, number in DOWNSTREAM[corpus].items():
-        yield Row(f"error: {name}", number, found.parameters[name], 5e-4)
+        yield Row(name, printed, fitted.parameters[name], tolerance)
+    for name, printed in DOWNSTREAM[corpus].items():
+        yield Row(f"error: {name}", printed, fitted.parameters[name], 5e-4)
     if corpus != "rpj":
         return
     for where, (loss, error) in HELD_OUT.items():
         at = overtraining_table(corpus).select(where).columns
-        yield Row(
-            f"held-out loss error %, {where.partition(' and ')[2]}",
-            loss,
-            off(found.steps[0].predict(at), at["loss"]),
-            5e-5,
-        )
-        yield Row(
-            f"held-out error error %, {where.partition(' and ')[2]}", error, off(found.predict(at), at["error"]), 5e-5
-        )
+        tokens = where.partition(" and ")[2]
+        loss_error = percent_error(fitted.steps[0].predict(at), at["loss"])
+        yield Row(f"held-out loss error %, {tokens}", loss, loss_error, 5e-5)
+        yield Row(f"held-out error error %, {tokens}", error, percent_error(fitted.predict(at), at["error"]), 5e-5)
 
 
-def off(predicted_P: Array, measured_P: Array) -> float:
+def percent_error(predicted_P: Array, measured_P: Array) -> float:
     return 100 * float(np.abs(predicted_P / measured_P - 1)[0])
 
 
@@ -136,26 +132,26 @@ def data_constrained_table() -> Table:
 
 
 def published_data_constrained() -> Iterator[Row]:
-    table, found = data_constrained_table(), law("data-constrained")
+    table, law = data_constrained_table(), get_law("data-constrained")
     loss_P = table.columns["loss"]
-    predicted_P = found.predict_one({**DATABLATIONS, **HALF_LIVES}, table.columns)
+    predicted_P = law.predict_one({**DATABLATIONS, **HALF_LIVES}, table.columns)
     value = float(parse_objective("log-huber:1e-3").value(predicted_P[None], loss_P[None])[0])
     explained = 1 - float(np.sum((predicted_P - loss_P) ** 2) / np.sum((loss_P - loss_P.mean()) ** 2))
-    # The printed constants have eight digits.
+    # The tolerances follow from the eight printed digits of the constants.
     yield Row("objective", 0.015825936570763588, value, 2e-9)
     yield Row("R2", 0.7722046, explained, 5e-8)
 
 
 def refitted_data_constrained() -> Iterator[Row]:
-    found = fit(data_constrained_table(), hold(law("data-constrained"), DATABLATIONS), bootstrap=1000)
-    yield Row("objective", 0.0158074, found.value, at_most=True)
-    yield Row("R_D* not identified", 1.0, float("R_D*" in found.not_identified))
-    yield Row("R_D* interval open above", np.inf, found.intervals["R_D*"][1], at_least=True)
+    fitted = fit(data_constrained_table(), fix_parameters(get_law("data-constrained"), DATABLATIONS), bootstrap=1000)
+    yield Row("objective", 0.0158074, fitted.value, at_most=True)
+    yield Row("R_D* not identified", 1.0, float("R_D*" in fitted.not_identified))
+    yield Row("R_D* interval open above", np.inf, fitted.intervals["R_D*"][1], at_least=True)
 
 
 def joint_data_constrained() -> Iterator[Row]:
-    found = fit(data_constrained_table(), hold(law("data-constrained"), {"beta": "alpha"}))
-    yield Row("objective, all fitted, beta = alpha", 0.0158074, found.value, at_most=True)
+    fitted = fit(data_constrained_table(), fix_parameters(get_law("data-constrained"), {"beta": "alpha"}))
+    yield Row("objective, all fitted, beta = alpha", 0.0158074, fitted.value, at_most=True)
 
 
 # -- routed models
@@ -164,7 +160,7 @@ ROUTERS = ("Hash", "S-Base", "RL-R")
 
 
 def routed_table(routers: str) -> Table:
-    """Last losses of dense models (as one expert) and of these routers, one expert a token in every other block."""
+    """Last losses of dense models (as one expert) and of these routers, one expert per token in every other block."""
     table = load_table(
         PUBLIC_DATA / "dm_routing" / "curves.csv.gz",
         columns="N=dense_parameter_count,experts=num_experts,loss=loss_validation",
@@ -183,10 +179,8 @@ def routed() -> Iterator[Row]:
     yield Row("dense slope", -0.0788, float(slope), 5e-5)
     for router in ROUTERS:
         table = routed_table(f"router_type == 'Dense' or router_type == '{router}'").select("seed == 42")
-        found = fit(table, law("routed"))
-        yield Row(
-            f"rmse(log10 L), {router}", 0.0034, float(np.sqrt(found.value / len(table)) / np.log(10)), at_most=True
-        )
+        rmse = np.sqrt(fit(table, get_law("routed")).value / len(table)) / np.log(10)
+        yield Row(f"rmse(log10 L), {router}", 0.0034, float(rmse), at_most=True)
 
 
 # -- data mixtures
@@ -195,29 +189,27 @@ MIXTURE_TESTS = {"1m": 0.96, "60m": 0.955, "1B": 0.985}
 
 
 def mixture_table(weights: str, losses: str) -> Table:
-    """Proportions beside the loss on Pile-CC, matched by index."""
+    """Proportions with the loss on Pile-CC, matched by index."""
     folder = PUBLIC_DATA / "regmix"
-    found = load_table(folder / weights)
+    table = load_table(folder / weights)
     measured = load_table(folder / losses).columns
-    if not np.array_equal(found.columns["index"], measured["index"]):
+    if not np.array_equal(table.columns["index"], measured["index"]):
         raise ValueError(f"{weights} and {losses} list different runs")
-    return replace(found, columns={**found.columns, "loss": measured["metric/the_pile_pile_cc_val_loss"]})
+    return replace(table, columns={**table.columns, "loss": measured["metric/the_pile_pile_cc_val_loss"]})
 
 
 def mixture() -> Iterator[Row]:
-    from scipy.stats import spearmanr
-
     train = mixture_table("train_mixture_1m.csv", "train_pile_loss_1m.csv")
-    found = fit(train, law("mixture:train_the_pile_*"), profile=False)
+    fitted = fit(train, get_law("mixture:train_the_pile_*"), profile=False)
     for size, printed in MIXTURE_TESTS.items():
         test = mixture_table(f"test_mixture_{size}.csv", f"test_pile_loss_{size}.csv").columns
-        ranks = float(spearmanr(found.predict(test), test["loss"]).statistic)
-        yield Row(f"Spearman at {size}", printed, ranks, at_least=True)
+        correlation = float(spearmanr(fitted.predict(test), test["loss"]).statistic)
+        yield Row(f"Spearman at {size}", printed, correlation, at_least=True)
 
 
 # -- isoFLOP
 
-EXPONENTS = {  # set-up: printed with weights 1/sigma, without
+EXPONENTS = {  # set-up: printed with and without weights 1/sigma
     "rw/base/long/kaplan/kaplan/train": ("Kaplan's set-up", 0.8353, 0.8338),
     "rw/base/long/kaplan/standard/val": ("head FLOPs", 0.7065, 0.7009),
     "rw/base/short/kaplan/standard/val": ("warm-up", 0.6020, 0.6035),
@@ -243,8 +235,8 @@ def isoflop_points() -> Iterator[Row]:
     points = load_table(PUBLIC_DATA / "porian_isoflop" / "isoflop_points_flat.csv", columns="C=flops,N=n,D=tokens")
     size = fit_isoflop(points.select(f"experiment == '{TUNED}'")).size
     assert size is not None
-    centre, reach = sum(TUNED_INTERVAL) / 2, (TUNED_INTERVAL[1] - TUNED_INTERVAL[0]) / 2
-    yield Row("exponent of the tuned set-up, 95 % interval", centre, size.exponent, reach)
+    center, half = sum(TUNED_INTERVAL) / 2, (TUNED_INTERVAL[1] - TUNED_INTERVAL[0]) / 2
+    yield Row("exponent of the tuned set-up, 95 % interval", center, size.exponent, half)
     low, high = size.interval
     yield Row("our interval reaches theirs, below", TUNED_INTERVAL[1], low, at_most=True)
     yield Row("our interval reaches theirs, above", TUNED_INTERVAL[0], high, at_least=True)
@@ -267,13 +259,17 @@ CASES = (
 def main() -> None:
     print(f"{'case':<40} {'quantity':<36} {'printed':>13} {'rule':>9} {'ours':>13}  verdict")
     for case in CASES:
-        if case.absent:
-            print(f"{case.name:<40} left out: {case.absent}")
+        if case.reason_unavailable:
+            print(f"{case.name:<40} skipped: {case.reason_unavailable}")
             continue
-        began = time.perf_counter()
+        start = time.perf_counter()
         rows = list(case.rows())
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - start
         for number, row in enumerate(rows):
             verdict = ("holds" if row.holds else "DOES NOT HOLD") + (f"  {seconds:.2f} s" if number == 0 else "")
             name = case.name if number == 0 else ""
             print(f"{name:<40} {row.quantity:<36} {row.printed:>13.8g} {row.rule:>9} {row.ours:>13.8g}  {verdict}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,9 +1,8 @@
-"""Tokens per second of a training step at three sizes, against a bare Hugging Face Llama loop of the same shape, one
-CPU thread.
+"""Tokens per second of a training step at three sizes on one CPU thread.
 
-The two take turns, so that a busy machine slows both; the ratio is the median over turns. The peer is transformers'
-LlamaForCausalLM with torch's fused AdamW, gradient clipping, and the same batches, without records, evaluation or
-checkpoints, as ours here.
+The baseline is a plain loop around transformers' LlamaForCausalLM of the same shape, with torch's fused AdamW, gradient
+clipping and the same batches. Both are measured without records, evaluation and checkpoints. They alternate, so that a
+busy machine slows both; the ratio is the median over turns.
 """
 
 import statistics
@@ -16,12 +15,13 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from windtunnel.models.accounting import count_parameters, flops_per_token
-from windtunnel.train.batches import Batches, order_of
+from windtunnel.train.batches import Batches
 from windtunnel.train.config.compose import compose
 from windtunnel.train.config.config import RunConfig
 from windtunnel.train.config.resolve import resolve
 from windtunnel.train.data.corpus import Corpus
-from windtunnel.train.device import decide_numerics, join_ranks, settle_process
+from windtunnel.train.data.order import run_order
+from windtunnel.train.device import configure_process, decide_numerics, join_ranks
 from windtunnel.train.fleet import Fleet
 from windtunnel.train.gemm_peak import gemm_flops_per_second
 from windtunnel.train.records import read_record
@@ -29,7 +29,7 @@ from windtunnel.train.run import run_folder, train_runs
 
 SIZES = {"12k": 60, "200k": 20, "3m": 3}  # size: steps per turn
 TURNS = 7
-measure_peak = gemm_flops_per_second.__wrapped__  # anew in every turn, beside the steps it is compared with
+measure_peak = gemm_flops_per_second.__wrapped__  # without its cache: measured in every turn
 
 
 def configuration(size: str, directory: str, *overrides: str) -> RunConfig:
@@ -42,7 +42,7 @@ def configuration(size: str, directory: str, *overrides: str) -> RunConfig:
     return resolve(request, (), progress=lambda message: None)[0]
 
 
-def peer_step(config: RunConfig) -> Callable[[torch.Tensor, torch.Tensor], None]:
+def baseline_step(config: RunConfig) -> Callable[[torch.Tensor, torch.Tensor], None]:
     model = config.model
     llama = LlamaForCausalLM(
         LlamaConfig(
@@ -72,19 +72,19 @@ def measure(size: str, steps: int, directory: str) -> None:
     config = configuration(size, directory)
     ranks = join_ranks()
     numerics = decide_numerics(config, ranks, None)
-    settle_process(numerics)
+    configure_process(numerics)
     corpus = Corpus(Path(config.runtime.data_directory) / config.data.folder)
     fleet = Fleet([config], numerics, ranks)
     batches = Batches(
         corpus,
-        [order_of(config, corpus)],
+        [run_order(config, corpus)],
         sequence_length=config.data.sequence_length,
         sequences_per_step=config.sequences_per_step,
         rank=0,
         world_size=1,
         device=fleet.device,
     )
-    peer = peer_step(config)
+    baseline = baseline_step(config)
     ours, theirs, peaks, number = [], [], [], 0
     for _ in range(TURNS + 1):
         start = time.perf_counter()
@@ -94,7 +94,7 @@ def measure(size: str, steps: int, directory: str) -> None:
         middle = time.perf_counter()
         for step in range(number - steps, number):
             inputs_MBT, targets_MBT = batches.at(step)
-            peer(inputs_MBT[0], targets_MBT[0])
+            baseline(inputs_MBT[0], targets_MBT[0])
         ours.append(middle - start)
         theirs.append(time.perf_counter() - middle)
         peaks.append(measure_peak("cpu", torch.float32, 1))
@@ -108,7 +108,7 @@ def measure(size: str, steps: int, directory: str) -> None:
     print(
         f"{size:>5} {count_parameters(config.model).non_embedding:>10,} {rate:>10,.0f} tokens/s "
         f"{share:>6.0%} of GEMM peak ({statistics.median(peaks) / 1e9:.0f} GFLOP/s)   "
-        f"{statistics.median(ratios):.2f}x the peer's speed ({ratios[0]:.2f} to {ratios[-1]:.2f})",
+        f"{statistics.median(ratios):.2f}x the speed of the baseline ({ratios[0]:.2f} to {ratios[-1]:.2f})",
         flush=True,
     )
 
@@ -119,14 +119,18 @@ def measure_overhead(directory: str) -> None:
     performance = read_record(run_folder(config))["performance"]
     print(
         f"whole run at 12k, {config.total_tokens:,} tokens: {performance['tokens_per_second']:,.0f} tokens/s in "
-        f"training; evaluation, logging and checkpoints {performance['overhead_share']:.1%} of "
+        f"training; evaluation, logging and checkpoints take {performance['overhead_share']:.1%} of "
         f"{performance['wall_seconds']:.0f} s"
     )
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
-        print("one thread, float32, 1,024 tokens a step, sequences of 128 bytes")
+        print("one thread, float32, 1,024 tokens per step, sequences of 128 bytes")
         for size, steps in SIZES.items():
             measure(size, steps, directory)
         measure_overhead(directory)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""Where tests find the checkout and the public tables, which are read in place and skipped where they are absent."""
+"""Paths of the checkout and of the public tables. Tests that need an absent table skip."""
 
 import os
 from pathlib import Path

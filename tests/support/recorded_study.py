@@ -29,7 +29,7 @@ SEED_NOISE = 0.002
 
 
 def plan_text(text: str, folder: Path, data_directory: Path) -> Plan:
-    """The plan of a study in a text, as if in `FOLDER/law.yaml`, with its runs in `FOLDER/runs`."""
+    """The plan of a study text, as if in `FOLDER/law.yaml`, with its runs in `FOLDER/runs`."""
     return make_plan(parse_study(text, folder / "law.yaml"), folder / "runs", data_directory, prepare=True)
 
 
@@ -58,7 +58,7 @@ def write_record(run: PlannedRun, status: str = "finished") -> None:
 
 
 class RecordingTrainer:
-    """Writes the records of the runs it is to train, and remembers their ids. The run `broken` fails."""
+    """Writes records instead of training, and collects the run ids. The run `broken` fails."""
 
     def __init__(self, broken: str | None = None) -> None:
         self.requests: list[list[str]] = []

@@ -12,6 +12,7 @@ from windtunnel.analysis.prediction.seal import seal
 
 
 def command(module: Any, *words: str) -> int:
+    """The exit status of a verb, given its module and its command-line words."""
     parser = argparse.ArgumentParser()
     module.add_arguments(parser)
     status: int = module.run(parser.parse_args(list(words)))

@@ -34,24 +34,26 @@ def reason_unavailable() -> str | None:
 
 @dataclass(frozen=True)
 class SlurmCluster:
-    """A running cluster. `env` is the whole environment in which SLURM's programs, and submitit, find it."""
+    """A running cluster. `env` is the complete environment for SLURM's programs and submitit."""
 
     folder: Path
     env: dict[str, str]
 
     def run(self, *command: str, timeout: float = 30.0) -> str:
-        """Standard output of a command in the cluster's environment; AssertionError if it fails."""
-        done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=timeout)
-        if done.returncode:
-            raise AssertionError(f"{' '.join(command)} failed with {done.returncode}: {done.stderr or done.stdout}")
-        return done.stdout
+        """Standard output of a command in the cluster's environment. Raises AssertionError if it fails."""
+        result = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=timeout)
+        if result.returncode:
+            raise AssertionError(
+                f"{' '.join(command)} failed with {result.returncode}: {result.stderr or result.stdout}"
+            )
+        return result.stdout
 
     def submit(self, *arguments: str) -> int:
-        """Job of `sbatch arguments...`."""
+        """The job id of `sbatch arguments...`."""
         return int(self.run("sbatch", "--parsable", *arguments).split(";")[0])
 
     def job(self, job: int | str) -> dict[str, str]:
-        """Fields of a job as `scontrol show job` names them (JobState, Reason, Restarts, ExitCode, ...)."""
+        """Fields of a job from `scontrol show job` (JobState, Reason, Restarts, ExitCode, ...)."""
         shown = self.run("scontrol", "show", "job", "-o", str(job)).splitlines()[0]
         return dict(re.findall(r"(\S+?)=(\S*)", shown))
 
@@ -59,18 +61,19 @@ class SlurmCluster:
         return self.job(job)["JobState"]
 
     def wait_for(self, job: int | str, states: str | Collection[str], seconds: float = 30.0) -> str:
-        """Wait until the job is in one of `states` and return it; AssertionError after `seconds`."""
-        wanted = {states} if isinstance(states, str) else set(states)
+        """Wait until the job is in one of `states`, and return it. Raises AssertionError after `seconds`."""
+        expected = {states} if isinstance(states, str) else set(states)
         deadline = time.monotonic() + seconds
-        while (state := self.state(job)) not in wanted:
+        while (state := self.state(job)) not in expected:
             if time.monotonic() > deadline:
-                raise AssertionError(f"job {job} is {state} and not {wanted} after {seconds} s: {self.job(job)}")
+                raise AssertionError(f"job {job} is {state}, not {expected}, after {seconds} s: {self.job(job)}")
             time.sleep(0.05)
         return state
 
     def start_now(self, job: int | str) -> None:
-        """Lift the two minutes for which SLURM holds a requeued job back, but for the first two seconds: a job that
-        starts anew in the second it was ended in is failed by SLURM ("credential revoked").
+        """Start a requeued job after two seconds, instead of the two minutes that SLURM waits.
+
+        SLURM fails a job that starts again within the second in which it ended ("credential revoked").
         """
         time.sleep(2.0)
         self.run("scontrol", "update", f"jobid={job}", "StartTime=now")
@@ -81,14 +84,14 @@ class SlurmCluster:
         deadline = time.monotonic() + 20.0
         while queued := self.run("squeue", "--noheader").strip():
             if time.monotonic() > deadline:
-                raise AssertionError(f"jobs do not end: {queued}")
+                raise AssertionError(f"jobs did not end: {queued}")
             time.sleep(0.1)
 
 
 @contextmanager
 def private_cluster() -> Iterator[SlurmCluster]:
-    """A cluster with its own directory, ports and daemons, stopped and removed at the end."""
-    # Sockets lie below the folder and must fit 108 bytes, so it is not one of pytest's, whose names grow.
+    """A cluster with its own folder, ports and daemons, stopped and removed at the end."""
+    # The folder has sockets, whose paths are limited to 108 bytes, so it is not in the long temporary path of pytest.
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))
     try:
         (folder / "bin").mkdir()
@@ -98,10 +101,10 @@ def private_cluster() -> Iterator[SlurmCluster]:
             "PATH": os.pathsep.join((str(folder / "bin"), SYSTEM_PATH)),
             "SLURM_CONF": str(folder / "slurm.conf"),
         }
-        knobs = {name: value for name, value in os.environ.items() if name.startswith("SLURM_TEST_")}
+        settings = {name: value for name, value in os.environ.items() if name.startswith("SLURM_TEST_")}
         try:
             started = subprocess.run(
-                [SCRIPTS / "start_slurm.sh", folder], env=env | knobs, capture_output=True, text=True, timeout=60
+                [SCRIPTS / "start_slurm.sh", folder], env=env | settings, capture_output=True, text=True, timeout=60
             )
             if started.returncode:
                 raise RuntimeError(f"the private SLURM did not start:\n{started.stderr}")

@@ -1,4 +1,4 @@
-"""Reader of W&B's own files of an offline run."""
+"""Reader of the files that W&B writes for an offline run."""
 
 import json
 import struct
@@ -11,14 +11,14 @@ WAIT_SECONDS = 30.0
 
 
 def log_records(path: Path) -> Iterator[bytes]:
-    """Entries of a W&B transaction log: LevelDB's log format in blocks of 32 KiB, after a header of 7 bytes."""
+    """Entries of a W&B transaction log: the log format of LevelDB in blocks of 32 KiB, after a header of 7 bytes."""
     data = path.read_bytes()
     assert data[:4] == b":W&B"
     position, parts = 7, b""
     while position + 7 <= len(data):
-        left = 32768 - position % 32768
-        if left < 7:  # no entry begins in a block's last bytes
-            position += left
+        remaining = 32768 - position % 32768
+        if remaining < 7:  # no entry starts in the last bytes of a block
+            position += remaining
             continue
         length, kind = struct.unpack_from("<HB", data, position + 4)
         parts += data[position + 7 : position + 7 + length]
@@ -31,7 +31,7 @@ def log_records(path: Path) -> Iterator[bytes]:
 def offline_run(location: str) -> dict[str, Any]:
     """The stored content: `run`, `config`, `rows`, `summary`, `metrics`, `exit_code`, and `artifacts` by name."""
     deadline = time.monotonic() + WAIT_SECONDS
-    while True:  # W&B writes the end of the file a moment after `finish` has returned
+    while True:  # W&B writes the end of the file shortly after `finish` returns
         stored = _read(location)
         if "exit_code" in stored or time.monotonic() > deadline:
             return stored
@@ -39,7 +39,7 @@ def offline_run(location: str) -> dict[str, Any]:
 
 
 def _read(location: str) -> dict[str, Any]:
-    from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
+    from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]  # start-up: wandb is slow to import
 
     stored: dict[str, Any] = {"config": {}, "rows": [], "summary": {}, "metrics": {}, "artifacts": {}}
     (path,) = Path(location).glob("run-*.wandb")

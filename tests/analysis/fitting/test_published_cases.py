@@ -5,10 +5,11 @@ import pytest
 from tests.benchmarks.published_cases import CASES, Case
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES])
-def test_a_printed_number_holds(case: Case) -> None:
-    if case.absent:
-        pytest.skip(case.absent)
+def test_printed_number_holds(case: Case) -> None:
+    if case.reason_unavailable:
+        pytest.skip(case.reason_unavailable)
     rows = list(case.rows())
     assert rows
     wrong = [
