@@ -135,7 +135,7 @@ def read_sealed(path: Path, kind: str, made_by: str) -> dict[str, Any]:
 
 
 def read_json(path: Path, made_by: str) -> dict[str, Any]:
-    """The object in a file, {} where the file holds no object. `made_by` says what writes such files, for messages.
+    """The object in a file, {} where the file holds no object. `made_by`: what writes such files, for messages.
 
     Raises InputError where the file cannot be read, is not JSON, or has a duplicate key: readers would see different
     documents.

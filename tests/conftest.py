@@ -1,4 +1,4 @@
-"""What every test runs under. No network, one thread, warnings of nobody else: set before a library reads them."""
+"""Settings of every test: no network, one thread, no warnings of other libraries. Set before a library reads them."""
 
 import os
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ os.environ["MKL_NUM_THREADS"] = "1"
 
 from tests.support.slurm_cluster import SlurmCluster, private_cluster, reason_unavailable
 
-# No deadline: a test that fails because the machine was busy says nothing.
+# No deadline: a busy machine must not fail a test.
 settings.register_profile("windtunnel", deadline=None)
 settings.load_profile("windtunnel")
 

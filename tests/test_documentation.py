@@ -16,6 +16,7 @@ EXAMPLES = [
 FOLDERS = ("windtunnel", "configs", "models", "train", "analysis", "sweeps", "tests")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "code"),
     [pytest.param(path, code, id=f"{path.relative_to(ROOT)}-{number}") for path, number, code in EXAMPLES],

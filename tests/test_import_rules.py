@@ -105,8 +105,8 @@ def module_of(name: str, modules: dict[str, Path]) -> str | None:
 
 
 def imports(path: Path, modules: dict[str, Path]) -> set[str]:
-    found = {module_of(name, modules) for name in imported_names(path.read_text())}
-    return {name for name in found if name is not None and name != module_name(path)}
+    imported = {module_of(name, modules) for name in imported_names(path.read_text())}
+    return {name for name in imported if name is not None and name != module_name(path)}
 
 
 def layer(module: str) -> int | None:
@@ -118,9 +118,9 @@ def layer(module: str) -> int | None:
 
 
 @pytest.mark.parametrize("module", SOURCES)
-def test_a_module_imports_no_higher_folder(module: str) -> None:
+def test_module_imports_no_higher_folder(module: str) -> None:
     own = layer(module)
-    if own is None:  # windtunnel itself, windtunnel.__main__, windtunnel.api: they import all
+    if own is None:  # windtunnel and the modules directly below it: they import all
         assert module.count(".") <= 1
         return
     higher = {name for name in imports(SOURCES[module], SOURCES) if (layer(name) or 0) > own}
@@ -137,16 +137,18 @@ def test_analysis_imports_only_the_light_parts_of_train_and_models(module: str) 
     assert below <= set(ANALYSIS_MAY_IMPORT)
 
 
+@pytest.mark.slow
 def test_no_import_cycle() -> None:
     graph = {module: imports(path, SOURCES) for module, path in SOURCES.items()}
-    # A package that re-exports its modules, such as the catalogue of laws, counts as a module of its own.
+    # A package that re-exports its modules, such as the catalog of laws, counts as a module.
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
 
 
-def test_the_library_does_not_import_the_command_line() -> None:
+@pytest.mark.slow
+def test_library_does_not_import_the_command_line() -> None:
     allowed = ("windtunnel.sweeps.cli", "windtunnel.__main__")
     importers = {
         module
@@ -168,7 +170,7 @@ def test_every_import_uses_the_one_name() -> None:
     assert bare == set()
 
 
-def test_the_rules_can_be_broken(tmp_path: Path) -> None:
+def test_rules_can_be_broken(tmp_path: Path) -> None:
     low, high = tmp_path / "low.py", tmp_path / "high.py"
     low.write_text("def f():\n    from windtunnel.sweeps.cli import main\n")
     high.write_text("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from windtunnel.train.loop import Loop\n")
@@ -178,8 +180,9 @@ def test_the_rules_can_be_broken(tmp_path: Path) -> None:
     assert layer("windtunnel.sweeps.cli.main") > layer("windtunnel.train.loop")  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_no_module_has_two_names() -> None:
-    """After all of windtunnel is loaded, nothing of it stands in `sys.modules` under another name."""
+    """After all of windtunnel is loaded, none of its modules is in `sys.modules` under another name."""
     modules = sorted(name for name in SOURCES if not name.endswith("__main__"))
     script = (
         "import importlib, os, sys\n"
@@ -196,12 +199,14 @@ def test_no_module_has_two_names() -> None:
     subprocess.run([sys.executable, "-W", "ignore", "-c", script], cwd=ROOT, check=True, timeout=300)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", LIGHT_MODULES)
 def test_light_modules_load_without_torch(module: str) -> None:
     script = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on_path", ["working directory", "PYTHONPATH"])
 def test_folders_of_the_same_names_do_not_interfere(tmp_path: Path, on_path: str) -> None:
     """A user's own `train.py`, `configs/`, `models/` or `analysis/` never takes over, nor ours theirs."""
@@ -224,3 +229,11 @@ def test_folders_of_the_same_names_do_not_interfere(tmp_path: Path, on_path: str
     command = [sys.executable, "-m", "windtunnel", "train", "size=25k", "horizon.tokens=2M", "dry_run=true"]
     printed = subprocess.run(command, cwd=cwd, env=environment, check=True, timeout=120, capture_output=True, text=True)
     assert "known once the data are prepared" in printed.stdout
+
+
+def test_a_folder_named_windtunnel_does_not_hide_the_package(tmp_path: Path) -> None:
+    """Such as a clone in the working directory: an empty folder would be a namespace package."""
+    (tmp_path / "windtunnel").mkdir()
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    script = "import windtunnel; windtunnel.fit"
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, check=True, timeout=60)

@@ -14,8 +14,8 @@ from windtunnel.train.config.compose import (
     CONFIG_MODULE,
     CONFIG_NAME,
     HYDRA_ERRORS,
-    choices,
     complete_overrides,
+    format_choices,
     format_hydra_error,
     groups,
     request_from_config,
@@ -172,4 +172,4 @@ def _report(error: Exception, debug: bool) -> int:
 
 
 def _groups() -> str:
-    return "\n".join(f"  {group + '=':18}{' '.join(choices(group))}" for group in groups())
+    return "\n".join(f"  {group + '=':18}{' '.join(format_choices(group))}" for group in groups())

@@ -1,4 +1,4 @@
-"""What a record says about a run besides its configuration: counts in every convention, and its data."""
+"""The parts of a record besides the configuration: counts in every convention, and the data."""
 
 from dataclasses import asdict
 
@@ -27,7 +27,7 @@ def counts(config: RunConfig, corpus: Corpus) -> Json:
 
 
 def corpus_summary(corpus: Corpus) -> Json:
-    """The `data` of a record: content hash, and each domain's source, licence, tokens and known entropy."""
+    """The `data` of a record: content hash, and each domain's source, license, tokens and known entropy."""
     return {
         "content_hash": corpus.manifest.content_hash,
         "domains": [

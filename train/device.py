@@ -23,10 +23,11 @@ from windtunnel.train.errors import InputError
 
 Value = TypeVar("Value")
 
-# Above about a million parameters a second thread pays; below, threads wait for each other.
+# Above about a million parameters a second thread makes training faster; below, threads wait for each other.
 MIN_PARAMETERS_FOR_THREADS = 1_000_000
-# torch.compile saves about a quarter of the time and costs up to 40 CPU-seconds per shape. On a CPU it pays in a run of
-# ten minutes (at some 20 GFLOP/s). On a GPU, where kernel launches dominate tiny models, it pays in a thousand steps.
+# torch.compile saves about a quarter of the time and costs up to 40 CPU-seconds per shape. On a CPU a run of ten
+# minutes (at some 20 GFLOP/s) recovers the cost. On a GPU, where kernel launches dominate tiny models, a thousand steps
+# do.
 MIN_CPU_FLOPS_TO_COMPILE = 20e9 * 600
 MIN_CUDA_STEPS_TO_COMPILE = 1_000
 
@@ -195,7 +196,7 @@ def configure_process(numerics: Numerics) -> None:
     """Set the number of threads and the memory allocator of this process."""
     torch.set_num_threads(numerics.threads)
     if numerics.device == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = False  # fp32 is really fp32
+        torch.backends.cuda.matmul.allow_tf32 = False  # no tf32 under the name fp32
     elif sys.platform == "linux":
         # Keep freed memory. A tiny model's step otherwise spends its time returning pages and faulting them in again.
         m_trim_threshold, m_mmap_threshold = -1, -3

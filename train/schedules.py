@@ -181,8 +181,10 @@ def _decay(shape: DecayShape, progress_S: NDArray[np.float64], final_fraction: f
             remaining_S = 1.0 - np.sqrt(progress_S)
         elif shape == "linear":
             remaining_S = 1.0 - progress_S
-        else:
+        elif shape == "cosine":
             remaining_S = 0.5 * (1.0 + np.cos(np.pi * progress_S))
+        else:
+            raise ValueError(f"decay shape {shape!r} has no formula: add it here")
         decay_S = final_fraction + (1.0 - final_fraction) * remaining_S
     return np.where(progress_S == 1.0, final_fraction, decay_S)
 

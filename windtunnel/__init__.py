@@ -46,9 +46,7 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version  # for start-up time
 
         return version("windtunnel")
-    if (
-        name == "train"
-    ):  # the package, which calls `runs.train`: `wt.train(...)` and `windtunnel.train.records` both work
+    if name == "train":  # the package is callable: `wt.train(...)` and `windtunnel.train.records` both work
         return import_module(f"{__name__}.train")
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

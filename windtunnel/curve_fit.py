@@ -96,7 +96,7 @@ class CurveFit(Text):
 
     @classmethod
     def load(cls, path: str | Path) -> "CurveFit":
-        """The fit in a file of `save` or `windtunnel curves fit --output`. Raises InputError where it is none."""
+        """The fit in a file of `save` or of `windtunnel curves fit`. Raises InputError where it is not a fit."""
         return cls(FittedCurveLaw.from_json(Path(path)), source=str(path))
 
     def save(self, path: str | Path) -> None:
@@ -201,7 +201,7 @@ def fit_curves(
 
     curves, test: curves to fit and curves to test on: files with the columns step, lr and loss, run folders, folders of
         runs, DataFrames, or curves of `load_curves`.
-    law: a name such as "sublinear", or "auto" for a combination of laws weighed by cross-validation.
+    law: a name such as "sublinear", or "auto" for a combination of laws with weights from cross-validation.
 
     Raises InputError where a curve cannot be read or the law cannot be fitted to the curves.
     """

@@ -93,7 +93,7 @@ class Fit(Text):
 
     @classmethod
     def load(cls, path: str | Path) -> "Fit":
-        """The fit in a file of `save` or `windtunnel fit --output`. Raises InputError where it is none."""
+        """The fit in a file of `save` or of `windtunnel fit`. Raises InputError where it is not a fit."""
         return cls(fit_result.Fit.from_json(Path(path)))
 
     def save(self, path: str | Path) -> None:
@@ -145,10 +145,10 @@ class Fit(Text):
 
         Raises InputError where a column is missing, the fit was refused, or a target is too far from the data.
         """
-        given: dict[str, Any] = {**{str(name): value for name, value in ({} if at is None else at).items()}, **columns}
-        if not given:
+        requested: dict[str, Any] = {str(name): value for name, value in ({} if at is None else at).items()} | columns
+        if not requested:
             raise InputError(f"name the target in the columns of {self.law}: {', '.join(self.result.law.columns)}")
-        values = {name: _numbers(name, value) for name, value in given.items()}
+        values = {name: _numbers(name, value) for name, value in requested.items()}
         if all(value.ndim == 0 for value in values.values()):
             target = {name: float(value) for name, value in values.items()}
             return Prediction(self, prediction.predict(self.result, target, allow_extrapolation=allow_extrapolation))
@@ -157,19 +157,19 @@ class Fit(Text):
         if isinstance(at, pd.DataFrame):
             frame.index = at.index
         self._check_targets(frame, allow_extrapolation)
-        known = complete({str(name): values.to_numpy() for name, values in frame.items()})
+        columns_Q = complete({str(name): values.to_numpy() for name, values in frame.items()})
         loss_Q, low_Q, high_Q = predict_interval(
-            self.result, {name: known[name] for name in self.result.law.columns}, level
+            self.result, {name: columns_Q[name] for name in self.result.law.columns}, level
         )
         return frame.assign(loss=loss_Q, low=low_Q, high=high_Q)
 
     def _check_targets(self, frame: pd.DataFrame, allow_extrapolation: bool) -> None:
-        """Raises InputError for a target that cannot be predicted: the extremes of every axis stand for the rest."""
+        """Raises InputError for a target that cannot be predicted; the extremes of every axis are checked."""
         rows = {0} if len(frame) else set()
-        known = complete({str(name): values.to_numpy() for name, values in frame.items()})
+        columns_Q = complete({str(name): values.to_numpy() for name, values in frame.items()})
         for axis in AXES:
-            if axis in known and len(frame):
-                rows |= {int(np.argmin(known[axis])), int(np.argmax(known[axis]))}
+            if axis in columns_Q and len(frame):
+                rows |= {int(np.argmin(columns_Q[axis])), int(np.argmax(columns_Q[axis]))}
         for row in sorted(rows):
             target = {str(name): float(value) for name, value in frame.iloc[row].items()}
             columns_at(self.result.law, target)
@@ -214,7 +214,7 @@ class Ranking(Text):
 
 
 class Score(Text):
-    """How a sealed prediction compares with the trained runs. Made by `windtunnel.score`.
+    """A sealed prediction compared with the trained runs. Made by `windtunnel.score`.
 
     loss: the mean over the runs at the target. error_percent: of the prediction, 100 (predicted / measured - 1).
     inside_90: whether that mean is in the 90 % interval, which is for a single run. notes: warnings.
@@ -256,11 +256,11 @@ def fit(
     Raises InputError where the runs cannot identify the law, and for bad input.
     """
     table = _table(runs, columns, where, allow_mixed)
-    found = law_fitting.fit(
+    result = law_fitting.fit(
         table, get_law(law), objective, bootstrap=bootstrap, seed=seed, allow_few_points=allow_few_points
     )
-    found.check_fitted()
-    return Fit(found)
+    result.check_fitted()
+    return Fit(result)
 
 
 def rank(
@@ -274,7 +274,7 @@ def rank(
     allow_few_points: bool = False,
     allow_mixed: bool = False,
 ) -> Ranking:
-    """Ranks laws by forward tests: each is fitted to the smaller runs and scored on the larger ones.
+    """Ranks laws by backtests: each is fitted to the smaller runs and scored on the larger ones.
 
     holdout: a condition on the rows to hold out, such as `"N > 1e9"`; by default several cuts by compute. The other
     arguments are those of `fit`.

@@ -68,6 +68,9 @@ def train(*overrides: str, show_progress: bool = True) -> Run:
     from windtunnel.train.config.resolve import resolve
     from windtunnel.train.run import train_runs
 
+    for override in overrides:
+        if not isinstance(override, str):
+            raise InputError(f'{override!r}: give each setting as a text, such as wt.train("size=25k", "seed=1")')
     request = compose(overrides)
     if request.dry_run:
         raise InputError(

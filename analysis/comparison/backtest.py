@@ -32,8 +32,8 @@ Split = NDArray[np.bool_]  # the held-out rows of a table (P,)
 class Backtest:
     """Every law fitted to the training rows of every split.
 
-    splits: the splits used, on which every law can be fitted that the largest one allows. fits: by law, one fit for
-    each split. refused: the other laws, with their fit on the largest split.
+    splits: those on which every law in `fits` can be fitted. fits: by law, one fit per split. refused: by law, the fit
+    on the largest split of each law that cannot be fitted there.
     """
 
     table: Table

@@ -48,7 +48,7 @@ def share_irreducible_loss(law: Law, arms: tuple[Mapping[str, float], Mapping[st
         losses = [max(value, 1e-3 * smallest) for value in losses]
         start = {IRREDUCIBLE_LOSS: np.array(losses)}
         for letter, arm in zip("AB", arms, strict=True):
-            start |= {f"{each.name}_{letter}": np.full(len(losses), arm[each.name]) for each in own}
+            start |= {f"{parameter.name}_{letter}": np.full(len(losses), arm[parameter.name]) for parameter in own}
         return start
 
     return replace(
@@ -56,7 +56,10 @@ def share_irreducible_loss(law: Law, arms: tuple[Mapping[str, float], Mapping[st
         name=f"{law.name} with shared E",
         formula=f"{law.formula}, E shared by both arms",
         columns=(*law.columns, ARM),
-        parameters=(irreducible, *(replace(each, name=f"{each.name}_{arm}") for arm in "AB" for each in own)),
+        parameters=(
+            irreducible,
+            *(replace(parameter, name=f"{parameter.name}_{arm}") for arm in "AB" for parameter in own),
+        ),
         predict=predict,
         linear=(IRREDUCIBLE_LOSS, *(f"{name}_{arm}" for arm in "AB" for name in own_linear)),
         start_grid={f"{name}_{arm}": values for arm in "AB" for name, values in law.start_grid.items()},

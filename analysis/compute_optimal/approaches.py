@@ -111,7 +111,7 @@ def compare_approaches(
     budgets = tuple(dict.fromkeys(flops)) or (largest, DEFAULT_FACTOR * largest)
     envelope = envelope_approach(table, budgets, seed)
     isoflop = isoflop_approach(table, budgets, seed)
-    noise = next((each.noise for each in (isoflop, envelope) if not each.refused and each.noise > 0), 0.0)
+    noise = next((approach.noise for approach in (isoflop, envelope) if not approach.refused and approach.noise), 0.0)
     approaches = (envelope, isoflop, parametric_approach(table, budgets, noise, seed))
     differences = _differences(approaches)
     verdict, sentence = _verdict(approaches, differences, budgets)
@@ -165,11 +165,11 @@ def _verdict(
         sizes = [math.exp(approach.optima[place].log_N.value) for approach in usable]
         parts.append(f"N at C = {C:.3g} between {min(sizes):.3g} and {max(sizes):.3g} ({max(sizes) / min(sizes):.2f}x)")
     ranges = "; ".join(parts)
-    pairs = dict.fromkeys(f"{each.one} and {each.other}" for each in differences if each.disagree)
+    pairs = dict.fromkeys(f"{pair.one} and {pair.other}" for pair in differences if pair.disagree)
     if pairs:
         return "disagree", f"the approaches disagree beyond noise ({', '.join(pairs)}): {ranges}"
     number = "three" if len(usable) == 3 else "two"
-    half_widths = [(each.interval[1] - each.interval[0]) / 2 for each in differences if budgets[0] == each.C]
+    half_widths = [(pair.interval[1] - pair.interval[0]) / 2 for pair in differences if budgets[0] == pair.C]
     return "agree", (
         f"the {number} approaches agree within noise, which would hide a difference of {_factor(max(half_widths))} in "
         f"N at C = {budgets[0]:.3g}: {ranges}"

@@ -2,14 +2,14 @@
 
 Every size has a curve of log loss against log C. Where the curves of two neighboring sizes cross, both are equally
 good, and the optimal size lies between them. Hoffmann et al. 2022 (arXiv 2203.15556) took the lowest curve at 1500
-values of C and fitted a line to the sizes found. Their points form a staircase: each step counts the same noise many
+values of C and fitted a line to the sizes found. Those points form steps: each step counts the same noise many
 times, and the first and last step are edges of the grid, not optima. Here the end of each step, a crossing, is one
 point:
 
 - N is the geometric mean of the two sizes. Under E + A/N^alpha + B/D^beta the true optimum is off it by the factor
   exp((beta - alpha) log(ratio)^2 / 24), the same at every C: 0.5 % for a ratio of 4 and exponents 0.34 and 0.28.
 - Noise moves a crossing along C, not along N. So log C is fitted as a line in log N, whose slope is 1/a; a fit of log N
-  to a noisy log C would bias a towards 0.
+  to a noisy log C would bias a toward 0.
 - The smallest and the largest size only bound crossings: no edge of the grid is a point.
 - Neighbors are a size and the next one at least twice as large: closer curves cross at too small an angle.
 - A crossing is refused outside the compute that both sizes were trained for; too near its ends (judged by the line, not
@@ -130,7 +130,7 @@ def _neighbors(curves: Sequence[SizeCurve]) -> list[tuple[SizeCurve, SizeCurve]]
     """Each size with the next one at least twice as large."""
     pairs = []
     for place, curve in enumerate(curves):
-        larger = next((each for each in curves[place + 1 :] if each.log_N - curve.log_N >= MIN_LOG_SIZE_RATIO), None)
+        larger = next((other for other in curves[place + 1 :] if other.log_N - curve.log_N >= MIN_LOG_SIZE_RATIO), None)
         if larger is not None:
             pairs.append((curve, larger))
     return pairs
@@ -288,6 +288,10 @@ def _status(
         return "converged", ""
     if crossings and all(crossing.refusal == "no_overlap" for crossing in crossings):
         return "no_overlap", "no two neighboring sizes were trained for the same compute: train them for common C"
-    refused = [f"{each.smaller:.3g} and {each.larger:.3g}: {each.refusal}" for each in crossings if each.refusal]
+    refused = [
+        f"{crossing.smaller:.3g} and {crossing.larger:.3g}: {crossing.refusal}"
+        for crossing in crossings
+        if crossing.refusal
+    ]
     why = f" (refused: {', '.join(refused[:4])})" if refused else ""
     return "too_few_crossings", f"{usable} crossings of neighboring sizes{why}; an exponent needs {MIN_CROSSINGS}"

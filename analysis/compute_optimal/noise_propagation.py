@@ -49,7 +49,7 @@ def propagate_noise(
     run: NDArray[np.str_], noise: float, replicates: int, seed: int, combinations: Sequence[LinearCombinations]
 ) -> list[Array]:
     """The noise of every linear combination, (R, M) for each element of `combinations`. One seed, the same draws."""
-    propagated = [np.empty((replicates, len(each.weights_MP))) for each in combinations]
+    propagated = [np.empty((replicates, len(combination.weights_MP))) for combination in combinations]
     first = 0
     for drawn_RP in noise_draws(run, noise, replicates, seed):
         for noise_RM, combination in zip(propagated, combinations, strict=True):

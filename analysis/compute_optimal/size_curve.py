@@ -29,8 +29,8 @@ NEAREST_HORIZONS = 5
 WINDOW_MARGIN = 1.25
 # Fewer degrees of freedom than this are zero up to rounding.
 MIN_DEGREES = 1e-6
-# The noise is estimated from this many rows of a size, spread over its compute: they know it to 3 %, and the cost of
-# all rows against all rows would grow with their square.
+# The noise is estimated from this many rows of a size, spread over its compute: to 3 %. The cost of using all rows
+# would grow with the square of their number.
 MAX_NOISE_ROWS = 512
 # Places times rows that are computed at once, so that they stay in the cache.
 CHUNK = 250_000

@@ -68,7 +68,7 @@ class LossCurve:
     """A learning-rate schedule and the losses logged along it.
 
     time_P: the number of updates made before each loss; the middle of the averaged steps where a logged loss is a mean.
-    loss_P: nats per token; NaN where the curve only says at which times a law is evaluated (`query`).
+    loss_P: nats per token; NaN in a curve without losses (`query`).
     size: parameters; batch: tokens per update; losses: kind of the losses. None where unknown.
     warmup_inferred: the file begins at its peak, and its first step was taken as the end of the warm-up.
     """

@@ -112,7 +112,7 @@ def reconstruct_law(name: str, parameters: Collection[str]) -> CurveLaw:
 
 
 def candidates(curves: Sequence[LossCurve]) -> list[str]:
-    """The names of the catalogue; for curves of several sizes, of the laws over sizes."""
+    """The names of the catalog; for curves of several sizes, of the laws over sizes."""
     if len({curve.size for curve in curves if curve.size is not None}) < 2:
         return list(NAMES)
     return [name if curve_law(name).specialize is not None else f"{name}:N" for name in NAMES]
@@ -129,7 +129,7 @@ def rank_laws(
 def choose_law(
     curves: Sequence[LossCurve], objective: str | None = None
 ) -> tuple[CurveLaw, list[CrossValidationScore]]:
-    """The combination of the catalogue, or a single law where all others have too little weight, and the scores that
+    """The combination of the catalog, or a single law where all others have too little weight, and the scores that
     its weights come from. Raises InputError where no law can be fitted.
     """
     scores = rank_laws([curve_law(name) for name in candidates(curves)], curves, objective)

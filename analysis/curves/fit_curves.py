@@ -155,7 +155,8 @@ def fit_curves(
 
     sources, test: curves to fit and curves to test on: CSV or Parquet files, run folders, folders of runs, DataFrames
         or curves. columns, warmup, losses: how they are read (`load_curves`).
-    law: the name of a law, or "auto" for a combination of all laws that cross-validation on the training curves weighs.
+    law: the name of a law, or "auto" for a combination of all laws, with weights from cross-validation on the training
+        curves.
     objective: log-huber:DELTA, log-mse, huber:DELTA or mse; log-huber:1e-3 by default.
     num_replicates, seed: of the bootstrap over curves, which predictions need for their intervals.
 

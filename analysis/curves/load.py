@@ -142,7 +142,7 @@ def _load(
 
 
 def _check_no_duplicates(curves: Sequence[LossCurve]) -> None:
-    """A curve that was fitted is no test of the fit."""
+    """Raises InputError where a curve is named twice: a fitted curve cannot test the fit."""
     seen: set[Path] = set()
     for curve in curves:
         path = Path(curve.name).resolve()

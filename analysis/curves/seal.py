@@ -87,7 +87,7 @@ def seal_curves(
     folder: Path,
     commit: str | None,
 ) -> Path:
-    """Seals the predictions of a fit for the targets and returns the path. `source` says what was fitted. The caller
+    """Seals the predictions of a fit for the targets and returns the path. `source`: what was fitted. The caller
     checks that no target has started. Raises InputError where a target is outside the domain of the fit.
     """
     content = {

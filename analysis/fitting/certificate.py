@@ -1,4 +1,4 @@
-"""How a fitter knows its optimum: agreement of independent starts, the gradient, the bounds, and the status they give.
+"""The certificate of an optimum: agreement of independent starts, gradient, bounds, and the status that follows.
 
 Legend: R starts, K parameters.
 """
@@ -30,8 +30,8 @@ MAX_DECREMENT = 1e-6
 
 @dataclass(frozen=True)
 class Certificate:
-    """starts: independent starts. starts_agreeing: those that reached the best value. newton_decrement: the decrease
-    that a Newton step still promises, relative to the value. at_bound: parameters that ended at a bound.
+    """starts: number of independent starts. starts_agreeing: of those that reached the best value. newton_decrement:
+    the predicted decrease of a further Newton step, relative to the value. at_bound: parameters that ended at a bound.
     """
 
     starts: int
@@ -69,8 +69,8 @@ def count_agreeing(value_R: Array, best_value: float, agreement: float, rounding
 
 
 def verdict(certificate: Certificate, at_bound: Sequence[str], not_identified: str) -> tuple[Status, str]:
-    """Status and reason of a fit. at_bound: the parameters whose bound makes it an edge. not_identified: the reason why
-    parameters are not identified, "" where all are.
+    """Status and reason of a fit. at_bound: the parameters at a bound that give it the status `edge`. not_identified:
+    the reason why parameters are not identified, "" where all are.
     """
     if certificate.starts_agreeing < 2 and certificate.starts > 1:
         return "not_converged", f"only one of {certificate.starts} independent starts reached this value"

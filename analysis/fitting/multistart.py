@@ -16,7 +16,7 @@ from windtunnel.analysis.solver.starts import NUM_STARTS, choose_starts, solve_d
 # sharply), or to this part of what a standard deviation of one parameter costs: a flat valley shows no more.
 AGREEMENT = {"huber": 1e-6, "mse": 1e-6, "lad": 1e-3}
 VALLEY_AGREEMENT = 1e-3
-# Starts this close in every internal coordinate, once solved on the few points of a large table, have met.
+# Starts this close in every internal coordinate, once solved on the few points of a large table, are one.
 SAME_OPTIMUM = 1e-4
 # Residuals smaller than this, in the objective's unit, are rounding: an amplitude at its bound leaves as much.
 ROUNDING_RESIDUAL = 1e-7
@@ -58,7 +58,7 @@ def global_optimum(problem: Problem, seed: int = 0, starts_RK: Array | None = No
 
 
 def _solve_starts(problem: Problem, start_RK: Array) -> Solution:
-    """Each start solved; in a large table first on a few of its points, and then once for all starts that met there."""
+    """Each start solved; in a large table first on a few of its points, then once for all starts that agree there."""
     few = subsample(problem)
     if few is problem or not len(start_RK):
         return problem.solve(start_RK, problem.deltas())

@@ -154,7 +154,7 @@ class Fit(FitResult[Law]):
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Fit":
-        """The fit of `to_dict(points=True)`. Raises KeyError, TypeError or ValueError where the content is no fit."""
+        """The fit of `to_dict(points=True)`. Raises KeyError, TypeError or ValueError where it is not a fit."""
         if "steps" in content:
             return TwoStepFit.from_dict(content)
         objective = content["objective"]
@@ -167,7 +167,7 @@ class Fit(FitResult[Law]):
 
     @classmethod
     def from_json(cls, path: Path) -> "Fit":
-        """Reads what `to_json` wrote. Raises InputError where the file is missing, is no fit or was changed, or its
+        """Reads what `to_json` wrote. Raises InputError where the file is missing, not a fit or was changed, or its
         law no longer gives the recorded objective.
         """
         content = read_signed(path, "a fit", MADE_BY)
@@ -245,7 +245,7 @@ class TwoStepFit(Fit):
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "TwoStepFit":
-        """The fit of `to_dict(points=True)`. Raises KeyError, TypeError or ValueError where the content is no fit."""
+        """The fit of `to_dict(points=True)`. Raises KeyError, TypeError or ValueError where it is not a fit."""
         law = get_law(content["law"])
         if law.steps is None:
             raise ValueError(f"law {law.name} has no steps")

@@ -31,8 +31,8 @@ ResultSource = Source | DataFrame | Table
 
 @dataclass(frozen=True)
 class ExistingRun:
-    """A run at the target. problem: why it is no result to compare with, "" where it is one. started: UTC, where the
-    source says so.
+    """A run at the target. problem: why a prediction cannot be compared with it, "" where it can. started: UTC, where
+    the source has it.
     """
 
     run: str

@@ -64,7 +64,7 @@ class Prediction:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Prediction":
-        """The prediction of `to_dict`. Raises ValueError where the content is no prediction."""
+        """The prediction of `to_dict`. Raises ValueError where the content is not a prediction."""
         prediction = from_document(cls, content)
         if not all(0 < value < math.inf for value in (prediction.loss, *prediction.at.values())):
             raise ValueError("a loss and a target are above zero")

@@ -187,7 +187,7 @@ def _nothing_to_score(
 def _check_hindsight(
     prediction: Prediction, target: Table, existing: Mapping[str, ExistingRun], source: str
 ) -> list[str]:
-    """Notes where the target shares a fitted trunk, or the source does not say when it started. Raises InputError where
+    """Notes where the target shares a fitted trunk, or the source has no time of its start. Raises InputError where
     the target was fitted or started before the seal.
     """
     # "row 7" and "3.0" are the place of a line in some file, not the name of a run.

@@ -1,6 +1,6 @@
 """Sealed predictions: written once, before the target is trained, under the hash of their own content.
 
-`windtunnel.analysis.signed_json` says what a seal is. Publish the hash, or commit the file, when it is made.
+`windtunnel.analysis.signed_json` defines a seal. Publish the hash, or commit the file, when it is made.
 """
 
 import math

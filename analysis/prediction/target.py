@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from windtunnel.analysis.laws.law import Array, Law
 from windtunnel.analysis.tables.table import MAX_VALUE, POSITIVE_COLUMNS
+from windtunnel.models.family import parse_count
 from windtunnel.train.errors import InputError
 
 FLOPS_PER_PARAMETER_TOKEN = 6.0
@@ -33,7 +34,7 @@ def parse_at(text: str) -> dict[str, float]:
     for part in text.split(","):
         name, equals, number = (piece.strip() for piece in part.partition("="))
         try:
-            value = float(number)
+            value = float(parse_count(number)) if number[-1:].isalpha() else float(number)
         except ValueError:
             value = math.nan
         in_range = 0 < value < MAX_VALUE or (value == 0 and name not in POSITIVE_COLUMNS)
@@ -85,7 +86,7 @@ def columns_at(law: Law, at: Mapping[str, float]) -> dict[str, Array]:
     completed = complete(at)
     missing = [name for name in law.columns if name not in completed]
     if missing:
-        raise InputError(f"law {law.name} needs {', '.join(law.columns)}: add {missing[0]}=NUMBER to at=...")
+        raise InputError(f"law {law.name} needs {', '.join(law.columns)}: add {missing[0]}=NUMBER")
     unknown = [name for name in at if name not in law.columns and name not in SCALE]
     if unknown:
         raise InputError(

@@ -35,7 +35,7 @@ def build_report(
     A ranking or minima that the table does not allow are left out with the reason. Raises InputError where the law, or
     another, needs a column that the table lacks.
     """
-    law, *others = (resolve_columns(each, table.columns) for each in (law, *other_laws))
+    law, *others = (resolve_columns(unresolved, table.columns) for unresolved in (law, *other_laws))
     for other in others:
         require_columns(other, table.columns)
     absent: dict[str, str] = {}
@@ -49,7 +49,7 @@ def build_report(
 
     log(f"fitting {law.name} to {len(table)} rows")
     result = fit(table, law, objective)
-    log(f"ranking {', '.join(each.name for each in (law, *others))} and the baselines on held-out runs")
+    log(f"ranking {', '.join(ranked.name for ranked in (law, *others))} and the baselines on held-out runs")
     ranking = attempt("ranking", lambda: rank(table, [law, *others], objective=objective))
     missing = [name for name in ISOFLOP_COLUMNS if name not in table.columns]
     isoflop = None

@@ -1,4 +1,4 @@
-"""A checklist for the fit of a scaling law, answered from the table, the fit and the back-test.
+"""A checklist for the fit of a scaling law, answered from the table, the fit and the backtest.
 
 Questions: Li et al. 2025, (Mis)Fitting (arXiv 2502.18969). Rules on sizes, checkpoints, seeds and extrapolation:
 Choshen et al. 2024 (arXiv 2410.11840). Where the table does not record the answer, the answer says so.
@@ -78,9 +78,9 @@ def _form(fit: Fit, ranking: Ranking | None) -> ChecklistItem:
     if ranking is not None and ranking.best is not None:
         others = ", ".join(ranked.law for ranked in ranking.laws if ranked.law != fit.law.name)
         if ranking.best == fit.law.name:
-            answer, verdict = f"{answer}; the best of the back-test, against {others}", "ok"
+            answer, verdict = f"{answer}; the best of the backtest, against {others}", "ok"
         else:
-            answer, verdict = f"{answer}; in the back-test {ranking.best} did better", "caution"
+            answer, verdict = f"{answer}; in the backtest {ranking.best} did better", "caution"
     else:
         answer += "; not compared with other forms"
     return ChecklistItem(
@@ -131,7 +131,8 @@ def _tuning(facts: TableFacts) -> ChecklistItem:
     count = f"{fewest}" if fewest == most else f"{fewest} to {most}"
     answer = f"HP-search depth per scale: {count} learning rate{'s' if most > 1 else ''} per size in this table"
     if facts.several_rates_in_a_cell:
-        answer += f"; {facts.several_rates_in_a_cell} settings of N and D are fitted at several rates, not at the best"
+        several = facts.several_rates_in_a_cell
+        answer += f"; points (N, D) with several learning rates: {several}, all of them fitted"
         return ChecklistItem("tuning", question, answer, "caution", rule)
     return ChecklistItem("tuning", question, answer, "ok" if fewest >= MIN_RATES else "caution", rule)
 
@@ -263,8 +264,8 @@ def _intervals(fit: Fit) -> ChecklistItem:
     answer += f"noise is shared within {len({str(run) for run in fit.points.run_P})} runs or trunks"
     if fit.not_identified:
         answer += f"; not identified: {', '.join(fit.not_identified)}"
-    known = fit.interval_method != "none" and not fit.not_identified
-    return ChecklistItem("intervals", question, answer, "ok" if known else "caution", rule)
+    has_all_intervals = fit.interval_method != "none" and not fit.not_identified
+    return ChecklistItem("intervals", question, answer, "ok" if has_all_intervals else "caution", rule)
 
 
 def _held_out(fit: Fit, ranking: Ranking | None) -> ChecklistItem:

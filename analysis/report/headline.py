@@ -54,7 +54,7 @@ def prediction_sentences(
 
 
 def fit_sentences(table: Table, fit: Fit, outlook: Prediction | None) -> tuple[str, ...]:
-    """What the fit says: its irreducible loss beside a known entropy, `outlook`, and what it leaves open."""
+    """The result of the fit: its irreducible loss beside a known entropy, `outlook`, and its state."""
     entropy = known_entropy(table, fit)
     compared = () if entropy is None else (compare_entropy(fit, entropy),)
     expected = () if outlook is None else (f"{outlook.law} predicts {_loss_at(outlook)}.",)

@@ -39,13 +39,13 @@ def read_predictions_and_scores(
 
 def read_prediction(path: Path) -> Prediction:
     """A prediction; where it is sealed, its seal is checked. Raises InputError where the file is not a prediction."""
-    content = read_json(path, "windtunnel predict --seal, or predict --json")
+    content = read_json(path, "windtunnel predict")
     if content.get("sealed") is not None:
         return read_sealed(path)
     try:
         return Prediction.from_dict(content)
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise InputError(f"{path}: not a prediction; name a file of windtunnel predict") from None
+        raise InputError(f"{path}: not a prediction; name a JSON file of windtunnel predict") from None
 
 
 def read_score(path: Path, predictions: Sequence[Prediction]) -> Score:
@@ -54,9 +54,9 @@ def read_score(path: Path, predictions: Sequence[Prediction]) -> Score:
     Raises InputError where the file is not a score, its prediction is not among `predictions`, or its numbers do not
     follow from the sealed prediction and the measured losses.
     """
-    content = read_json(path, "windtunnel score --json")
+    content = read_json(path, "windtunnel score")
     sealed = str(content.get("sealed"))
-    prediction = next((made for made in predictions if made.sealed == sealed), None)
+    prediction = next((prediction for prediction in predictions if prediction.sealed == sealed), None)
     if prediction is None:
         raise InputError(f"{path}: scores the prediction sealed as {sealed[:16]}; add its file with prediction=...")
     if content.get("predicted") != prediction.loss or content.get("interval_90") != prediction.to_dict()["interval_90"]:
@@ -79,7 +79,7 @@ def read_score(path: Path, predictions: Sequence[Prediction]) -> Score:
             for numbers, run in zip((mean_numbers, *content["runs"]), (mean, *runs), strict=True)
         )
     except (KeyError, TypeError, ValueError, ArithmeticError):
-        raise InputError(f"{path}: not a score; name a file of windtunnel score --json") from None
+        raise InputError(f"{path}: not a score; name a JSON file of windtunnel score") from None
     if not is_consistent:
         raise InputError(f"{path}: its numbers do not follow from its losses and the prediction; score it again")
     return score

@@ -74,14 +74,14 @@ def _source(report: Report) -> str:
 
 
 def _shown_headline(report: Report) -> list[str]:
-    """The first sentence of the headline and what the fit says; the other predictions are in the table."""
+    """The first sentence of the headline and those about the fit; the other predictions are in the table."""
     first = report.headline[0]
     about_fit = fit_sentences(report.table, report.fit, report.outlook)
     return [first, *(sentence for sentence in about_fit if sentence != first)]
 
 
 def _size_convention(report: Report) -> str:
-    """What N counts, said once for all tables."""
+    """What N counts, stated once for all tables."""
     return describe_size_convention(report.table) if report.is_of_records else "N and D as in the source"
 
 
@@ -165,7 +165,7 @@ def _parts(report: Report, figures: Mapping[str, RenderedFigure]) -> list[Part]:
         _figure_part("predictions", "Predictions by law", figures),
         _figure_part("loss", "Loss against size, data and compute", figures, _why_no_loss(report)),
         _figure_part(
-            "backtest", "Back-test on held-out larger runs", figures, _why_no_backtest(report), _ranking(report)
+            "backtest", "Backtest on held-out larger runs", figures, _why_no_backtest(report), _ranking(report)
         ),
         _figure_part("residuals", "Residuals", figures, _refused(report)),
         _figure_part("profiles", "Profile likelihood of the parameters", figures, _why_no_profiles(report)),
@@ -250,7 +250,9 @@ def _data(report: Report) -> dict[str, Any]:
             f"Columns with a unit: {units}.",
             f"Table sha256 {rows.digest}; analysis at commit {report.commit or 'unknown'}.",
         ],
-        "seals": seal_table((made.law, made.time, made.sealed, made.commit) for made in report.predictions),
+        "seals": seal_table(
+            (prediction.law, prediction.time, prediction.sealed, prediction.commit) for prediction in report.predictions
+        ),
         "notes": [*rows.notes, *report.notes],
         "excluded": excluded,
     }

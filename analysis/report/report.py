@@ -1,4 +1,4 @@
-"""The data of a report on final losses: table, fits, back-test, predictions and scores."""
+"""The data of a report on final losses: table, fits, backtest, predictions and scores."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

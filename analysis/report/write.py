@@ -56,7 +56,7 @@ def draw_figures(report: Report, log: Log) -> dict[str, RenderedFigure]:
         ("runs, law and target", lambda: headline_figure(fit, rows, shown)),
         ("predictions and outcomes", lambda: prediction_figure(predictions)),
         ("loss against size, data and compute", lambda: loss_figure(fit, rows)),
-        ("back-test", lambda: None if ranking is None else backtest_figure(ranking, fit.law.name)),
+        ("backtest", lambda: None if ranking is None else backtest_figure(ranking, fit.law.name)),
         ("residuals", lambda: residual_figure(fit, rows)),
         ("profile likelihoods", lambda: profile_figure(fit, known_entropy(report.table, fit))),
         ("curves of equal compute", lambda: None if isoflop is None else isoflop_figure(isoflop, report.table)),

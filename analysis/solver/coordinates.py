@@ -103,12 +103,12 @@ class Coordinates:
         return natural_RK
 
     def to_internal(self, natural_RK: Array) -> Array:
-        centred_RK = np.array(natural_RK, dtype=np.float64)
+        centered_RK = np.array(natural_RK, dtype=np.float64)
         for amplitude, exponent, mean_log in self.couplings:
-            centred_RK[:, amplitude] *= np.exp(-natural_RK[:, exponent] * mean_log)
+            centered_RK[:, amplitude] *= np.exp(-natural_RK[:, exponent] * mean_log)
         with np.errstate(divide="ignore"):
-            logs_RK = np.log(np.where(self.positive_K, np.abs(centred_RK), 1.0))
-        internal_RK = np.where(self.positive_K, logs_RK, centred_RK)
+            logs_RK = np.log(np.where(self.positive_K, np.abs(centered_RK), 1.0))
+        internal_RK = np.where(self.positive_K, logs_RK, centered_RK)
         return np.asarray(np.clip(internal_RK, self.lower_K, self.upper_K))
 
     def predict(self, internal_RK: Array, columns: Columns) -> Array:

@@ -17,7 +17,7 @@ NEGLIGIBLE_GAIN = 1e-12  # as a share of the value
 
 def refine_absolute(problem: Problem, internal_K: Array) -> tuple[Array, float, float]:
     """The minimum of the sum of absolute deviations near the start (K,), its value, and the decrease that the last
-    linear program still promised.
+    linear program predicted.
     """
     # SciPy's solvers take longer to load than most fits take.
     from scipy.optimize import linprog

@@ -19,7 +19,7 @@ from windtunnel.analysis.laws.law import Array
 LARGEST_STEP = 2.0  # in any internal coordinate: a factor of e**2 for a positive parameter
 LARGEST_DAMPING = 1e10
 SMALLEST_DAMPING = 1e-12
-# A Newton step (a step with little damping) that promises less than this share of the tolerance is not tried.
+# A Newton step (a step with little damping) with a predicted decrease below this share of the tolerance is not tried.
 NEGLIGIBLE_PROMISE, NEWTON_DAMPING = 0.1, 2e-2
 
 
@@ -78,7 +78,7 @@ Evaluate = Callable[[Array, NDArray[np.intp]], NormalEquations]
 
 @dataclass
 class Solution:
-    """Where each replicate ended. `decrement_R` is g'H^-1 g, twice the decrease that a Newton step still promises."""
+    """Where each replicate ended. `decrement_R` is g'H^-1 g, twice the predicted decrease of a further Newton step."""
 
     internal_RK: Array
     value_R: Array
@@ -160,7 +160,7 @@ def minimize(
 
 
 def _damped_step(here: NormalEquations, moving_RK: NDArray[np.bool_], damping_R: Array) -> tuple[Array, Array]:
-    """The step of the moving parameters (R, K), and twice the decrease that it promises (R,)."""
+    """The step of the moving parameters (R, K), and twice its predicted decrease (R,)."""
     identity_KK = np.eye(moving_RK.shape[1])
     diagonal_RK = np.einsum("rkk->rk", here.whole_RKK)
     floor_R1 = 1e-30 + 1e-13 * diagonal_RK.max(axis=1, keepdims=True)

@@ -97,7 +97,7 @@ def parse_objective(text: "str | Objective", seed_noise: float | None = None) ->
     kind, colon, number = body.removeprefix("log-").partition(":")
     known = "log-huber:DELTA (a number or seed-noise), log-lad, log-mse, huber:DELTA, lad, mse, each also with @COLUMN"
     if kind not in KINDS or (number and kind != "huber"):
-        names = [prefix + each for prefix in ("log-", "") for each in KINDS]
+        names = [prefix + name for prefix in ("log-", "") for name in KINDS]
         raise InputError(f"no objective named {text!r}; there are {known}{did_you_mean(body.partition(':')[0], names)}")
     if (at and not noise_column) or (colon and not number):
         raise InputError(f"objective {text!r}: write what follows its {'@' if at else ':'}; there are {known}")

@@ -59,18 +59,18 @@ class PredictionPenalty:
 @dataclass(frozen=True)
 class ParameterPrior:
     """Quadratic penalty on linear combinations of internal parameters: weight/2 times the squares of
-    (share_MK @ internal_K - centre_M), in units of their standard deviations.
+    (share_MK @ internal_K - center_M), in units of their standard deviations.
     """
 
     share_MK: Array
-    centre_M: Array
+    center_M: Array
     weight: float
 
     def cost(self, internal_K: Array) -> float:
-        return 0.5 * self.weight * float(np.sum((self.share_MK @ internal_K - self.centre_M) ** 2))
+        return 0.5 * self.weight * float(np.sum((self.share_MK @ internal_K - self.center_M) ** 2))
 
     def normal_equations(self, internal_RK: Array) -> NormalEquations:
-        deviation_RM = internal_RK @ self.share_MK.T - self.centre_M
+        deviation_RM = internal_RK @ self.share_MK.T - self.center_M
         curvature_KK = self.weight * self.share_MK.T @ self.share_MK
         curvature_RKK = np.repeat(curvature_KK[None], len(internal_RK), axis=0)
         value_R = 0.5 * self.weight * np.sum(deviation_RM**2, axis=1)

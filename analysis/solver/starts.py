@@ -60,9 +60,9 @@ def subsample(problem: Problem) -> Problem:
 
 
 def solve_distinct(coarse: Solution, solve: Callable[[Array], Solution], distance: float) -> Solution:
-    """Solves once for all replicates of a coarse solution that met, within `distance` in every internal coordinate."""
+    """Solves once for all replicates whose coarse solutions agree within `distance` in every internal coordinate."""
     met_RR = (np.abs(coarse.internal_RK[:, None] - coarse.internal_RK) < distance).all(axis=2)
-    # The first of those that met represents all of them.
+    # The first of those that agree represents all of them.
     distinct, place_R = np.unique(np.argmax(met_RR, axis=1), return_inverse=True)
     fine = solve(coarse.internal_RK[distinct])
     return Solution(
@@ -131,7 +131,7 @@ def _solve_linear(problem: Problem, natural_RK: Array, linear: list[int], target
         feasible_R = np.all((solved_RJ > 0) | ~positive_J | ~np.array(used), axis=1)
         take_R = feasible_R & (gain_R > best_R)
         best_R[take_R], best_RJ[take_R] = gain_R[take_R], solved_RJ[take_R]
-    # Not zero: the logarithm must be able to come back.
+    # Not zero: no step could leave a logarithm of zero.
     typical_RJ = np.sqrt(np.mean(remainder_RP**2, axis=1))[:, None] / np.sqrt(np.mean(basis_RJP**2, axis=2) + 1e-300)
     best_RJ = np.where(positive_J & (best_RJ <= 0), 1e-3 * typical_RJ, best_RJ)
     solved_RK = natural_RK.copy()

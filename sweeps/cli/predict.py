@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="SOURCE",
-        help="where else to look for results of the target, which cannot be sealed if there are any; repeatable",
+        help="another source to search for results of the target: a target with results is not sealed; repeatable",
     )
     parser.add_argument("--columns", metavar="N=a,D=b", help="name columns of these sources as the laws do")
     parser.add_argument("--no-baselines", action="store_true", help="skip the comparison with baseline laws")

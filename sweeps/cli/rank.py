@@ -30,7 +30,12 @@ score    width of the 90 % interval plus 20 times the distance outside it, in lo
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_table_arguments(parser)
-    parser.add_argument("--laws", required=True, metavar="A,B,C", help="laws of `windtunnel laws`")
+    parser.add_argument(
+        "--laws",
+        default="chinchilla,general,kaplan",
+        metavar="A,B,C",
+        help="laws of `windtunnel laws`; default %(default)s",
+    )
     parser.add_argument(
         "--holdout", metavar="EXPR", help="rows to hold out; default: the largest runs by compute, in several cuts"
     )

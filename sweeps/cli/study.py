@@ -47,7 +47,7 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_study_arguments(parser)
     add_folder_arguments(parser, "results")
-    parser.add_argument("--workers", type=int, metavar="N", help="runs in training at once; default: by the machine")
+    parser.add_argument("--workers", type=int, metavar="N", help="runs in training at once; default: as many as fit")
     parser.add_argument(
         "--wandb",
         choices=("off", "offline", "online"),

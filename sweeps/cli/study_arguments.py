@@ -15,13 +15,13 @@ PACKAGED = Path(__file__).resolve().parents[1] / "studies"
 
 def add_study_arguments(parser: argparse.ArgumentParser) -> None:
     studies = ", ".join(sorted(path.stem for path in PACKAGED.glob("*.yaml")))
-    parser.add_argument("study", metavar="STUDY", help=f"a .yaml file, or one of the included studies: {studies}")
+    parser.add_argument("study", metavar="STUDY", help=f"a .yaml file, or one of the packaged studies: {studies}")
     add_folder_arguments(parser, "runs", "data")
 
 
 def add_folder_arguments(parser: argparse.ArgumentParser, *names: str) -> None:
     """`--runs`, `--data` and `--results`: folders whose default is the name of the option."""
-    what = {"runs": "runs", "data": "prepared data sets", "results": "results of studies"}
+    what = {"runs": "runs", "data": "prepared datasets", "results": "results of studies"}
     for name in names:
         parser.add_argument(
             f"--{name}", type=Path, default=Path(name), metavar="DIR", help=f"folder of {what[name]}; default {name}"
@@ -29,12 +29,12 @@ def add_folder_arguments(parser: argparse.ArgumentParser, *names: str) -> None:
 
 
 def plan_from_arguments(arguments: argparse.Namespace, prepare: bool = False) -> "Plan":
-    """The plan of STUDY. `prepare` makes data sets that are missing. Raises InputError."""
+    """The plan of STUDY. `prepare` makes missing datasets. Raises InputError."""
     return plan_of_study(arguments.study, arguments.runs, arguments.data, prepare)
 
 
 def plan_of_study(study: str, runs: Path, data: Path, prepare: bool = False) -> "Plan":
-    """The plan of a study that is named by a file or by the name of an included study. Raises InputError."""
+    """The plan of a study, given by its file or as the name of a packaged study. Raises InputError."""
     from windtunnel.sweeps.study.load import load_study  # loads pydantic
     from windtunnel.sweeps.study.plan import make_plan  # loads torch and Hydra
 
@@ -51,7 +51,7 @@ def resolve_source(source: str) -> Source:
 
 
 def is_study(word: str) -> bool:
-    """Whether a word names a study: a .yaml file or an included study. The name of a file or folder is not a study."""
+    """Whether a word names a study: a .yaml file or a packaged study. The name of a file or folder is not a study."""
     if word.endswith((".yaml", ".yml")):
         return True
     return word.replace("-", "").isalnum() and not Path(word).exists() and (PACKAGED / f"{word}.yaml").exists()

@@ -25,5 +25,5 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     jobs = sorted({task.job for task in tasks})
     what = f"{len(tasks)} {'task' if len(tasks) == 1 else 'tasks'}"
-    print(f"{name}: cancelled {what} of {'job' if len(jobs) == 1 else 'jobs'} {', '.join(map(str, jobs))}")
+    print(f"{name}: canceled {what} of {'job' if len(jobs) == 1 else 'jobs'} {', '.join(map(str, jobs))}")
     return 0

@@ -17,7 +17,7 @@ be killed at any time. Runs that have their result are kept, and runs that anoth
 Checkpoints are deleted when no run of the study needs them any more, except those of logging.checkpoint_steps and the
 last one of each target. GPUs are found with nvidia-smi (untested).
 
-Targets are trained by `windtunnel study`, after their predictions are sealed. --only targets trains them without.
+Targets are trained by `windtunnel study`, after their predictions are sealed. --only targets trains them without seals.
 
 exit status: 0 every run has its result (finished or diverged), 1 a run failed, 2 bad input, 130 or 143 interrupted
 

@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def format_rows(table: Table) -> list[str]:
-    """The first rows of a table, and what to know of it before a fit."""
+    """The first rows of a table, its exclusions and notes, seed replicates, and the convention of N."""
     columns = table.columns_with_trunk
     names = [name for name in COLUMNS if name in columns and not _is_empty(columns[name])]
     if "loss" not in names:

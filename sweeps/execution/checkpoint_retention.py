@@ -1,9 +1,9 @@
 """Deletes the checkpoints of a trunk that no run needs any more.
 
 A run that has not ended and has no checkpoint of its own needs the nearest existing one among those that it can start
-from. Kept as well are the steps that the study file requests (`logging.checkpoint_steps`), the newest checkpoints of a
-run that has not ended, and the last one of a target, for export. Runs of another group, such as those trained by hand,
-are left alone.
+from. Also kept are the steps that the study file requests (`logging.checkpoint_steps`), the newest checkpoints of a run
+that has not ended, and the last one of a target, for export. Runs of another group, such as those of `windtunnel
+train`, are not pruned.
 
 Any process can prune at any time, beside others that prune or train: what no run needs now, none will need later,
 because a run that has a checkpoint keeps one until it has ended.

@@ -62,8 +62,8 @@ def train_job(job: Job, *, show_progress: bool = False) -> RunOutcome:
         # Jobs train side by side: two one-thread jobs are faster than one job of two threads.
         config = replace(config, runtime=replace(config.runtime, threads=1))
     if config.runtime.compile == "auto" and (compiled := _is_trunk_compiled(job)) is not None:
-        # A run decides by its length. Without its branch point it would decide otherwise than its trunk did, and its
-        # bits would change.
+        # Whether to compile depends on the length of a run. A run without its branch point could differ from its trunk
+        # in this, and its bits would change.
         config = replace(config, runtime=replace(config.runtime, compile="on" if compiled else "off"))
     return train_runs([config], parent=_find_parent(job), show_progress=show_progress)[0]
 

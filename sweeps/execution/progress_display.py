@@ -1,6 +1,6 @@
 """Shows the progress of a study on standard error: one screen on a terminal, a plain log elsewhere.
 
-The display never stops a study: after an error such as a closed pipe it falls silent.
+The display never stops a study: after an error such as a closed pipe it shows nothing more.
 """
 
 import time

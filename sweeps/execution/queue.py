@@ -31,7 +31,7 @@ class QueuedRun:
 
 
 class RunQueue:
-    """Runs that are ready, that wait for a checkpoint, or that another process holds."""
+    """Runs that are ready, that wait for a checkpoint, or that another process has locked."""
 
     def __init__(self, plan: Plan, runs: Sequence[PlannedRun]) -> None:
         paths = flops_to_end(plan)

@@ -1,7 +1,7 @@
-"""Trains runs of a plan on this machine with a queue, workers and retries. Records alone say what is done.
+"""Trains runs of a plan on this machine with a queue, workers and retries. The only state is the run records.
 
-A worker that dies, hangs or fails costs its run one attempt. A run without attempts left is reported, and the others go
-on. On SIGINT or SIGTERM the workers save and exit, and the same call later resumes. Where the launcher itself is
+A worker that dies, hangs or fails costs its run one attempt. A run without attempts left is reported, and the others
+continue. On SIGINT or SIGTERM the workers save and exit, and the same call later resumes. Where the launcher itself is
 killed, its workers find their input closed, save and exit.
 """
 
@@ -38,7 +38,7 @@ class RunFailure:
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What became of the runs of one call of `run_jobs`."""
+    """The outcome of one call of `run_jobs`."""
 
     runs: int
     finished: int

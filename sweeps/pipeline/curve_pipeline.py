@@ -37,7 +37,7 @@ class CurvePipelineResult:
     """Fits, sealed predictions and scores of the curve laws of a study.
 
     scores: in the order of the laws; empty before a target was trained. trained: the curves of the targets by run.
-    seed_noise: standard deviation of the log of the final loss between seeds. noise_alone: expected score of a perfect
+    seed_noise: standard deviation of the log of the final loss between seeds. perfect_law: expected score of a perfect
     law given that noise (a lower bound).
     """
 
@@ -46,7 +46,7 @@ class CurvePipelineResult:
     scores: tuple[LawScore, ...]
     trained: Mapping[str, LossCurve]
     seed_noise: float | None
-    noise_alone: PerfectLawScore | None
+    perfect_law: PerfectLawScore | None
 
 
 def fit_curve_laws(plan: Plan, folder: ResultsFolder, log: Log) -> dict[str, FittedCurveLaw]:
@@ -98,8 +98,8 @@ def seal_curve_laws(
     for sealed in existing.values():
         if sealed.fit["digest"] != source["digest"]:
             raise InputError(
-                f"{folder.curve_predictions}: {sealed.requested} was sealed from other curves than the family's present "
-                f"ones; nothing is sealed twice: restore those runs, or move {folder.path} away"
+                f"{folder.curve_predictions}: {sealed.requested} was sealed from other curves than the family's "
+                f"present ones; nothing is sealed twice: restore those runs, or move {folder.path} away"
             )
     missing = [name for name in fits if name not in existing]
     started = first_started([plan.by_id[target.runs[0]].config for target in targets]) if missing else None
@@ -134,16 +134,16 @@ def score_curves(
     trained = {run.run_id: curve_from_run(run.folder, losses) for run in _finished(plan.targets, log)}
     scorable = [_with_trained_runs(each, trained) for each in sealed]
     seed_noise = pooled_seed_noise(_final_losses(plan, losses))
-    alone = perfect_law_score(scorable[0].targets, trained) if scorable else None
+    perfect = perfect_law_score(scorable[0].targets, trained) if scorable else None
     scores = score_laws(scorable, trained, seed_noise) if trained else ()
-    content = {"noise_between_seeds": seed_noise, "noise_alone": None if alone is None else alone.to_dict()}
+    content = {"noise_between_seeds": seed_noise, "noise_alone": None if perfect is None else perfect.to_dict()}
     folder.write("curve-scores", {**content, "laws": [score.to_dict() for score in scores]})
     for score in scores:
         log(
-            f"{score.requested}: mean error {100 * score.mean_abs_relative_error:.3f} %, worst {100 * score.worst:.2f} %, "
-            f"final loss {100 * score.final:.3f} %"
+            f"{score.requested}: mean error {100 * score.mean_abs_relative_error:.3f} %, "
+            f"worst {100 * score.worst:.2f} %, final loss {100 * score.final:.3f} %"
         )
-    return CurvePipelineResult(fits, tuple(sealed), scores, trained, seed_noise, alone)
+    return CurvePipelineResult(fits, tuple(sealed), scores, trained, seed_noise, perfect)
 
 
 def curve_targets(plan: Plan) -> list[CurveTarget]:
@@ -192,7 +192,7 @@ def make_curve_report(plan: Plan, result: CurvePipelineResult) -> CurveReport:
         scores=result.scores,
         measured=result.trained,
         seed_noise=result.seed_noise,
-        perfect_law=result.noise_alone,
+        perfect_law=result.perfect_law,
         commit=commit(),
     )
 

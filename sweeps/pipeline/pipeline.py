@@ -77,7 +77,7 @@ class PipelineResult:
     def prediction(self, law: str, target: int = 0) -> Prediction | None:
         """The sealed prediction of a law of the study at a target."""
         predictions = (sealed.prediction for sealed in self.sealed)
-        return next((made for made in predictions if self._is_at(made, law, target)), None)
+        return next((prediction for prediction in predictions if self._is_at(prediction, law, target)), None)
 
     def score(self, law: str, target: int = 0) -> Score | None:
         return next((score for score in self.scores if self._is_at(score.prediction, law, target)), None)
@@ -211,7 +211,9 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     plain: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
-            plain[name] = {key: {"value": each.value, "interval": list(each.interval)} for key, each in value.items()}
+            plain[name] = {
+                key: {"value": estimate.value, "interval": list(estimate.interval)} for key, estimate in value.items()
+            }
         else:
             plain[name] = None if isinstance(value, float) and value != value else value
     return plain
@@ -220,14 +222,14 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
 def _score_predictions(plan: Plan, sealed: Sequence[SealedPrediction], log: Log) -> list[Score]:
     analysis = plan.file.study.analysis
     scores = []
-    for each in sealed:
+    for sealed_prediction in sealed:
         try:
-            found = score(each.path, run_set(plan), columns=analysis.columns if analysis else None)
+            result = score(sealed_prediction.path, run_set(plan), columns=analysis.columns if analysis else None)
         except InputError as error:
             log(f"not scored: {error}")
             continue
-        scores.append(found)
-        prediction, mean = found.prediction, found.mean
+        scores.append(result)
+        prediction, mean = result.prediction, result.mean
         log(
             f"{prediction.law} at {format_target(prediction.at)}: predicted {prediction.loss:.4f}, "
             f"measured {mean.loss:.4f}: {mean.error_percent:+.2f} %, "

@@ -63,7 +63,7 @@ def curve_from_config(config: RunConfig, name: str) -> LossCurve:
 def seal_run_curve(
     fit: FittedCurveLaw, config: RunConfig, losses: LossKind, folder: Path, source: Mapping[str, Any]
 ) -> Path:
-    """Seal the predicted curve of a run that is not trained. `source` says where the fit is from.
+    """Seal the predicted curve of a run that is not trained. source: where the fit is from.
 
     Raises InputError where its data are not prepared, or where the run or a seed replicate of it has started.
     """
@@ -87,7 +87,7 @@ def score_run_curve(sealed: SealedCurves, folder: Path) -> ScoredCurve:
         raise InputError(f"{folder}: {record['status']}; score it when it has finished")
     if str(record.get("created") or "") < sealed.time:
         raise InputError(
-            f"{folder}: started at {record.get('created')}, before the seal of {sealed.time}: this was no prediction"
+            f"{folder}: started at {record.get('created')}, before the seal of {sealed.time}: not a prediction"
         )
     curve = curve_from_run(folder, "training" if sealed.losses == "training" else "validation")
     matching = (target for target in sealed.targets if _has_schedule(target, record["config"], curve.size))

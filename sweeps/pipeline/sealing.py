@@ -106,7 +106,9 @@ def seal_predictions(
 
     Raises InputError where a target has started without any sealed prediction, or the table has changed since the seal.
     """
-    existing = {(each.prediction.law, _point_key(each.prediction.at)): each for each in read_predictions(folder)}
+    existing = {
+        (sealed.prediction.law, _point_key(sealed.prediction.at)): sealed for sealed in read_predictions(folder)
+    }
     sealed_points = {point for _, point in existing}
     predictions = []
     baselines: dict[str, Mapping[str, float | None]] = {}
@@ -160,15 +162,15 @@ def first_started(configs: Sequence[RunConfig]) -> str | None:
 
 def started_replicate(config: RunConfig) -> str | None:
     """A recorded run that equals this one except for its seed and has started, as text with the evidence; None where
-    there is none. Whoever trained it, and whatever was deleted since, a prediction made after it would be hindsight.
+    there is none. A prediction made after it started would be hindsight, even if its files were deleted since.
     """
     config = replace(config, seed=0)
-    wanted = scientific_part(config)
+    own_part = scientific_part(config)
     for folder in sorted(path for path in Path(config.runtime.runs_directory).glob("*") if path.is_dir()):
         record: Json = {}
         if (folder / "run.json").exists():
             record = read_record(folder)
-            is_replicate = scientific_part(replace(recorded_config(record), seed=0)) == wanted
+            is_replicate = scientific_part(replace(recorded_config(record), seed=0)) == own_part
         else:  # without a record, the folder's name still holds the seed and a hash of the rest
             seed = SEED_IN_RUN_ID.search(folder.name)
             is_replicate = seed is not None and run_id(replace(config, seed=int(seed[1]))) == folder.name

@@ -1,5 +1,5 @@
-"""The pipeline of a study on SLURM: `windtunnel study --submit` on a login node, and the continuation job that resumes
-the pipeline on a node when the runs of a step have ended.
+"""The pipeline of a study on SLURM: its start on a login node, and the continuation job that resumes the pipeline on a
+node when the runs of a step have ended.
 """
 
 from collections.abc import Sequence

@@ -65,8 +65,8 @@ def _final_loss_lines(result: PipelineResult) -> Iterator[str]:
     if others:
         inside = sum(bool(score.mean.inside_90) for score in others)
         outside = [score.prediction.law for score in others if not score.mean.inside_90]
-        which = f"; not those of {', '.join(outside)}" if outside else ""
-        yield f"other laws: {inside} of {len(others)} 90 % intervals contain the measured loss{which}"
+        which = f" (not of {', '.join(outside)})" if outside else ""
+        yield f"other laws: the 90 % intervals of {inside} of {len(others)} contain the measured loss{which}"
     if len(result.targets) > 1:
         every = [score for target in range(len(result.targets)) if (score := result.score(own, target)) is not None]
         if every:
@@ -91,7 +91,7 @@ def _format_prediction(score: Score) -> str:
 def _final_loss_problems(result: PipelineResult) -> Iterator[str]:
     for name, fit in result.fits.items():
         if name == result.own_law and fit.status != "converged":
-            yield f"the fit of {name} is {fit.status}" + (f" ({fit.reason})" if fit.reason else "")
+            yield _format_status(name, fit.status, fit.reason)
     sealed = [name for name in result.fits if result.prediction(name) is not None]
     scored = [name for name in sealed if result.score(name) is not None]
     others = [name for name in result.fits if name != result.own_law]
@@ -114,23 +114,25 @@ def _curve_lines(plan: Plan, curves: CurvePipelineResult) -> Iterator[str]:
     sizes = len({target.size for target in targets})
     schedules = len({schedule_key(target) for target in targets})
     yield (
-        f"targets: {_count(len(score.curves), 'curve')} of {_count(schedules, 'schedule')} and "
-        f"{_count(sizes, 'size')} that no fit has seen"
+        f"targets: {_count(len(score.curves), 'curve')} under {_count(schedules, 'schedule')} at "
+        f"{_count(sizes, 'size')}, none of them fitted"
     )
     law = score.requested if score.requested == score.law else f"{score.requested} ({score.law})"
     text = f"{law}: mean error {_percent(score.mean_abs_relative_error)}, worst point {_percent(score.worst)}"
-    if curves.noise_alone is not None:
-        noise = curves.noise_alone
-        text += f"; seed noise alone {_percent(noise.mean_abs_relative_error)}, {_percent(noise.worst)}"
+    if curves.perfect_law is not None:
+        perfect = curves.perfect_law
+        text += f"; a perfect law: {_percent(perfect.mean_abs_relative_error)}, {_percent(perfect.worst)}"
     yield text
-    text = f"final losses: error {_percent(score.final)}"
+    text = f"final losses: root mean square error {_percent(score.final)}"
     if score.final_in_noise is not None:
         text += f", {score.final_in_noise:.2g} times the seed noise"
     inside = [curve.inside_90 for curve in score.curves if curve.inside_90 is not None]
     if inside:
         text += f"; {sum(inside)} of {len(inside)} inside their 90 % intervals"
     yield text
-    others = [f"{other.requested} {_percent(other.mean_abs_relative_error)}" for other in curves.scores if other != score]
+    others = [
+        f"{other.requested} {_percent(other.mean_abs_relative_error)}" for other in curves.scores if other != score
+    ]
     if others:
         yield f"mean error of the other laws: {', '.join(others)}"
 
@@ -144,7 +146,7 @@ def _curve_problems(plan: Plan, curves: CurvePipelineResult) -> Iterator[str]:
     laws = curve_analysis(plan).laws
     own = curves.fits.get(laws[0])
     if own is not None and own.status != "converged":
-        yield f"the fit of {laws[0]} is {own.status}" + (f" ({own.reason})" if own.reason else "")
+        yield _format_status(laws[0], own.status, own.reason)
     sealed = [each.requested for each in curves.sealed]
     score = _own_curve_score(curves)
     if score is not None and score.requested != laws[0]:
@@ -152,6 +154,10 @@ def _curve_problems(plan: Plan, curves: CurvePipelineResult) -> Iterator[str]:
     yield from _named("not fitted", [name for name in laws if name not in curves.fits])
     if plan.targets:
         yield from _named("not sealed", [name for name in curves.fits if name not in sealed])
+
+
+def _format_status(law: str, status: str, reason: str) -> str:
+    return f"status of the fit of {law}: {status}" + (f" ({reason})" if reason else "")
 
 
 def _named(problem: str, laws: Sequence[str]) -> Iterator[str]:

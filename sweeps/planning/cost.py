@@ -21,8 +21,8 @@ RECORD_BYTES, LINE_BYTES, EVALUATION_BYTES, TIMING_BYTES = 5_000, 140, 350, 60
 
 @dataclass(frozen=True)
 class StepShape:
-    """What the time of a step depends on, apart from the machine. Runs that differ in rate, schedule, seed or length
-    share it. `compile` is left out: timings are of uncompiled steps, which are never faster.
+    """The settings that the time of a step depends on. Runs that differ in rate, schedule, seed or length share it.
+    `compile` is left out: timings are of uncompiled steps, which are never faster.
     """
 
     model: tuple[int | str | bool, ...]

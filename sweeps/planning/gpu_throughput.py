@@ -57,7 +57,7 @@ GPUS = {
 
 @dataclass(frozen=True)
 class GpuSet:
-    """A number of GPUs of one kind, each of which trains one run at a time."""
+    """A number of GPUs of one kind. Each trains one run at a time."""
 
     name: str
     count: int

@@ -1,4 +1,4 @@
-"""A plan with its cost, its extrapolation and what a careful reader would object to."""
+"""A plan with its cost, its extrapolation and warnings."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass

@@ -99,10 +99,10 @@ def _warn_of_seeds(runs: Sequence[PlannedRun]) -> list[str]:
 
 
 def _warn_of_schedules(family: Sequence[PlannedRun], targets: Sequence[PlannedRun]) -> list[str]:
-    """What laws of curves need of the schedules that they are fitted to."""
+    """Laws of curves need several schedules, and a decay as far as those of the targets."""
     warnings = []
     if len({_schedule_shape(run) for run in family}) == 1:
-        warnings.append("the family has one schedule: no law can learn from it what another schedule does to the loss")
+        warnings.append("the family has one schedule, which does not show how another schedule changes the loss")
     last_rates = [[_last_rate(run) for run in runs] for runs in (family, targets) if runs]
     if len(last_rates) == 2 and min(last_rates[1]) < LOW_RATE < min(last_rates[0]):
         warnings.append(
@@ -171,7 +171,7 @@ def _warn_of_evaluation(runs: Sequence[PlannedRun]) -> list[str]:
 
 
 def _warn_of_repetition(runs: Sequence[PlannedRun]) -> list[str]:
-    """Looks at the longest run on each data set."""
+    """Looks at the longest run on each dataset."""
     longest: dict[object, RunConfig] = {}
     for run in runs:
         data = run.config.data

@@ -1,8 +1,8 @@
 """The steps of a study on SLURM: the runs of a step as an array job, followed by one small job, the continuation, which
 repeats the command on a node.
 
-No state is kept. The records say which runs are done and the queue which are waiting; the only job of the study that is
-not an array is its continuation. A continuation stops the study where a run failed, or where no run got its result
+No state is kept. The records show which runs are done, and the queue which are waiting. The only job of the study that
+is not an array is its continuation. A continuation stops the study where a run failed, or where no run got its result
 since the continuation was submitted. When a user repeats the command, everything is retried.
 """
 
@@ -31,7 +31,7 @@ CONTINUATION_MINUTES = 60.0  # to fit, rank, seal and draw the report
 
 @dataclass(frozen=True)
 class StepSubmission:
-    """The submitted runs of a step, and its continuation: None where nothing continues, and `problems` say why."""
+    """The submitted runs of a step, and its continuation: None where nothing continues, because of `problems`."""
 
     submission: Submission
     continuation: int | None
@@ -47,11 +47,11 @@ def submit_step(
     duration_of: DurationOf,
     results_before: int | None = None,
 ) -> StepSubmission:
-    """Submit the missing ones of these runs, and unless one is in the queue, the job of
-    `windtunnel COMMAND --continuation ...` that continues when they have ended.
+    """Submit the missing ones of these runs and, unless one is in the queue, their continuation: the job that repeats
+    `command` when they have ended.
 
     results_before: in a continuation, the number of runs that had a result when it was submitted, or RETRY_ALL; None
-    outside one. Raises InputError with SLURM's reason, and where this job was cancelled.
+    outside one. Raises InputError with SLURM's reason, and where this job was canceled.
     """
     folder = create_study_folder(plan)
     with submission_lock(folder):
@@ -60,9 +60,9 @@ def submit_step(
         results = sum(is_final(run.folder) for run in plan.runs)
         problems: tuple[str, ...] = ()
         if results_before is not None:
-            _check_not_cancelled(tasks)
+            _check_not_canceled(tasks)
             if results_before != RETRY_ALL:
-                runs, problems = _without_hopeless(runs, in_queue, results > results_before)
+                runs, problems = _select_submittable(runs, in_queue, results > results_before)
         submission = submit_missing(plan, runs, profile, in_queue, duration_of=duration_of)
         if results_before is not None and not submission.waiting_for:
             return StepSubmission(submission, None, problems)
@@ -102,14 +102,14 @@ def _own_job() -> int | None:
     return int(job) if job.isdigit() else None
 
 
-def _check_not_cancelled(tasks: Sequence[QueuedTask]) -> None:
-    """A cancelled job is killed some seconds later and must not submit anything until then."""
+def _check_not_canceled(tasks: Sequence[QueuedTask]) -> None:
+    """A canceled job is killed some seconds later and must not submit anything until then."""
     own = _own_job()
     if own is not None and not any(task.job == own and task.state == "RUNNING" for task in tasks):
-        raise InputError(f"job {own} was cancelled: nothing is submitted")
+        raise InputError(f"job {own} was canceled: nothing is submitted")
 
 
-def _without_hopeless(
+def _select_submittable(
     runs: Sequence[PlannedRun], in_queue: Mapping[str, QueuedTask], progress: bool
 ) -> tuple[list[PlannedRun], tuple[str, ...]]:
     """The runs that a continuation may wait for or submit again, and the problems of the others."""

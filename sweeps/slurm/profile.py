@@ -105,7 +105,7 @@ class ClusterProfile(Resources):
     """The jobs of a study. One job of an array is a task, in which `workers` processes train runs in parallel."""
 
     workers: int = Field(default=1, ge=1)  # processes in a job; each has its own GPU while there are enough
-    rates: str | None = None  # estimate durations for this GPU of `sweep plan --gpu`; None: the type in `gpus`
+    rates: str | None = None  # estimate durations for this GPU (`parse_gpu`); None: the type in `gpus`
     target_minutes: Number = Field(default=30.0, gt=0)  # of work in a task; shorter runs are packed together
     most_tasks: int = Field(default=1000, ge=1)  # in one array; SLURM's default MaxArraySize is 1001
     at_once: int | None = Field(default=None, ge=1)  # tasks that may run at the same time

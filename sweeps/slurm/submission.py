@@ -37,7 +37,7 @@ TIME_LIMIT_FACTOR = 2.0  # time limit over the estimate: a job that meets its li
 START_SECONDS = 300.0  # of a job before its first step, on a slow file system
 DIGEST_LENGTH = 12
 LOCK_SECONDS = 60.0
-# Until Python handles signals: one during the set-up would end the job, and SLURM would not requeue it.
+# Until Python handles signals: one during the setup would end the job, and SLURM would not requeue it.
 HEADER = ("#!/bin/bash", "trap '' TERM USR2")
 
 
@@ -169,7 +169,7 @@ def submit_command(
 def cancel_study(study: str, runs_directory: Path) -> list[QueuedTask]:
     """Cancel the jobs of a study that are in the queue; their tasks. Raises InputError with SLURM's reason."""
     folder = study_folder(runs_directory, study)
-    # A continuation submits under this lock, and not where it was cancelled. Its own job goes first, because the end of
+    # A continuation submits under this lock, and not where it was canceled. Its own job goes first, because the end of
     # the jobs that it waits for would start it.
     with submission_lock(folder) if folder.exists() else nullcontext():
         tasks = queued_tasks(study, folder)

@@ -3,8 +3,8 @@
   python -m windtunnel.sweeps.slurm.task TASKFILE NUMBER
 
 Imports no torch, so it handles signals at once, and it outlives a killed worker (out of memory, a broken GPU): the run
-in training gets one more attempt, then counts as failed, and the lane goes on. SIGUSR2 comes ahead of the time limit:
-the workers save, and the job is requeued. SIGTERM comes before a preemption: they save and go on
+in training gets one more attempt, then counts as failed, and the lane continues. SIGUSR2 comes ahead of the time limit:
+the workers save, and the job is requeued. SIGTERM comes before a preemption: they save and continue
 (`windtunnel.train.interruption`), and SLURM requeues the job itself.
 """
 

@@ -1,6 +1,6 @@
 """The runs of the tasks of an array: one JSON line per task, written before it is submitted and never changed.
 
-A line is a job's input, not its state: the records say which runs are done, and SLURM's queue which are waiting. It has
+A line is a job's input, not its state: the records show which runs are done, and the queue which are waiting. It has
 `lanes`, each a list of jobs (`windtunnel.sweeps.execution.job`), and `trunks`, each the runs that continue each other,
 including those of other tasks (`windtunnel.sweeps.execution.checkpoint_retention`). Imports no torch.
 """
@@ -71,4 +71,4 @@ def _read_line(path: Path, number: int) -> dict[str, Any]:
 
 
 def _json_lists(texts: Texts) -> bytes:
-    return b"[" + b",".join(b"[" + b",".join(each) + b"]" for each in texts) + b"]"
+    return b"[" + b",".join(b"[" + b",".join(lane) + b"]" for lane in texts) + b"]"

@@ -39,7 +39,7 @@ class BlockErrors:
         all_settings = {**self.file.study.fixed, **settings}
         if subject in all_settings:
             return self.file.error_at(self._location(subject, settings), message)
-        # The message is about several settings. Take the first that it mentions, and say which run it is about.
+        # The message is about several settings. Take the first that it mentions, and name the run.
         # Messages about data write `evaluation_tokens` for `data.evaluation_tokens`.
         mentioned = [key for key in all_settings if key.endswith(f".{subject}")]
         mentioned += [key for key in all_settings if re.search(rf"(?<![\w.]){re.escape(key)}(?![\w.])", message)]

@@ -178,7 +178,7 @@ def _with_group(config: RunConfig, file: StudyFile) -> RunConfig:
 
 
 def _check_data(errors: BlockErrors, rows: Sequence[Settings], configs: Sequence[RunConfig]) -> None:
-    """Raises InputError where the longest run on a data set finds too few tokens or evaluation windows."""
+    """Raises InputError where a dataset has too few tokens or evaluation windows for its longest run."""
     longest: dict[object, tuple[Settings, RunConfig]] = {}
     for settings, config in zip(rows, configs, strict=True):
         data = config.data

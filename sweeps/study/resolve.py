@@ -10,7 +10,7 @@ from typing import Any
 
 from windtunnel.models.family import parse_count
 from windtunnel.sweeps.study.grid import Settings
-from windtunnel.train.config.compose import choices, compose_settings, groups
+from windtunnel.train.config.compose import choices, compose_settings, format_choices, groups
 from windtunnel.train.config.config import RunConfig
 from windtunnel.train.config.resolve import DataDescription, data_spec, describe_data, make_config
 from windtunnel.train.config.schema import DataRequest, RunRequest, parse_request
@@ -63,7 +63,7 @@ class Resolver:
             raise error if isinstance(error, InputError) else InputError(str(error)) from None
 
     def prepare_data(self, requests: list[RunRequest], progress: Callable[[str], None]) -> None:
-        """Prepare the data sets of these runs that are missing."""
+        """Prepare the datasets of these runs that are missing."""
         for spec in dict.fromkeys(data_spec(data) for data in dict.fromkeys(request.data for request in requests)):
             prepare(spec, self.data_directory, progress=progress)
         self._data.clear()
@@ -90,7 +90,7 @@ def _split(settings: Mapping[str, Any]) -> tuple[Choices, Settings]:
             values["size.parameters"] = value
         elif key in groups():
             if not isinstance(value, str):  # Hydra's message would be about its own types
-                raise InputError(f"{key}={value}: no such choice; there are {', '.join(choices(key))}")
+                raise InputError(f"{key}={value}: no such choice; there are {', '.join(format_choices(key))}")
             chosen.append(f"{key}={value}")
         else:
             values[key] = value

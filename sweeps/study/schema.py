@@ -90,8 +90,8 @@ class Analysis(_Strict):
     curves: CurveAnalysis | None = None
     objective: str | None = None  # None: the default of each law
     where: str | None = None  # the rows of the family that are fitted
-    columns: str | None = None  # which columns stand for N, D and C
-    # The rows held out in the back-test; None: a rolling back-test over growing compute. `hold` is the older name.
+    columns: str | None = None  # the columns for N, D and C
+    # The rows held out in the backtest; None: expanding cuts over compute. `hold` is the older name.
     holdout: str | None = Field(default=None, validation_alias=AliasChoices("holdout", "hold"))
 
     @model_validator(mode="before")
@@ -113,7 +113,7 @@ class Analysis(_Strict):
 
 
 class Budget(_Strict):
-    """Limits of a study. `windtunnel.sweeps.planning.budget` says which of them are enforced where."""
+    """Limits of a study. `windtunnel.sweeps.planning.budget` describes where each is enforced."""
 
     tokens: Count | None = None
     flops: Number | None = None

@@ -45,7 +45,7 @@ class _Loader(yaml.SafeLoader):
         if not is_alias:
             self._extents[id(node)] = self._measure(node)
         elif id(node) not in self._extents:
-            raise _refused(mark, "an alias stands for a value that contains it: write the value out")
+            raise _refused(mark, "an alias refers to a value that contains it: write the value out")
         return node
 
     def _measure(self, node: yaml.Node) -> tuple[int, int]:
@@ -92,7 +92,7 @@ def _check_duplicates(node: yaml.MappingNode) -> None:
 
 @dataclass(frozen=True)
 class YamlDocument:
-    """A mapping read from a file, with the nodes that know the line of each value."""
+    """A mapping read from a file, with the nodes that hold the line of each value."""
 
     path: Path
     text: str
@@ -120,7 +120,7 @@ class YamlDocument:
 
     def _first_mistake(self, error: ValidationError, model: type[BaseModel]) -> InputError:
         mistakes = error.errors(include_url=False)
-        # A union reports one mistake for each of its members. The deepest one is about the member that was meant.
+        # A union reports one mistake for each of its members. The deepest one is about the intended member.
         first = max(mistakes, key=lambda mistake: (len(mistake["loc"]), mistake["type"] == "extra_forbidden"))
         location = first["loc"]
         name = ".".join(str(part) for part in location if not str(part).startswith(("list[", "LogRange", "function-")))

@@ -45,7 +45,7 @@ def read_study_content(folder: ResultsFolder) -> StudyContent:
     laws = study.analysis.laws if study.analysis else []
     curve_laws = study.analysis.curves.laws if study.analysis and study.analysis.curves else []
     fits = [Fit.from_json(folder.fit(law)) for law in laws if folder.fit(law).exists()]
-    sealed = [each.prediction for each in read_predictions(folder)]
+    sealed = [sealed_prediction.prediction for sealed_prediction in read_predictions(folder)]
     scored = _read_scores(folder.document("scores"))
     runs = _run_table(folder.table)
     tables_of_curves, curve_summary = curve_tables(folder, curve_laws) if curve_laws else ({}, {})

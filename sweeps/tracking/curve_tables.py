@@ -61,19 +61,20 @@ def _fit_table(fits: Mapping[str, FittedCurveLaw]) -> WandbTable:
 
 
 def _is_identified(fit: FittedCurveLaw, name: str) -> bool | None:
-    """None for files of earlier versions, which do not say."""
+    """None for files of earlier versions, which lack the field."""
     return None if fit.status != "converged" and not fit.not_identified else name not in fit.not_identified
 
 
 def _prediction_table(sealed: Sequence[SealedCurves]) -> WandbTable:
     rows = [
         (
-            *(each.requested, each.law, target.target, len(target.runs), target.size, target.step[-1], target.loss[-1]),
+            *(curves.requested, curves.law, target.target),
+            *(len(target.runs), target.size, target.step[-1], target.loss[-1]),
             *(target.interval_90 or (None, None)),
-            *(target.beyond, each.sealed, each.time, each.commit),
+            *(target.beyond, curves.sealed, curves.time, curves.commit),
         )
-        for each in sealed
-        for target in each.targets
+        for curves in sealed
+        for target in curves.targets
     ]
     names = ("requested_law", "law", "target", "num_runs", "N", "step", "final_loss", "low_90", "high_90")
     return WandbTable((*names, "times_beyond_in_steps", "sealed", "time", "commit"), tuple(rows))

@@ -44,13 +44,13 @@ def test_there_are_committed_files_of_every_kind() -> None:
 
 
 @pytest.mark.parametrize("path", FITS, ids=study_and_name)
-def test_a_committed_fit_is_written_again_byte_for_byte(path: Path, tmp_path: Path) -> None:
+def test_committed_fit_is_written_again_byte_for_byte(path: Path, tmp_path: Path) -> None:
     Fit.from_json(path).to_json(tmp_path / "fit.json")
     assert (tmp_path / "fit.json").read_bytes() == path.read_bytes()
 
 
 @pytest.mark.parametrize("path", CURVE_FITS, ids=study_and_name)
-def test_a_committed_curve_fit_is_written_again_byte_for_byte(path: Path, tmp_path: Path) -> None:
+def test_committed_curve_fit_is_written_again_byte_for_byte(path: Path, tmp_path: Path) -> None:
     FittedCurveLaw.from_json(path).to_json(tmp_path / "fit.json")
     committed, again = path.read_bytes(), (tmp_path / "fit.json").read_bytes()
     if "num_curves" not in json.loads(committed):  # of an earlier version, which has fewer fields
@@ -61,7 +61,7 @@ def test_a_committed_curve_fit_is_written_again_byte_for_byte(path: Path, tmp_pa
 
 
 @pytest.mark.parametrize("path", PREDICTIONS, ids=study_and_name)
-def test_a_committed_prediction_verifies_and_is_written_again_byte_for_byte(path: Path, tmp_path: Path) -> None:
+def test_committed_prediction_verifies_and_is_written_again_byte_for_byte(path: Path, tmp_path: Path) -> None:
     prediction = read_sealed(path)
     again = write_sealed(tmp_path, path.stem.rpartition("-")[0], without_seal(prediction.to_dict()))
     assert again.name == path.name
@@ -70,7 +70,7 @@ def test_a_committed_prediction_verifies_and_is_written_again_byte_for_byte(path
 
 
 @pytest.mark.parametrize("path", CURVE_PREDICTIONS, ids=study_and_name)
-def test_a_committed_curve_prediction_verifies_and_is_written_again_byte_for_byte(path: Path, tmp_path: Path) -> None:
+def test_committed_curve_prediction_verifies_and_is_written_again_byte_for_byte(path: Path, tmp_path: Path) -> None:
     sealed: SealedCurves = read_sealed_curves(path)
     content = {"kind": "curves", **without_seal(to_document(sealed))}
     again = write_sealed(tmp_path, path.stem.rpartition("-")[0], content)
@@ -79,7 +79,7 @@ def test_a_committed_curve_prediction_verifies_and_is_written_again_byte_for_byt
 
 
 @pytest.mark.parametrize("path", [FITS[0], CURVE_FITS[0], PREDICTIONS[0], CURVE_PREDICTIONS[0]], ids=study_and_name)
-def test_a_changed_digit_is_detected(path: Path, tmp_path: Path) -> None:
+def test_changed_digit_is_detected(path: Path, tmp_path: Path) -> None:
     read = {"fits": Fit.from_json, "curve-fits": FittedCurveLaw.from_json, "predictions": read_sealed}
     text = path.read_text()
     place = text.index("e-0") - 1 if "e-0" in text else text.index(".") + 1
@@ -89,13 +89,13 @@ def test_a_changed_digit_is_detected(path: Path, tmp_path: Path) -> None:
         read.get(path.parent.name, read_sealed_curves)(changed)
 
 
-def test_a_sealed_file_keeps_its_name(tmp_path: Path) -> None:
+def test_sealed_file_keeps_its_name(tmp_path: Path) -> None:
     shutil.copy(CURVE_PREDICTIONS[0], tmp_path / "curves-other-0123456789abcdef.json")
     with pytest.raises(InputError, match="its name lacks the seal"):
         read_sealed_curves(tmp_path / "curves-other-0123456789abcdef.json")
 
 
-def test_a_digest_is_of_the_canonical_text_of_everything_else() -> None:
+def test_digest_is_of_the_canonical_text_of_everything_else() -> None:
     content = {"b": [1, 2.5], "a": {"y": None, "x": "é"}}
     assert digest_of(content) == digest_of({**dict(reversed(content.items())), "digest": "0"})
     assert digest_of(content) == "4c9755b4573e986816dd654dd97fb5975574c50440c8bccf7a57debab678ee6f"

@@ -26,6 +26,7 @@ def test_counted_parameters_equal_those_of_the_module(model_config, switches):
     assert count.non_embedding == count.total - count.embedding - count.head
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("switches", SWITCHES)
 def test_exact_flops_equal_those_torch_counts(model_config, switches):
     config = model_config(**switches)

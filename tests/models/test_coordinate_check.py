@@ -75,6 +75,7 @@ def deep(model_config, **overrides):
     return [model_config(depth=depth, **overrides) for depth in DEPTHS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mup", "completep"])
 def test_movement_does_not_depend_on_width(model_config, name):
     stream, logits = slopes(wide(model_config, name), WIDTHS)
@@ -82,6 +83,7 @@ def test_movement_does_not_depend_on_width(model_config, name):
     assert abs(logits) < 0.35
 
 
+@pytest.mark.slow
 def test_logits_of_the_standard_parametrization_move_more_in_wider_models(model_config):
     stream, logits = slopes(wide(model_config, "standard"), WIDTHS)
     assert abs(stream) < 0.25  # the hidden rate follows width here too
@@ -104,6 +106,7 @@ def test_deeper_models_move_more_without_the_residual_factor(model_config):
     assert stream > 0.6
 
 
+@pytest.mark.slow
 def test_completep_keeps_movement_constant_at_alpha_one_half_and_mup_does_not(model_config):
     completep, mup = (
         slopes(deep(model_config, parametrization_name=name, parametrization_residual_exponent=0.5), DEPTHS)[0]

@@ -2,7 +2,7 @@
 """Replaces `sacct -o JobID,State,NodeList --parsable2 -j ID ...` on a test cluster without an accounting database.
 
 A link to this file named `sacct`, first on PATH, answers from what `scontrol` remembers of finished jobs. submitit
-polls sacct, and without an answer waits for a cancelled job forever.
+polls sacct, and without an answer waits for a canceled job forever.
 """
 
 import argparse

@@ -18,7 +18,7 @@ def script(folder: Path, *lines: str) -> str:
     return str(path)
 
 
-def test_a_job_runs_and_is_remembered(slurm: SlurmCluster, tmp_path: Path) -> None:
+def test_job_runs_and_is_remembered(slurm: SlurmCluster, tmp_path: Path) -> None:
     output = tmp_path / "output"
     job = slurm.submit(
         "--gres=gpu:1", f"--output={output}", script(tmp_path, "echo on $CUDA_VISIBLE_DEVICES", "exit 3")
@@ -50,7 +50,7 @@ def test_array_tasks_are_separate_jobs(slurm: SlurmCluster, tmp_path: Path) -> N
     ]
 
 
-def test_a_preempted_job_is_requeued_and_completes(slurm: SlurmCluster, tmp_path: Path) -> None:
+def test_preempted_job_is_requeued_and_completes(slurm: SlurmCluster, tmp_path: Path) -> None:
     output = tmp_path / "output"
     low = slurm.submit(
         "--exclusive",
@@ -77,7 +77,7 @@ def test_a_preempted_job_is_requeued_and_completes(slurm: SlurmCluster, tmp_path
     assert [line for line in output.read_text().splitlines() if line.startswith("start")] == ["start 0", "start 1"]
 
 
-def test_a_job_whose_dependency_fails_is_cancelled(slurm: SlurmCluster, tmp_path: Path) -> None:
+def test_job_whose_dependency_fails_is_canceled(slurm: SlurmCluster, tmp_path: Path) -> None:
     first = slurm.submit("--output=/dev/null", "--wrap=exit 1")
     second = slurm.submit(
         f"--dependency=afterok:{first}", "--kill-on-invalid-dep=yes", "--output=/dev/null", "--wrap=true"

@@ -69,6 +69,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch):
     return arrange
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [0, 3, 5, 17, 31, 38])
 def test_resume_is_bitwise_at_any_step(configure, stop_after, step: int) -> None:
     undisturbed, resumed = configure(runs="undisturbed"), configure(runs="resumed")
@@ -82,6 +83,7 @@ def test_resume_is_bitwise_at_any_step(configure, stop_after, step: int) -> None
     assert final_tensors(resumed) == final_tensors(undisturbed)
 
 
+@pytest.mark.slow
 def test_resumed_curve_keeps_its_interval(configure, stop_after) -> None:
     undisturbed = configure(runs="undisturbed")
     train(undisturbed)
@@ -91,6 +93,7 @@ def test_resumed_curve_keeps_its_interval(configure, stop_after) -> None:
     assert metrics(configure(runs="resumed")) == metrics(undisturbed)
 
 
+@pytest.mark.slow
 def test_resume_survives_a_damaged_checkpoint(configure, stop_after, capsys) -> None:
     config, undisturbed = configure("runtime.keep_checkpoints=2"), configure(runs="undisturbed")
     train(undisturbed)
@@ -104,6 +107,7 @@ def test_resume_survives_a_damaged_checkpoint(configure, stop_after, capsys) -> 
     assert metrics(config) == metrics(undisturbed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [16, 18, 24])
 def test_branch_is_bitwise_the_run_from_scratch(configure, step: int) -> None:
     trunk = configure("schedule=constant", f"logging.checkpoint_steps=[{step}]", "horizon.steps=30", runs="branched")
@@ -132,6 +136,7 @@ def test_branch_from_the_end_of_a_trunk_between_rows(configure) -> None:
     assert metrics(branch) == metrics(scratch)
 
 
+@pytest.mark.slow
 def test_member_does_not_depend_on_its_companions(configure) -> None:
     def member(runs: str, seed: int, rate: float, *overrides: str) -> RunConfig:
         return configure(f"seed={seed}", f"optimizer.rate={rate}", *overrides, runs=runs)
@@ -146,6 +151,7 @@ def test_member_does_not_depend_on_its_companions(configure) -> None:
         assert final_tensors(alone) == final_tensors(config)
 
 
+@pytest.mark.slow
 def test_diverged_member_does_not_change_its_companions(configure) -> None:
     wild, tame = configure("optimizer.rate=1e20", runs="together"), configure("seed=1", runs="together")
     train(wild, tame)
@@ -158,6 +164,7 @@ def test_diverged_member_does_not_change_its_companions(configure) -> None:
     assert read_record(run_folder(tame))["status"] == "finished"
 
 
+@pytest.mark.slow
 def test_fleet_resumes_bitwise(configure, stop_after) -> None:
     undisturbed = [configure(f"seed={seed}", runs="undisturbed") for seed in (0, 1)]
     resumed = [configure(f"seed={seed}", runs="resumed") for seed in (0, 1)]
@@ -168,6 +175,7 @@ def test_fleet_resumes_bitwise(configure, stop_after) -> None:
     assert [metrics(config) for config in resumed] == [metrics(config) for config in undisturbed]
 
 
+@pytest.mark.slow
 def test_time_of_writing_changes_nothing(configure, monkeypatch: pytest.MonkeyPatch) -> None:
     lazy, eager = configure(runs="lazy"), configure("runtime.checkpoint_seconds=0", runs="eager")
     train(lazy)
@@ -183,6 +191,7 @@ def test_fleet_members_must_have_one_shape(configure) -> None:
         Fleet([config, wider], None, None)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_incomplete_curve_is_trained_again(configure, stop_after, capsys) -> None:
     undisturbed, incomplete = configure(runs="undisturbed"), configure(runs="incomplete")
     train(undisturbed)

@@ -57,6 +57,7 @@ def micro(config: RunConfig, sequences: int, runs: Path) -> RunConfig:
     return replace(config, runtime=runtime)
 
 
+@pytest.mark.slow
 def test_micro_batches_add_up_to_the_batch(configure, tmp_path: Path) -> None:
     whole = train(configure(runs="whole"))
     assert len(whole) > 10

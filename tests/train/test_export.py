@@ -84,6 +84,7 @@ def error_line(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     return line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "class_name"),
     [
@@ -197,6 +198,7 @@ def test_unfinished_run_exports_its_newest_checkpoint_with_a_note(
     assert "step 10 of 40" in (tmp_path / "new" / "early" / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_synthetic_data_export_without_a_tokenizer(
     write_run: WriteRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

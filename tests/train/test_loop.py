@@ -33,6 +33,7 @@ def test_golden_run(configure) -> None:
     assert 0 < result["validation_standard_error"] < 0.2
 
 
+@pytest.mark.slow
 def test_run_learns_more_than_letter_frequencies(configure, data_directory) -> None:
     config = configure("horizon.steps=600", "optimizer.tokens_per_step=512", "schedule.warmup_tokens=20k")
     (outcome,) = train(config)
@@ -50,6 +51,7 @@ def test_first_loss_is_that_of_a_uniform_prediction(configure) -> None:
     assert 0 < first["rate"] < config.optimizer.rate
 
 
+@pytest.mark.slow
 def test_steps_do_not_synchronize_with_the_device(configure, monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls that copy a value to the host are as many for 200 steps as for 100, up to those of one more flush."""
     calls = 0
@@ -133,6 +135,7 @@ def test_record_has_every_convention(configure) -> None:
     assert read_timings(outcome.folder)[-1]["step"] == 40
 
 
+@pytest.mark.slow
 def test_z_loss_and_weights_change_the_run(configure) -> None:
     losses = set()
     for index, override in enumerate(("seed=0", "architecture.z_loss=0.01", "parametrization=standard", "seed=3")):

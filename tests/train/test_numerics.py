@@ -53,6 +53,7 @@ def test_missing_device_is_an_input_error(configure) -> None:
         decide_numerics(with_runtime(configure(), device="cuda"), ALONE, None)
 
 
+@pytest.mark.slow
 def test_resuming_with_other_numerics_prints_a_note(configure, capsys) -> None:
     config = configure("runtime.threads=1")
     train_runs([config], show_progress=False)

@@ -39,6 +39,7 @@ def test_import_is_lazy() -> None:
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
+@pytest.mark.slow
 def test_every_public_name_loads_without_torch() -> None:
     script = (
         "import sys, windtunnel\n"
@@ -48,7 +49,7 @@ def test_every_public_name_loads_without_torch() -> None:
     subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True)
 
 
-def test_an_unknown_name_is_an_attribute_error() -> None:
+def test_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'fitt'"):
         wt.fitt  # type: ignore[attr-defined] # noqa: B018
 
@@ -80,7 +81,7 @@ def test_summary_frame(fit: wt.Fit) -> None:
     assert (frame["value"] <= frame["high"]).all()
 
 
-def test_a_lower_level_gives_narrower_intervals(fit: wt.Fit) -> None:
+def test_lower_level_gives_narrower_intervals(fit: wt.Fit) -> None:
     wide, narrow = fit.conf_int(), fit.conf_int(0.8)
     assert (narrow.loc["beta", "high"] - narrow.loc["beta", "low"]) < (
         wide.loc["beta", "high"] - wide.loc["beta", "low"]
@@ -96,6 +97,7 @@ def test_predict_one_target(fit: wt.Fit) -> None:
     assert "loss" in repr(prediction)
 
 
+@pytest.mark.slow
 def test_predict_arrays_and_frames_equals_one_target(fit: wt.Fit) -> None:
     prediction = fit.predict(**TARGET)
     arrays = fit.predict(N=[2e5, TARGET["N"]], D=TARGET["D"])
@@ -118,13 +120,14 @@ def test_predict_arrays_and_frames_equals_one_target(fit: wt.Fit) -> None:
         ({"N": "large", "D": 1e7}, "number"),
     ],
 )
-def test_a_target_that_cannot_be_predicted(fit: wt.Fit, at: dict[str, object], message: str) -> None:
+def test_target_that_cannot_be_predicted(fit: wt.Fit, at: dict[str, object], message: str) -> None:
     with pytest.raises(wt.InputError, match=message) as caught:
         fit.predict(**at)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
     assert "--" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_seal_and_score(frame: pd.DataFrame, fit: wt.Fit, tmp_path: Path) -> None:
     path = fit.predict(**TARGET).seal(tmp_path)
     frame = frame.drop(columns="held_out")  # the study holds its targets out of every table
@@ -140,7 +143,7 @@ def test_seal_and_score(frame: pd.DataFrame, fit: wt.Fit, tmp_path: Path) -> Non
         wt.score(path, frame, columns=COLUMNS)
 
 
-def test_a_target_that_was_trained_is_not_sealed(fit: wt.Fit, tmp_path: Path) -> None:
+def test_target_that_was_trained_is_not_sealed(fit: wt.Fit, tmp_path: Path) -> None:
     with pytest.raises(wt.InputError, match="already has results"):
         fit.predict(**TARGET).seal(tmp_path, results=[LADDER], columns=COLUMNS)
 
@@ -179,25 +182,25 @@ def test_options_of_a_table_are_given_once(frame: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize("source", [3, None, ["a.csv"], object()])
-def test_a_source_of_another_type(source: object) -> None:
+def test_source_of_another_type(source: object) -> None:
     with pytest.raises(wt.InputError, match="give a path"):
         wt.fit(source, "chinchilla")
 
 
-def test_a_numpy_array_says_what_is_accepted() -> None:
+def test_numpy_array_error_lists_what_is_accepted() -> None:
     with pytest.raises(wt.InputError, match="DataFrame"):
         wt.fit(np.ones((3, 3)), "chinchilla")
 
 
 @pytest.mark.parametrize("level", [0, 1, 90, -0.1])
-def test_a_level_outside_zero_and_one(fit: wt.Fit, level: float) -> None:
+def test_level_outside_zero_and_one(fit: wt.Fit, level: float) -> None:
     with pytest.raises(wt.InputError, match="between 0 and 1"):
         fit.predict(**TARGET).interval(level)
     with pytest.raises(wt.InputError, match="between 0 and 1"):
         fit.conf_int(level)
 
 
-def test_a_study_and_its_plan(tmp_path: Path) -> None:
+def test_study_and_its_plan(tmp_path: Path) -> None:
     study = wt.Study("quickstart", runs=tmp_path / "runs", data=tmp_path / "data")
     plan = study.plan()
     assert repr(study) == "Study('quickstart': a 3 x larger model predicted from a family of four small ones)"
@@ -206,6 +209,7 @@ def test_a_study_and_its_plan(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.slow
 def test_curves() -> None:
     step = np.arange(20, 2001, 20)
     rates = np.minimum(np.arange(1, 2001) / 100, 1.0) * 1e-2

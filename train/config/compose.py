@@ -84,6 +84,11 @@ def choices(group: str) -> list[str]:
     return sorted(names, key=lambda name: (0, parse_count(name), "") if _COUNT.fullmatch(name) else (1, 0, name))
 
 
+def format_choices(group: str) -> list[str]:
+    """The choices of a group for display: 1M where the file is `1m`. Both are accepted."""
+    return [name.upper() if _COUNT.fullmatch(name) and name[-1] in "mb" else name for name in choices(group)]
+
+
 def quote_choices(arguments: Sequence[str]) -> list[str]:
     """Accept any count as a size (`size=123k`), and quote choices that look like numbers.
 
@@ -138,6 +143,6 @@ def format_hydra_error(error: Exception) -> str:
 
 
 def _unknown_choice_message(group: str, path: str, hydra_options: Sequence[str]) -> str:
-    allowed = choices(group) if group in groups() else hydra_options
+    allowed = format_choices(group) if group in groups() else hydra_options
     more = " or any count such as 123k" if group == "size" else ""
     return f"{group}={path.removeprefix(f'{group}/')}: no such choice (allowed: {', '.join(allowed)}{more})"

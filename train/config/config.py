@@ -47,7 +47,7 @@ class DataConfig:
     weights: tuple[float, ...] | None  # share of each domain; None: in proportion to its unique tokens
     unique_tokens: int | None  # number of distinct training tokens to use; None: all
     evaluation_tokens: int
-    max_epochs: float = field(metadata=PROVENANCE)  # a limit: it does not say how often data are repeated
+    max_epochs: float = field(metadata=PROVENANCE)  # a limit, not the number of repetitions
     spec: str = field(metadata=PROVENANCE)
     folder: str = field(metadata=PROVENANCE)  # name of the prepared folder below `runtime.data_directory`
 

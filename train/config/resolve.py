@@ -48,7 +48,7 @@ def resolve(
 
 @dataclass(frozen=True)
 class DataDescription:
-    """What a configuration records of a data set; `content_hash` is UNPREPARED if it is not prepared yet."""
+    """What a configuration records of a dataset; `content_hash` is UNPREPARED if it is not prepared yet."""
 
     folder_name: str
     domains: int
@@ -57,7 +57,7 @@ class DataDescription:
 
 
 def describe_data(data: DataRequest, data_directory: Path) -> DataDescription:
-    """The description of the requested data set. Raises InputError if it cannot be prepared or read."""
+    """The description of the requested dataset. Raises InputError if it cannot be prepared or read."""
     spec = data_spec(data)
     folder = data_directory / spec.folder_name
     manifest = load_manifest(folder) if folder.exists() else None

@@ -1,8 +1,8 @@
 """A run's identity: a readable slug and a hash of its scientific configuration.
 
 The hash covers resolved values in sorted key order, and leaves out fields at their neutral value
-(`train.config.config`). Equal science gives an equal id in any process, however it was written and under any later
-default.
+(`train.config.config`). Equal scientific configurations have equal ids in any process, however they were written and
+under any later default.
 """
 
 import hashlib

@@ -119,7 +119,7 @@ class RunRequest:
     dry_run: Flag
 
 
-MISSING = "???"  # stands in the YAML groups where there is no default
+MISSING = "???"  # the value in the YAML groups where there is no default
 _ADAPTER = TypeAdapter(RunRequest)
 # Allowed ranges of numbers that are not checked anywhere else.
 RANGES = {

@@ -1,8 +1,8 @@
 """Weights & Biases as a mirror of run records, which can be rebuilt from them at any time.
 
 Training does not import W&B. A mirror reads `run.json`, `metrics.jsonl` and `timings.jsonl` and writes the whole W&B
-run under the run id, so that pushing again replaces the run. A live mirror is a process of its own
-(`python -m windtunnel.train.tracking.wandb_mirror RUN --follow`): an outage of W&B stops only the mirror.
+run under the run id, so that pushing again replaces the run. A live mirror is a separate process (`start_live_mirror`):
+an outage of W&B stops only the mirror.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def push(
 
     directory: offline, the run is written to `directory/wandb/offline-run-<time>-<run_id>`, replacing that of an
         earlier push; default: WANDB_DIR, else the working directory.
-    follow: mirror the run as it grows, until its record says that it has ended or its process is gone.
+    follow: mirror the run as it grows, until its record shows that it has ended or its process is gone.
     destination: W&B project and group; default: those in the record.
 
     Raises InputError if there is no record that W&B could take. Errors of W&B are in the result.

@@ -1,4 +1,4 @@
-"""The catalogue of curve laws. To add one, write a file that defines `LAW`, list it here, and write one test."""
+"""The catalog of curve laws. To add one, write a file that defines `LAW`, list it here, and write one test."""
 
 import functools
 from collections.abc import Collection
@@ -31,7 +31,7 @@ def is_baseline(name: str) -> bool:
 @functools.cache
 def curve_law(name: str) -> CurveLaw:
     """The law of that name; `annealing:N` is the annealing law over several sizes. Raises InputError with the names of
-    the catalogue where there is none.
+    the catalog where there is none.
     """
     stem, colon, column = name.partition(":")
     if stem not in LAWS:

@@ -89,7 +89,7 @@ def _size_dependent(law: CurveLaw, *, with_E: bool) -> CurveLaw:
         return derivatives
 
     def start_grid(curves: Sequence[LossCurve]) -> Mapping[str, Sequence[float]]:
-        # The law's own grid is coarse enough for all sizes; the exponents of amplitudes start at 0.
+        # The law's own grid is coarse enough for all sizes; exponents of amplitudes start at 0.
         return {
             "phi": IRREDUCIBLE_EXPONENTS,
             **law.start_grid(curves),

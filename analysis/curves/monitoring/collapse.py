@@ -1,4 +1,4 @@
-"""Whether a run in training follows the collapsed curve of its family; a deviation is the sign of a mistuned run.
+"""Whether a run in training follows the collapsed curve of its family; a deviation is a sign of a mistuned run.
 
 The normalized curve is l(x) = (L(xT) - L0) / (L(T) - L0), x the fraction of the run. The normalized curves of a family
 collapse onto one, over sizes, horizons and seeds, when all its hyperparameters scale as they should. Here log l is
@@ -103,7 +103,8 @@ class CollapseCheck:
     above: whether log l is above that of the family where it deviates most.
     since_step: the first step at which the deviation is beyond the limit.
     family: number of members. seeds: number of their seeds.
-    floor: whether the irreducible loss is that of the law or was estimated from the family.
+    irreducible_source: whether the irreducible loss is that of the law or was estimated from the family ("floor" in
+        JSON).
     """
 
     off: bool | None
@@ -114,7 +115,7 @@ class CollapseCheck:
     since_step: int | None
     family: int
     seeds: int
-    floor: IrreducibleSource | None
+    irreducible_source: IrreducibleSource | None
 
     @property
     def few(self) -> bool:
@@ -122,7 +123,9 @@ class CollapseCheck:
         return self.family < SMALL_FAMILY or self.seeds < FEW_SEEDS
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "few": self.few}
+        content = asdict(self)
+        source = content.pop("irreducible_source")
+        return {**content, "floor": source, "few": self.few}
 
     def summary(self) -> str:
         """The result in one line."""
@@ -135,7 +138,7 @@ class CollapseCheck:
             text = f"on the family's curve, within {self.deviation:.1f} bands"
         seeds = f"{self.seeds} seed{'s' * (self.seeds != 1)}"
         few = ", few: the band is poorly known" if self.few else ""
-        source = "from the law" if self.floor == "law" else "estimated from the family"
+        source = "from the law" if self.irreducible_source == "law" else "estimated from the family"
         return f"{text}; limit {self.limit:.1f} bands ({self.family} curves of {seeds}{few}; irreducible loss {source})"
 
 
@@ -187,7 +190,7 @@ def check_collapse(run: FamilyMember, family: Sequence[FamilyMember], fit: Fitte
         since_step=int(edge_K[:-1][complete_K][beyond[0]] * total) if len(beyond) else None,
         family=len(family),
         seeds=seeds,
-        floor=source,
+        irreducible_source=source,
     )
 
 

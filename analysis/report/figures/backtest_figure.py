@@ -1,4 +1,4 @@
-"""The back-test: the error of each law on held-out larger runs, and the coverage of its 90 % intervals."""
+"""The backtest: the error of each law on held-out larger runs, and the coverage of its 90 % intervals."""
 
 from typing import TYPE_CHECKING
 
@@ -52,7 +52,7 @@ def backtest_figure(ranking: Ranking, law: str) -> RenderedFigure | None:
     )
     summary = f"best: {shown[0].law}, mean error {mean[0]:.2g} %"
     caption = _caption(ranking, shown[0], mean[0], worst[0])
-    return render_figure("backtest", "Back-test", alt, caption, paint, 1.1 + 0.32 * len(shown), summary)
+    return render_figure("backtest", "Backtest", alt, caption, paint, 1.1 + 0.32 * len(shown), summary)
 
 
 def _caption(ranking: Ranking, best: RankedLaw, mean: float, worst: float) -> str:

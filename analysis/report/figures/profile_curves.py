@@ -123,7 +123,7 @@ def _values(fit: Fit, number: int, center: float, step: float) -> Array:
     elif parameter.name in fit.not_identified and math.isfinite(high):
         value_G = np.linspace(0.0, 1.5 * high, 2 * POINTS_PER_SIDE + 2)[
             1:
-        ]  # open below: towards zero, not its logarithm
+        ]  # open below: toward zero, not its logarithm
     else:
         reach = [_log_reach(end / center if end > parameter.minimum else math.nan, step) for end in (low, high)]
         value_G = center * np.exp(_spaced(-reach[0], reach[1]))

@@ -29,6 +29,7 @@ def test_trunk_on_both_sides_of_a_cut_is_noted() -> None:
     assert any("share a trunk" in note for note in ranking.notes)
 
 
+@pytest.mark.slow
 def test_missing_value_in_holdout_condition_is_an_error() -> None:
     whole = wide_table("chinchilla", ADDITIVE, 0.0)
     rate = np.full(len(whole), 0.01)

@@ -26,6 +26,7 @@ TARGET = 16 * float(ARM_COMPUTE.max())
 # --- closed forms, without noise
 
 
+@pytest.mark.slow
 def test_equal_arms_have_no_winner() -> None:
     """Rounding must not make one of two equal arms the winner, or give a crossover."""
     own = arm(1.2, 60.0, 0.12, paired_noises(0.005, 1)[0])
@@ -39,6 +40,7 @@ def test_equal_arms_have_no_winner() -> None:
     assert not result.warnings
 
 
+@pytest.mark.slow
 def test_compute_multiplier_of_equal_exponents() -> None:
     result = contrast(arm(1.2, 60.0, 0.12), arm(1.2, 69.0, 0.12), TARGET, replicates=100)
     for verdict in result.verdicts:
@@ -51,6 +53,7 @@ def test_compute_multiplier_of_equal_exponents() -> None:
     assert not result.warnings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("swap", [False, True])
 def test_crossover_of_two_curves(swap: bool) -> None:
     arms = [arm(1.2, 40.0, 0.10), arm(1.2, 80.0, 0.12)]
@@ -61,6 +64,7 @@ def test_crossover_of_two_curves(swap: bool) -> None:
     assert result.verdicts[0].winner == ("A" if swap else "B")
 
 
+@pytest.mark.slow
 def test_loss_that_the_other_arm_never_reaches() -> None:
     result = contrast(arm(1.2, 60.0, 0.12), arm(1.7, 60.0, 0.12), TARGET, replicates=100)
     separate = result.verdicts[0]
@@ -68,6 +72,7 @@ def test_loss_that_the_other_arm_never_reaches() -> None:
     assert result.to_dict()["compute_multiplier"] is None
 
 
+@pytest.mark.slow
 def test_grids_are_compared_at_their_optimal_sizes() -> None:
     """Scaling both terms by r costs r^(1/gamma) in compute along the optimum, gamma = alpha beta / (alpha + beta)."""
     N, D = grid(np.geomspace(1e6, 3e7, 5), np.geomspace(1e7, 3e9, 5))
@@ -81,6 +86,7 @@ def test_grids_are_compared_at_their_optimal_sizes() -> None:
         assert verdict.compute_multiplier == pytest.approx(1.08 ** (0.72 / 0.128), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_law_of_compute_is_fitted_to_the_compute_frontier() -> None:
     def dense(amplitude: float) -> Table:
         best = arm(1.2, amplitude, 0.12)
@@ -102,6 +108,7 @@ def test_law_of_compute_is_fitted_to_the_compute_frontier() -> None:
 # --- pairs
 
 
+@pytest.mark.slow
 def test_other_seeds_and_other_budgets_do_not_pair() -> None:
     first, second = arm(1.2, 60.0, 0.12), arm(1.2, 69.0, 0.12)
     other_seeds = Table.from_columns({**second.columns, "seed": ARM_SEED + 10})
@@ -112,6 +119,7 @@ def test_other_seeds_and_other_budgets_do_not_pair() -> None:
     assert any("no noise cancels" in warning for warning in result.warnings)
 
 
+@pytest.mark.slow
 def test_noise_shared_by_pairs_cancels_in_the_difference() -> None:
     first, second = paired_noises(0.003, 3, correlation=0.95)
     arms = arm(1.2, 60.0, 0.12, first), arm(1.2, 63.0, 0.12, second)
@@ -123,6 +131,7 @@ def test_noise_shared_by_pairs_cancels_in_the_difference() -> None:
     assert widths[0] < 0.5 * widths[1]
 
 
+@pytest.mark.slow
 def test_swapping_the_arms_swaps_the_verdict() -> None:
     first, second = paired_noises(0.003, 1)
     one, other = arm(1.2, 60.0, 0.12, first), arm(1.2, 61.0, 0.12, second)
@@ -135,6 +144,7 @@ def test_swapping_the_arms_swaps_the_verdict() -> None:
 # --- intervals
 
 
+@pytest.mark.slow
 def test_linear_law_has_the_textbook_interval() -> None:
     """With a fixed exponent and squared residuals, the difference is a linear estimate under paired normal noise."""
     linear = fix_parameters(get_law("power:C"), {"alpha": 0.12})
@@ -156,6 +166,7 @@ def test_linear_law_has_the_textbook_interval() -> None:
     assert verdict.probability_a_better == pytest.approx(float(stdtr(degrees, -center / deviation)), abs=0.01)
 
 
+@pytest.mark.slow
 def test_coverage_with_few_budgets_matches_exact_intervals() -> None:
     """On the same draws. `python -m tests.benchmarks contrast_coverage` measures the whole grid."""
     for covered in coverage(6, 1, 0.005, 60).values():
@@ -216,6 +227,7 @@ def vanishing_lead() -> Contrast:
     return contrast(one, other, TARGET, replicates=200)
 
 
+@pytest.mark.slow
 def test_lead_that_is_predicted_to_vanish_gets_a_warning() -> None:
     result = vanishing_lead()
     verdict = result.verdicts[0]
@@ -227,12 +239,14 @@ def test_lead_that_is_predicted_to_vanish_gets_a_warning() -> None:
     assert "cross near C = " in warning
 
 
+@pytest.mark.slow
 def test_lasting_lead_gets_no_warning() -> None:
     first, second = paired_noises(0.001, 5)
     result = contrast(arm(1.2, 60.0, 0.12, first), arm(1.2, 66.0, 0.12, second), TARGET, replicates=200)
     assert not any("vanish" in warning for warning in result.warnings)
 
 
+@pytest.mark.slow
 def test_winner_that_depends_on_the_irreducible_loss_is_reported() -> None:
     result = None
     for seed in range(30):
@@ -255,6 +269,7 @@ def test_shared_law_has_one_irreducible_loss_and_both_arms() -> None:
     assert loss == pytest.approx([1.2 + 60.0 * 1e15**-0.12, 1.2 + 90.0 * 1e15**-0.14], rel=1e-12)
 
 
+@pytest.mark.slow
 def test_invalid_contrasts_are_errors() -> None:
     with pytest.raises(InputError, match=r"more than 30: .*allow_extrapolation=True"):
         contrast(arm(1.2, 60.0, 0.12), arm(1.2, 69.0, 0.12), 1e3 * TARGET)
@@ -277,6 +292,7 @@ def run_command(*words: str) -> int:
     return contrast_command.run(parser.parse_args(list(words)))
 
 
+@pytest.mark.slow
 def test_contrast_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "arms.csv"
     rows = ["C,loss,seed,optimizer"]

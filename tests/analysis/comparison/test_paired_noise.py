@@ -41,6 +41,7 @@ def test_trunk_and_all_its_pairs_are_one_unit() -> None:
     assert units_a.tolist() == units_b.tolist()
 
 
+@pytest.mark.slow
 def test_residuals_give_the_noise_within_and_between_runs() -> None:
     runs, rows = 40, 6
     run = np.repeat(np.arange(runs), rows).astype(str)
@@ -64,6 +65,7 @@ def test_residuals_give_the_noise_within_and_between_runs() -> None:
     assert np.mean(between) == pytest.approx(0.004, rel=0.1)
 
 
+@pytest.mark.slow
 def test_noise_of_few_points_is_not_underestimated() -> None:
     """The largest of few residuals is often clipped: without Huber's factor the variance of eight points is estimated
     7 % too small.

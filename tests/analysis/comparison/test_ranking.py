@@ -19,6 +19,7 @@ def law_names(ranking: Ranking) -> list[str]:
     return [law.law for law in ranking.laws]
 
 
+@pytest.mark.slow
 def test_true_law_is_exact_and_first_without_noise() -> None:
     ranking = rank(
         wide_table("chinchilla", ADDITIVE, 0.0), [get_law("kaplan"), get_law("chinchilla")], holdout="C > 1e14"
@@ -30,6 +31,7 @@ def test_true_law_is_exact_and_first_without_noise() -> None:
     assert (ranking.laws[1].held_out_mean_abs_relative_error or 0.0) > 1e-3
 
 
+@pytest.mark.slow
 def test_simpler_of_equally_exact_laws_is_first() -> None:
     ranking = rank(
         wide_table("chinchilla", ADDITIVE, 0.0),
@@ -40,6 +42,7 @@ def test_simpler_of_equally_exact_laws_is_first() -> None:
     assert law_names(ranking) == ["chinchilla", "general"]
 
 
+@pytest.mark.slow
 def test_baselines_are_always_ranked_and_constant_is_last() -> None:
     ranking = rank(wide_table("chinchilla", ADDITIVE, 0.003), [get_law("chinchilla")])
     assert law_names(ranking)[0] == "chinchilla"
@@ -47,6 +50,7 @@ def test_baselines_are_always_ranked_and_constant_is_last() -> None:
     assert law_names(ranking)[-1] == "constant"
 
 
+@pytest.mark.slow
 def test_general_law_wins_where_the_scarcer_resource_limits() -> None:
     limited = {**ADDITIVE, "g": 0.05}
     for seed in range(2):
@@ -57,6 +61,7 @@ def test_general_law_wins_where_the_scarcer_resource_limits() -> None:
         assert first < 0.7 * second
 
 
+@pytest.mark.slow
 def test_errors_are_those_of_held_out_rows() -> None:
     whole = wide_table("chinchilla", ADDITIVE, 0.0)
     # The number of fitted rows is odd: their median is one of them.
@@ -108,6 +113,7 @@ def test_true_law_covers_held_out_runs() -> None:
     assert 0.8 <= np.mean(np.array(covered, dtype=float)) <= 0.98
 
 
+@pytest.mark.slow
 def test_unfitted_law_is_last_with_its_status() -> None:
     whole = wide_table("chinchilla", ADDITIVE, 0.003)
     small = whole.take(np.flatnonzero(np.isin(whole.columns["D"], np.unique(WIDE_TOKENS)[:2]))[:7])
@@ -124,6 +130,7 @@ def run_command(*words: str) -> int:
     return rank_command.run(parser.parse_args(list(words)))
 
 
+@pytest.mark.slow
 def test_rank_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = wide_table("chinchilla", ADDITIVE, 0.003)
     rows = [",".join(repr(float(whole.columns[name][row])) for name in ("N", "D", "loss")) for row in range(len(whole))]

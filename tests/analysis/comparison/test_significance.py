@@ -21,10 +21,12 @@ def differ(truth: dict[str, float], laws: list[Law], noise: float, seed: int) ->
     return not indistinguishable_laws(tested, [law.name for law in laws])
 
 
+@pytest.mark.slow
 def test_wrong_law_differs_significantly_from_the_true_one() -> None:
     assert differ(ADDITIVE, [get_law("chinchilla"), fix_parameters(get_law("chinchilla"), {"alpha": 0.6})], 0.002, 0)
 
 
+@pytest.mark.slow
 def test_additive_law_differs_significantly_where_the_scarcer_resource_limits() -> None:
     """The larger of the two terms limits the loss, not their sum."""
     loss = 1.2 + np.maximum(60.0 * WIDE_SIZES**-0.32, 300.0 * WIDE_TOKENS**-0.40)
@@ -39,6 +41,7 @@ def test_additive_law_differs_significantly_where_the_scarcer_resource_limits() 
     assert general < 0.5 * additive
 
 
+@pytest.mark.slow
 def test_law_is_indistinguishable_from_its_copy() -> None:
     assert not differ(ADDITIVE, [get_law("chinchilla"), replace(get_law("chinchilla"), name="again")], 0.002, 0)
 
@@ -61,6 +64,7 @@ def test_equally_wrong_laws_seldom_differ_significantly() -> None:
     assert significant < 4
 
 
+@pytest.mark.slow
 def test_no_law_differs_significantly_on_one_held_out_run() -> None:
     whole = wide_table("chinchilla", ADDITIVE, 0.003)
     last = f"N > {0.99 * WIDE_SIZES.max()} and D > {0.99 * WIDE_TOKENS.max()}"

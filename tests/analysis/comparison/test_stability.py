@@ -21,6 +21,7 @@ def variants(whole: Table, laws: list[Law], **options: str | None) -> dict[str, 
     return {variant.change: variant for variant in stability(whole, laws, ranking, **options)}  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_no_choice_matters_without_noise() -> None:
     """Under a count that is a power of N the additive law is still exact."""
     whole = wide_table("chinchilla", ADDITIVE, 0.0)
@@ -40,6 +41,7 @@ def test_no_choice_matters_without_noise() -> None:
     assert format_stability(list(result.values()), "chinchilla")[-1] == "chinchilla stays the best under all 4"
 
 
+@pytest.mark.slow
 def test_decisive_smallest_size_is_reported() -> None:
     """The smallest size is off the law: without it the law with the true exponent is exact."""
     whole = wide_table("chinchilla", {**ADDITIVE, "alpha": 0.5, "A": 600.0}, 0.0)
@@ -55,6 +57,7 @@ def test_decisive_smallest_size_is_reported() -> None:
     assert any(line.startswith("the best law changes under ") for line in format_stability(list(result.values()), best))
 
 
+@pytest.mark.slow
 def test_decisive_parameter_count_is_reported() -> None:
     """One count is a power of the other: an exponent that is true for one is wrong for the other."""
     whole = wide_table("chinchilla", ADDITIVE, 0.0)
@@ -66,6 +69,7 @@ def test_decisive_parameter_count_is_reported() -> None:
     assert (changed.held_out_mean_abs_relative_error or 0.0) < 1e-7
 
 
+@pytest.mark.slow
 def test_held_out_rows_are_those_of_the_ranking() -> None:
     """A condition on N holds out the same rows under another count of N."""
     whole = wide_table("chinchilla", ADDITIVE, 0.003)
@@ -78,6 +82,7 @@ def test_held_out_rows_are_those_of_the_ranking() -> None:
     )
 
 
+@pytest.mark.slow
 def test_noise_weights_apply_in_every_variant() -> None:
     whole = wide_table("chinchilla", ADDITIVE, 0.003)
     corrupted = (np.arange(len(WIDE_SIZES)) % 5 == 0) & (WIDE_SIZES < 4e6)

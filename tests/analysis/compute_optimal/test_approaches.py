@@ -25,6 +25,7 @@ def dense(noise: float, seed: int = 0) -> Table:
     return ladder(TRUTH, sizes=16, ratio=1.4, horizons=7, reach=10.0, noise=noise, seed=seed)
 
 
+@pytest.mark.slow
 def test_all_three_agree_on_exact_losses() -> None:
     result = compare_approaches(dense(0.0), [1e18])
     assert [approach.status for approach in result.approaches] == ["converged"] * 3
@@ -69,6 +70,7 @@ def wasted_warmup() -> Table:
     return Table.from_columns({**table.columns, "loss": loss})
 
 
+@pytest.mark.slow
 def test_wrong_law_disagrees_with_the_other_approaches() -> None:
     """The first two approaches assume no law and agree; the third gives another exponent, with a note."""
     result = compare_approaches(wasted_warmup())
@@ -87,6 +89,7 @@ def test_wrong_law_disagrees_with_the_other_approaches() -> None:
     assert any("times the noise: it does not describe these runs" in note for note in result.approaches[2].notes)
 
 
+@pytest.mark.slow
 def test_errors_of_approaches_are_correlated() -> None:
     """The paired difference of two approaches is more precise than independent intervals suggest."""
     result = compare_approaches(dense(0.004))
@@ -98,6 +101,7 @@ def test_errors_of_approaches_are_correlated() -> None:
     assert np.var(one - other) < np.var(one) + np.var(other)
 
 
+@pytest.mark.slow
 def test_interpolated_budgets_give_the_exponent_where_none_line_up() -> None:
     table = dense(0.002)
     assert fit_isoflop(table, replicates=50).status != "converged"
@@ -111,6 +115,7 @@ def test_interpolated_budgets_give_the_exponent_where_none_line_up() -> None:
     assert any("interpolated to common budgets" in note for note in by_all.approaches[1].notes)
 
 
+@pytest.mark.slow
 def test_budgets_that_line_up_are_not_interpolated() -> None:
     table = isoflop_grid(TRUTH, noise=0.002)
     alone, isoflop = fit_isoflop(table).size, compare_approaches(table).approaches[1]
@@ -120,6 +125,7 @@ def test_budgets_that_line_up_are_not_interpolated() -> None:
     assert isoflop.notes == ()
 
 
+@pytest.mark.slow
 def test_refused_approaches_have_a_reason() -> None:
     result = compare_approaches(ladder(TRUTH, noise=0.001))  # two or three sizes at any one budget
     assert [approach.refused for approach in result.approaches] == [False, True, False]
@@ -137,6 +143,7 @@ def test_refused_approaches_have_a_reason() -> None:
     assert flat.sentence == "no comparison: none of the three has an answer"
 
 
+@pytest.mark.slow
 def test_compute_column_is_used_as_it_is() -> None:
     table = dense(0.0)
     kappa = 0.8  # C = c N^0.8 D
@@ -151,6 +158,7 @@ def test_compute_column_is_used_as_it_is() -> None:
     assert any("C is the table's own column" in note for note in result.notes)
 
 
+@pytest.mark.slow
 def test_mid_run_evaluations_are_noted() -> None:
     table = ladder(TRUTH, noise=0.001)
     progress = np.where(np.arange(len(table)) % 6 == 5, 1.0, 0.5)
@@ -158,6 +166,7 @@ def test_mid_run_evaluations_are_noted() -> None:
     assert any("mid-run evaluations were used" in note for note in result.notes)
 
 
+@pytest.mark.slow
 def test_approaches_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     columns = isoflop_grid(TRUTH, noise=0.002).columns
     path = tmp_path / "points.csv"
@@ -196,6 +205,7 @@ def test_approaches_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         command()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not (PUBLIC_DATA / "porian_isoflop").is_dir(), reason="the public tables are not beside the project"
 )

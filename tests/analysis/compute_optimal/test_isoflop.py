@@ -100,6 +100,7 @@ def test_minimum_hidden_by_noise_is_refused() -> None:
     assert {minimum.refusal for minimum in fit_isoflop(flat, noise=1e-6, replicates=500).minima} == {None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.001, 0.005])
 def test_intervals_cover_the_true_exponent(noise: float) -> None:
     """95 % intervals of the exponent over 200 noisy studies: at least as many contain the truth as chance allows."""

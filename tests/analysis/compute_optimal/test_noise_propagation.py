@@ -53,6 +53,7 @@ def test_noise_about_curves_is_estimated_from_some_of_many_rows(monkeypatch: pyt
     assert np.ptp(log_C) == np.ptp(curves[0].log_C_P)
 
 
+@pytest.mark.slow
 def test_newton_step_agrees_with_a_refit_for_many_points(monkeypatch: pytest.MonkeyPatch) -> None:
     table = ladder(TRUTH, sizes=20, ratio=1.3, horizons=300, noise=0.004)
     assert len(table) > noise_propagation.MAX_REFIT_POINTS
@@ -80,6 +81,7 @@ def test_newton_step_correlates_rows_of_one_run(monkeypatch: pytest.MonkeyPatch)
     assert np.std(shared[:, E]) > 1.5 * np.std(independent[:, E])
 
 
+@pytest.mark.slow
 def test_large_table_gives_the_true_exponents() -> None:
     """6,000 rows: noise is estimated from a part of each size, and the law's refits are Newton steps."""
     table: Table = ladder(TRUTH, sizes=10, ratio=1.6, horizons=600, reach=10.0, noise=0.01)

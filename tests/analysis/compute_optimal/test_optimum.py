@@ -38,6 +38,7 @@ def fitted(noise: float = 0.0, seed: int = 0, truth: dict[str, float] = ADDITIVE
     return fit(Table.from_columns({**COLUMNS, "loss": loss}), get_law("chinchilla"), profile=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flops", [1e13, FLOPS, 5e16])
 @pytest.mark.parametrize("exponents", [(0.32, 0.40), (0.5, 0.25), (0.35, 0.35)])
 def test_additive_law_agrees_with_its_closed_form(flops: float, exponents: tuple[float, float]) -> None:
@@ -53,6 +54,7 @@ def test_additive_law_agrees_with_its_closed_form(flops: float, exponents: tuple
     assert result.extrapolation["C"] == pytest.approx(flops / (6 * 5e6 * 5e8))
 
 
+@pytest.mark.slow
 def test_overtraining_law_agrees_with_its_closed_form() -> None:
     truth = {"E": 1.8, "a": 80.0, "b": 260.0, "eta": 0.14}
     columns = {"C": 6 * SIZES * TOKENS, "M": TOKENS / SIZES}
@@ -65,6 +67,7 @@ def test_overtraining_law_agrees_with_its_closed_form() -> None:
     assert result.exponent == pytest.approx(0.5, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_penalty_of_another_size() -> None:
     result = optimum(fitted(), FLOPS, factors=(0.25, 3.0))
     size, _ = closed_form(ADDITIVE, FLOPS)
@@ -80,6 +83,7 @@ def test_penalty_of_another_size() -> None:
         assert penalty.compute_lost == pytest.approx(1 - share, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_penalty_is_symmetric_for_equal_exponents() -> None:
     result = optimum(fitted(truth={**ADDITIVE, "alpha": 0.35, "beta": 0.35}), FLOPS, factors=(0.2, 5.0))
     assert result.penalties[0].penalty == pytest.approx(result.penalties[1].penalty, rel=1e-5)
@@ -125,6 +129,7 @@ def test_intervals_cover_the_optimum_and_its_exponent(noise: float) -> None:
     assert np.all((covered / studies > 0.84) & (covered / studies < 0.95)), covered / studies
 
 
+@pytest.mark.slow
 def test_intervals_contain_the_optimum_and_are_consistent() -> None:
     result = optimum(fitted(0.003), FLOPS)
     size, exponent = closed_form(ADDITIVE, FLOPS)
@@ -138,6 +143,7 @@ def test_intervals_contain_the_optimum_and_are_consistent() -> None:
         assert 0 < penalty.compute_lost < 1
 
 
+@pytest.mark.slow
 def test_missing_optimum_is_an_error() -> None:
     with pytest.raises(InputError, match="more than 30"):
         optimum(fitted(0.003), 1e19)
@@ -175,6 +181,7 @@ def test_unused_unique_tokens_do_not_matter() -> None:
     assert scarce.loss[0] > result.loss[0] + 0.02
 
 
+@pytest.mark.slow
 def test_parameter_at_a_bound_leaves_the_intervals_finite() -> None:
     result = fitted(0.002, truth={**ADDITIVE, "E": 1e-9, "alpha": 0.1, "beta": 0.12})
     assert result.status == "edge"
@@ -189,6 +196,7 @@ def run_command(*words: str) -> int:
     return optimum_command.run(parser.parse_args(list(words)))
 
 
+@pytest.mark.slow
 def test_optimum_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "fit.json"
     fitted(0.003).to_json(path)

@@ -37,6 +37,7 @@ def curves() -> list[LossCurve]:
     return curves
 
 
+@pytest.mark.slow
 def test_weights_are_inverse_to_mean_squared_errors(curves: list[LossCurve], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ensemble, "candidates", lambda _: ["annealing", "multi-power", "trajectory", "instantaneous"])
     law, scores = choose_law(curves)
@@ -51,7 +52,8 @@ def test_weights_are_inverse_to_mean_squared_errors(curves: list[LossCurve], mon
     assert "instantaneous" not in law.name  # a baseline
 
 
-def test_a_combination_predicts_the_weighted_mean_and_is_read_back(curves: list[LossCurve], tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_combination_predicts_the_weighted_mean_and_is_read_back(curves: list[LossCurve], tmp_path: Path) -> None:
     fits = [fit_curve_law(curve_law(name), curves) for name in LAWS[:2]]
     law = combine_laws([fit.law for fit in fits], [3.0, 1.0])
     assert law.name == "0.750*annealing+0.250*instantaneous"
@@ -71,6 +73,7 @@ def test_a_combination_predicts_the_weighted_mean_and_is_read_back(curves: list[
     assert prediction.interval_90[0] < prediction.loss_P[-1] < prediction.interval_90[1]
 
 
+@pytest.mark.slow
 def test_auto_is_better_than_the_baseline(curves: list[LossCurve], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ensemble, "candidates", lambda _: list(LAWS))
     fit, scores = fit_named_law("auto", curves)
@@ -88,6 +91,7 @@ def test_reconstruct_law_rejects_a_bad_name() -> None:
         reconstruct_law("0.5*gravity+0.5*annealing", [])
 
 
+@pytest.mark.slow
 def test_interval_includes_the_errors_of_cross_validation(curves: list[LossCurve]) -> None:
     """The baseline fits three curves well, but predicts each of them badly from the others."""
     fit = fit_curve_law(curve_law("instantaneous"), curves)

@@ -69,6 +69,7 @@ def test_result_is_written_for_later_predictions(
     assert read.predict(curves["decay"]).interval_90 == result.predict(curves["decay"]).interval_90
 
 
+@pytest.mark.slow
 def test_auto_combines_laws_by_cross_validation(
     curves: dict[str, LossCurve], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -91,6 +92,7 @@ def test_refused_fit_has_no_predictions(curves: dict[str, LossCurve]) -> None:
         fit_curves(few, "gravity")
 
 
+@pytest.mark.slow
 def test_ranking_orders_laws_by_cross_validation(curves: dict[str, LossCurve]) -> None:
     *train, test = curves.values()
     ranked = rank_curve_laws(["last-window", "annealing"], train, [test])

@@ -22,7 +22,7 @@ def write_rows(path: Path, text: str) -> Path:
 LATE = "".join(f"{step},{3e-4},{4 - step / 2e4}\n" for step in range(2160, 6000, 128))
 
 
-def test_a_file_that_begins_late_gets_a_linear_warm_up(tmp_path: Path) -> None:
+def test_file_that_begins_late_gets_a_linear_warm_up(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.csv", LATE)
     curve = curve_from_file(path)
     assert curve.rates.warmup == 2160
@@ -55,14 +55,14 @@ def test_losses_before_the_first_rate_above_0_are_left_out(tmp_path: Path, zeros
     assert any("1 rows before the first rate above 0 left out" in note for note in curve.notes)
 
 
-def test_a_file_that_begins_late_at_rate_0_is_not_at_its_peak(tmp_path: Path) -> None:
+def test_file_that_begins_late_at_rate_0_is_not_at_its_peak(tmp_path: Path) -> None:
     text = "".join(f"{step},{0 if step < 4000 else 3e-4},{5 - step / 1e5}\n" for step in range(2000, 9000, 200))
     curve = curve_from_file(write_rows(tmp_path / "a.csv", text))
     assert not curve.warmup_inferred
     assert (curve.rates.warmup, curve.time_P[0]) == (4000, 4200)
 
 
-def test_an_isolated_change_is_a_jump_at_its_row(tmp_path: Path) -> None:
+def test_isolated_change_is_a_jump_at_its_row(tmp_path: Path) -> None:
     text = "".join(f"{step},{1.0 if step < 800 else 0.1},{4 - step / 1e4}\n" for step in range(0, 1500, 100))
     curve = curve_from_file(write_rows(tmp_path / "a.csv", text))
     assert curve.rates.rate_sum(np.array([800.0, 900.0])).tolist() == pytest.approx([800.0, 810.0])
@@ -150,13 +150,13 @@ def test_curve_of_a_run_has_its_lines_and_recorded_schedule(tmp_path: Path) -> N
     assert evaluated.loss_P[-1] == 2.9
 
 
-def test_a_run_that_diverged_has_no_curve(tmp_path: Path) -> None:
+def test_run_that_diverged_has_no_curve(tmp_path: Path) -> None:
     folder = make_run(tmp_path, status="diverged")
     with pytest.raises(InputError, match="diverged"):
         load_curves([str(folder)])
 
 
-def test_a_dataframe_is_read_as_its_file(tmp_path: Path) -> None:
+def test_dataframe_is_read_as_its_file(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.csv", LATE)
     frame = pd.read_csv(path).rename(columns={"lr": "rate"})
     (from_file,), (from_frame,) = load_curves(path), load_curves(frame, columns={"lr": "rate"})

@@ -60,7 +60,7 @@ def test_crossings_of_rate_levels() -> None:
     assert rates.crossings(np.array([0.25, 0.6])).tolist() == [2.0, 6.0, 401.0, 701.0]
 
 
-def test_a_linear_rate_is_summed_exactly() -> None:
+def test_linear_rate_is_summed_exactly() -> None:
     rates = LearningRates.from_knots(np.array([0.0, 10.0, 400.0, 401.0, 999.0]), np.array([0.0, 1.0, 1.0, 0.5, 0.1]))
     rate_S = np.interp(np.arange(1000), rates.step_J, rates.rate_J)
     time_P = np.arange(1, 1001, dtype=float)
@@ -92,7 +92,7 @@ def test_jumps_and_kinks_become_knots() -> None:
     assert len(knots) <= 8
 
 
-def test_a_long_run_has_few_knots() -> None:
+def test_long_run_has_few_knots() -> None:
     rate_S = 0.5 + 0.5 * np.cos(np.pi * np.arange(1_000_000) / 1_000_000)
     rates = LearningRates.from_updates(rate_S)
     assert len(rates.step_J) < 4000

@@ -33,25 +33,25 @@ def sealed(law: str, *targets: PredictedCurve) -> SealedCurves:
 
 
 def test_errors_are_relative_to_the_measured_loss() -> None:
-    found = score_run(predicted((4.0, 3.0, 2.2)), measured((4.0, 2.5, 2.0)), "a")
-    assert found.points == 3
-    assert found.mean_abs_relative_error == pytest.approx((0 + 0.2 + 0.1) / 3)
-    assert found.worst == pytest.approx(0.2)
-    assert found.final == pytest.approx(0.1)
-    assert found.inside_90 is False
+    result = score_run(predicted((4.0, 3.0, 2.2)), measured((4.0, 2.5, 2.0)), "a")
+    assert result.points == 3
+    assert result.mean_abs_relative_error == pytest.approx((0 + 0.2 + 0.1) / 3)
+    assert result.worst == pytest.approx(0.2)
+    assert result.final == pytest.approx(0.1)
+    assert result.inside_90 is False
     without_interval = replace(predicted((2.0, 2.0)), interval_90=None)
     assert score_run(without_interval, measured((2.0, 2.0, 9.0)), "a").inside_90 is None
 
 
 def test_predictions_are_interpolated_in_the_log_and_not_extrapolated() -> None:
-    found = score_run(predicted((4.0, 1.0)), measured((9.0, 2.0, 1.0, 9.0), (50.0, 150.0, 200.0, 350.0)), "a")
-    assert found.points == 2
-    assert found.worst == pytest.approx(0.0, abs=1e-12)
+    result = score_run(predicted((4.0, 1.0)), measured((9.0, 2.0, 1.0, 9.0), (50.0, 150.0, 200.0, 350.0)), "a")
+    assert result.points == 2
+    assert result.worst == pytest.approx(0.0, abs=1e-12)
     with pytest.raises(InputError, match="ends at step 150, before the last predicted step, 200"):
         score_run(predicted((4.0, 1.0)), measured((9.0, 2.0), (50.0, 150.0)), "a")
 
 
-def test_a_missing_run_is_an_error() -> None:
+def test_missing_run_is_an_error() -> None:
     with pytest.raises(InputError, match=r"b: a target of .* without a curve"):
         score_laws([sealed("annealing", predicted((2.0, 2.0), ("a", "b")))], {"a": measured((2.0, 2.0, 2.0))}, None)
 
@@ -60,36 +60,36 @@ def test_final_errors_are_averaged_over_seeds_and_not_over_targets_of_one_name()
     """Errors of +1 % and -1 % cancel between two seeds, and do not between two schedules."""
     curves = {"up": measured((2.0, 2.0, 2.02)), "down": measured((2.0, 2.0, 2.0 / 1.01))}
     together = sealed("annealing", predicted((2.0, 2.0, 2.0), ("up", "down")))
-    (found,) = score_laws([together], curves, 0.01)
-    assert found.final == pytest.approx(abs((1 / 1.01 - 1 + 0.01) / 2), rel=1e-6)
-    assert found.final_in_noise == pytest.approx(found.final / 0.01)
-    assert found.coverage_90 == 1.0
+    (result,) = score_laws([together], curves, 0.01)
+    assert result.final == pytest.approx(abs((1 / 1.01 - 1 + 0.01) / 2), rel=1e-6)
+    assert result.final_in_noise == pytest.approx(result.final / 0.01)
+    assert result.coverage_90 == 1.0
     other = make_schedule("wsd", 400, decay=0.2, final_fraction=0.1)
     separate = sealed("annealing", predicted((2.0, 2.0, 2.0), ("up",)), predicted((2.0, 2.0, 2.0), ("down",), other))
-    (found,) = score_laws([separate], curves, None)
-    assert found.final == pytest.approx(math.sqrt(((1 / 1.01 - 1) ** 2 + 0.01**2) / 2))
-    assert found.final_in_noise is None
+    (result,) = score_laws([separate], curves, None)
+    assert result.final == pytest.approx(math.sqrt(((1 / 1.01 - 1) ** 2 + 0.01**2) / 2))
+    assert result.final_in_noise is None
 
 
 def test_means_over_seeds_are_scored_beside_runs() -> None:
     """Seeds 1 % above and below the law have a mean on it."""
     curves = {"up": measured((2.02, 2.02, 2.02)), "down": measured((2 / 1.01,) * 3), "alone": measured((2.0,) * 3)}
     both = sealed("annealing", predicted((2.0,) * 3, ("up", "down")), predicted((2.1,) * 3, ("alone",), SCHEDULES[0]))
-    (found,) = score_laws([both], curves, None)
-    assert found.seed_means is not None
-    assert found.seed_means.curves == 1
-    assert found.seed_means.worst == pytest.approx(0.0, abs=1e-12)
-    assert found.worst == pytest.approx(0.05)
-    (found,) = score_laws([sealed("annealing", predicted((2.0,) * 3, ("alone",)))], curves, None)
-    assert found.seed_means is None
+    (result,) = score_laws([both], curves, None)
+    assert result.seed_means is not None
+    assert result.seed_means.curves == 1
+    assert result.seed_means.worst == pytest.approx(0.0, abs=1e-12)
+    assert result.worst == pytest.approx(0.05)
+    (result,) = score_laws([sealed("annealing", predicted((2.0,) * 3, ("alone",)))], curves, None)
+    assert result.seed_means is None
 
 
 def test_seed_replicates_may_be_logged_at_different_steps() -> None:
     """The mean is taken at the points of the sparser one; the other is interpolated."""
     curves = {"dense": measured((4.0, 2.0, 1.0)), "sparse": measured((4.0, 1.0), (100.0, 300.0))}
-    (found,) = score_laws([sealed("annealing", predicted((4.0, 2.0, 1.0), ("dense", "sparse")))], curves, None)
-    assert found.seed_means is not None
-    assert found.seed_means.worst == pytest.approx(0.0, abs=1e-12)
+    (result,) = score_laws([sealed("annealing", predicted((4.0, 2.0, 1.0), ("dense", "sparse")))], curves, None)
+    assert result.seed_means is not None
+    assert result.seed_means.worst == pytest.approx(0.0, abs=1e-12)
 
 
 SCHEDULES = [make_schedule("wsd", 400, decay=decay) for decay in (0.1, 0.2, 0.3, 0.4, 0.5)]
@@ -111,7 +111,7 @@ def compared(own: Mapping[int, float], baseline: float, seeds: int = 2) -> tuple
     return comparison.difference, comparison.interval_90
 
 
-def test_the_interval_is_a_bootstrap_over_schedules() -> None:
+def test_interval_is_a_bootstrap_over_schedules() -> None:
     own = dict(enumerate((0.01, 0.02, 0.03, 0.04, 0.05)))
     difference, interval = compared(own, 0.05)
     assert difference == pytest.approx(-0.02)

@@ -72,7 +72,7 @@ def test_every_change_is_detected(path: Path, change: str) -> None:
         read_sealed_curves(edited)
 
 
-def test_a_target_outside_the_domain_is_not_sealed(tmp_path: Path) -> None:
+def test_target_outside_the_domain_is_not_sealed(tmp_path: Path) -> None:
     fit = replace(make_fits()["annealing:N"], peaks=(PEAK / 10, PEAK / 5))
     with pytest.raises(InputError, match="do not extrapolate in the peak rate"):
         seal_curves("annealing:N", fit, SOURCE, "validation", TARGETS, tmp_path, None)
@@ -115,7 +115,7 @@ def test_domain_of_a_combination_is_that_of_its_narrowest_member() -> None:
         with_trajectory.domain.check(TARGETS[0].query)
 
 
-def test_a_fit_is_read_back_from_its_file(tmp_path: Path) -> None:
+def test_fit_is_read_back_from_its_file(tmp_path: Path) -> None:
     fitted: dict[str, Any] = {"sizes": (25e3, 83e3), "batches": (1024.0,), "losses": "validation", "num_curves": 9}
     fit, path = replace(make_fits()["auto"], **fitted), tmp_path / "fit.json"
     fit.to_json(path)

@@ -28,16 +28,17 @@ def table(seed: int) -> Table:
     return Table.from_columns({**columns, "loss": get_law("chinchilla").predict_one(truth, columns) * noise})
 
 
-def test_the_spread_of_replicates_is_that_of_repeated_studies() -> None:
+@pytest.mark.slow
+def test_spread_of_replicates_is_that_of_repeated_studies() -> None:
     studies = [
         fit(table(seed), get_law("chinchilla"), "log-mse", profile=False).parameters["alpha"] for seed in range(40)
     ]
-    found = fit(table(99), get_law("chinchilla"), "log-mse", bootstrap=400, profile=False)
-    assert found.replicates is not None
-    assert found.interval_method == "bootstrap over runs"
-    spread = float(np.std(found.replicates[3]))
+    fitted = fit(table(99), get_law("chinchilla"), "log-mse", bootstrap=400, profile=False)
+    assert fitted.replicates is not None
+    assert fitted.interval_method == "bootstrap over runs"
+    spread = float(np.std(fitted.replicates[3]))
     assert spread == pytest.approx(float(np.std(studies)), rel=0.4)
-    low, high = found.intervals["alpha"]
+    low, high = fitted.intervals["alpha"]
     assert high - low == pytest.approx(3.92 * spread, rel=0.2)
 
 
@@ -48,32 +49,32 @@ def test_duplicating_the_rows_of_every_run_changes_nothing() -> None:
     )
     spreads = []
     for each in (once, twice):
-        found = fit(each, get_law("chinchilla"), bootstrap=300, profile=False)
-        assert found.replicates is not None
-        spreads.append(float(np.std(np.log(found.replicates[3]))))
+        fitted = fit(each, get_law("chinchilla"), bootstrap=300, profile=False)
+        assert fitted.replicates is not None
+        spreads.append(float(np.std(np.log(fitted.replicates[3]))))
     assert spreads[1] == pytest.approx(spreads[0], rel=0.2)
 
 
 @pytest.mark.parametrize("objective", ["log-huber:1e-3", "log-lad", "mse"])
 def test_replicates_are_fits(objective: str) -> None:
-    found = fit(table(1), get_law("chinchilla"), objective, bootstrap=50, profile=False)
-    assert found.replicates is not None
-    assert np.isfinite(found.replicates).all()
-    centre = np.median(found.replicates, axis=1)
-    np.testing.assert_allclose(centre, list(found.parameters.values()), rtol=0.1)
+    fitted = fit(table(1), get_law("chinchilla"), objective, bootstrap=50, profile=False)
+    assert fitted.replicates is not None
+    assert np.isfinite(fitted.replicates).all()
+    median = np.median(fitted.replicates, axis=1)
+    np.testing.assert_allclose(median, list(fitted.parameters.values()), rtol=0.1)
 
 
-def test_a_percentile_at_a_bound_is_unbounded() -> None:
+def test_percentile_at_a_bound_is_unbounded() -> None:
     """Where the true E is zero, many replicates end at zero: the data do not bound E from below."""
     sizes = np.geomspace(1e6, 3e8, 24)
     noise = np.exp(0.01 * np.random.default_rng(1).standard_normal(24))
-    found = fit(
+    fitted = fit(
         Table.from_columns({"N": sizes, "loss": 40 * sizes**-0.2 * noise}),
         get_law("power"),
         bootstrap=100,
         profile=False,
     )
-    assert found.intervals["E"][0] == 0.0
-    assert found.intervals["E"][1] > found.parameters["E"]
-    assert found.not_identified == ("E",)
-    assert found.status == "not_identified"
+    assert fitted.intervals["E"][0] == 0.0
+    assert fitted.intervals["E"][1] > fitted.parameters["E"]
+    assert fitted.not_identified == ("E",)
+    assert fitted.status == "not_identified"

@@ -41,15 +41,15 @@ def test_printed_constants(corpus: str, constants: dict[str, float], held_out: d
         )
         return {"C": 6 * size * tokens, "M": tokens / size, "loss": loss}
 
-    fitted = [(size, 20) for size in SMALL] + [(SMALL[0], 320)]
-    found = fit(
-        Table.from_columns(columns(fitted)), get_law("overtraining"), "mse", allow_few_points=True, profile=False
+    fitted_keys = [(size, 20) for size in SMALL] + [(SMALL[0], 320)]
+    fitted = fit(
+        Table.from_columns(columns(fitted_keys)), get_law("overtraining"), "mse", allow_few_points=True, profile=False
     )
-    assert found.status == "converged"
+    assert fitted.status == "converged"
     for name, printed in constants.items():
-        assert found.parameters[name] == pytest.approx(printed, rel=5e-4), name
+        assert fitted.parameters[name] == pytest.approx(printed, rel=5e-4), name
     for key, printed in held_out.items():
         at = columns([key])
-        error = 100 * abs(found.predict(at)[0] / at["loss"][0] - 1)
+        error = 100 * abs(fitted.predict(at)[0] / at["loss"][0] - 1)
         assert error == pytest.approx(printed, abs=5e-4)
-    assert fit(Table.from_columns(columns(fitted)), get_law("overtraining"), "mse").status == "too_few_points"
+    assert fit(Table.from_columns(columns(fitted_keys)), get_law("overtraining"), "mse").status == "too_few_points"

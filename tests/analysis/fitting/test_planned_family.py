@@ -38,19 +38,19 @@ def train(runs: Path, count: str, noise: float, seeds: int = 1) -> None:
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_the_planned_family_recovers_the_exponents(tmp_path: Path, count: str) -> None:
+def test_planned_family_recovers_the_exponents(tmp_path: Path, count: str) -> None:
     train(tmp_path, count, noise=0.0)
-    found = fit(load_table(tmp_path, columns=f"N={count}"), get_law("chinchilla"), profile=False)
-    assert found.status == "converged"
-    assert found.num_points == len(WIDTHS) * len(TOKENS_PER_PARAMETER)
-    assert found.parameters == pytest.approx(TRUTH, rel=1e-6)
+    fitted = fit(load_table(tmp_path, columns=f"N={count}"), get_law("chinchilla"), profile=False)
+    assert fitted.status == "converged"
+    assert fitted.num_points == len(WIDTHS) * len(TOKENS_PER_PARAMETER)
+    assert fitted.parameters == pytest.approx(TRUTH, rel=1e-6)
 
 
 def test_seeds_are_measured_and_the_truth_is_in_the_intervals(tmp_path: Path) -> None:
     train(tmp_path, "N", noise=0.004, seeds=3)
-    found = fit(load_table(tmp_path), get_law("chinchilla"))
-    assert found.seed_noise == pytest.approx(0.004, rel=0.35)
+    fitted = fit(load_table(tmp_path), get_law("chinchilla"))
+    assert fitted.seed_noise == pytest.approx(0.004, rel=0.35)
     for name in ("alpha", "beta", "E"):
-        low, high = found.intervals[name]
+        low, high = fitted.intervals[name]
         assert low < TRUTH[name] < high
         assert high - low < 0.5 * TRUTH[name]

@@ -18,10 +18,10 @@ COLUMNS = {"N": SIZES, "D": TOKENS}
 @pytest.mark.parametrize(
     "fixed", [{"E": 1.7}, {"beta": "alpha"}, {"E": 1.7, "alpha": 0.34}, {"A": 400.0, "beta": "alpha"}]
 )
-def test_the_free_parameters_are_recovered(fixed: dict[str, float | str]) -> None:
-    found = fix_parameters(get_law("chinchilla"), fixed)
+def test_free_parameters_are_recovered(fixed: dict[str, float | str]) -> None:
+    law = fix_parameters(get_law("chinchilla"), fixed)
     loss = get_law("chinchilla").predict_one(TRUTH, COLUMNS)
-    fitted = fit(Table.from_columns({**COLUMNS, "loss": loss}), found, profile=False)
+    fitted = fit(Table.from_columns({**COLUMNS, "loss": loss}), law, profile=False)
     assert set(fitted.parameters) == set(TRUTH) - set(fixed)
     for name, value in fitted.parameters.items():
         assert value == pytest.approx(TRUTH[name], rel=1e-8), name
@@ -29,13 +29,13 @@ def test_the_free_parameters_are_recovered(fixed: dict[str, float | str]) -> Non
 
 
 @pytest.mark.parametrize("fixed", [{"beta": "alpha"}, {"alpha": 0.3, "B": 700.0}])
-def test_the_jacobian_is_the_derivative(fixed: dict[str, float | str]) -> None:
-    found = fix_parameters(get_law("chinchilla"), fixed)
-    coordinates = Coordinates.from_law(found, COLUMNS, np.full(len(SIZES), 3.0))
-    internal_RK = coordinates.to_internal(np.array([[{**TRUTH, "beta": 0.31}[name] for name in found.names]]))
+def test_jacobian_is_the_derivative(fixed: dict[str, float | str]) -> None:
+    law = fix_parameters(get_law("chinchilla"), fixed)
+    coordinates = Coordinates.from_law(law, COLUMNS, np.full(len(SIZES), 3.0))
+    internal_RK = coordinates.to_internal(np.array([[{**TRUTH, "beta": 0.31}[name] for name in law.names]]))
     _, jacobian_RKP = coordinates.predict_with_jacobian(internal_RK, COLUMNS)
-    for place in range(found.num_parameters):
-        shift_K = 1e-6 * np.eye(found.num_parameters)[place]
+    for place in range(law.num_parameters):
+        shift_K = 1e-6 * np.eye(law.num_parameters)[place]
         ahead, behind = (coordinates.predict(internal_RK + sign * shift_K, COLUMNS) for sign in (1, -1))
         np.testing.assert_allclose(jacobian_RKP[:, place], (ahead - behind) / 2e-6, rtol=1e-6, atol=1e-8)
 
@@ -68,7 +68,7 @@ def test_invalid_fixed_parameters_are_refused(fixed: dict[str, float | str], mes
         fix_parameters(get_law("chinchilla"), fixed)
 
 
-def test_a_law_in_two_steps_fixes_the_parameters_of_a_step() -> None:
+def test_law_in_two_steps_fixes_the_parameters_of_a_step() -> None:
     with pytest.raises(InputError, match="is two steps: fix a parameter of one of them"):
         fix_parameters(get_law("ladder"), {"E": 1.5})
     fixed = get_law("chinchilla@beta=alpha/error-loss")

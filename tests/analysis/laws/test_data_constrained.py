@@ -53,7 +53,7 @@ def test_more_epochs_never_hurt_and_are_worth_less_than_fresh_tokens(epochs: flo
 
 
 @pytest.mark.parametrize("half_lives", [(15.0, 5.0), (0.02, 300.0), (1e8, 1e8)])
-def test_the_jacobian_is_the_derivative(half_lives: tuple[float, float]) -> None:
+def test_jacobian_is_the_derivative(half_lives: tuple[float, float]) -> None:
     natural_RK = np.array([[1.87, 520.0, 1487.0, 0.37, 0.31, *half_lives]])
     coordinates = Coordinates.from_law(LAW, COLUMNS, np.full(len(SIZES), 3.0))
     internal_RK = coordinates.to_internal(natural_RK)
@@ -65,10 +65,10 @@ def test_the_jacobian_is_the_derivative(half_lives: tuple[float, float]) -> None
 
 def test_recovers_all_seven_parameters() -> None:
     truth = {"E": 1.9, "A": 600.0, "B": 1500.0, "alpha": 0.36, "beta": 0.33, "R_D*": 12.0, "R_N*": 4.0}
-    found = fit(Table.from_columns({**COLUMNS, "loss": LAW.predict_one(truth, COLUMNS)}), LAW, profile=False)
-    assert found.status == "converged", found.reason
+    fitted = fit(Table.from_columns({**COLUMNS, "loss": LAW.predict_one(truth, COLUMNS)}), LAW, profile=False)
+    assert fitted.status == "converged", fitted.reason
     for name, value in truth.items():
-        assert found.parameters[name] == pytest.approx(value, rel=1e-6), name
+        assert fitted.parameters[name] == pytest.approx(value, rel=1e-6), name
 
 
 def test_stages_fix_the_constants_of_single_epoch_runs() -> None:
@@ -88,10 +88,10 @@ def test_stages_fix_the_constants_of_single_epoch_runs() -> None:
 
 
 def test_half_lives_that_no_run_reaches_are_not_identified() -> None:
-    """With at most two epochs and seed noise, the data do not show how many more would pay."""
+    """With at most two epochs and seed noise, the data do not show how many more would help."""
     few = {name: values[EPOCHS <= 2] for name, values in COLUMNS.items()}
     loss = LAW.predict_one(PUBLISHED, few) * np.exp(0.005 * np.random.default_rng(3).standard_normal(len(few["N"])))
-    found = fit(Table.from_columns({**few, "loss": loss}), fix_parameters(LAW, {**CONSTANTS, "R_N*": 5.309743}))
-    assert found.status != "converged"
-    assert "R_D*" in found.not_identified
-    assert found.intervals["R_D*"][1] == np.inf
+    fitted = fit(Table.from_columns({**few, "loss": loss}), fix_parameters(LAW, {**CONSTANTS, "R_N*": 5.309743}))
+    assert fitted.status != "converged"
+    assert "R_D*" in fitted.not_identified
+    assert fitted.intervals["R_D*"][1] == np.inf

@@ -14,19 +14,21 @@ LOSS = np.array([4.31, 3.52, 3.29, 3.01, 2.78, 2.51])
 
 
 def test_recovers_six_points() -> None:
-    found = fit(Table.from_columns({"loss": LOSS, "error": LAW.predict_one(TRUTH, {"loss": LOSS})}), LAW, profile=False)
-    assert found.objective == "mse"
+    fitted = fit(
+        Table.from_columns({"loss": LOSS, "error": LAW.predict_one(TRUTH, {"loss": LOSS})}), LAW, profile=False
+    )
+    assert fitted.objective == "mse"
     for name, value in TRUTH.items():
-        assert found.parameters[name] == pytest.approx(value, rel=1e-8), name
+        assert fitted.parameters[name] == pytest.approx(value, rel=1e-8), name
 
 
-def test_the_error_never_exceeds_that_of_guessing() -> None:
+def test_error_never_exceeds_that_of_guessing() -> None:
     error = LAW.predict_one(TRUTH, {"loss": np.linspace(0.5, 50, 200)})
     assert np.all(np.diff(error) >= 0)
     assert error.max() <= TRUTH["epsilon"]
 
 
-def test_the_jacobian_is_the_derivative() -> None:
+def test_jacobian_is_the_derivative() -> None:
     coordinates = Coordinates.from_law(LAW, {"loss": LOSS}, np.full(6, 0.6))
     internal_RK = coordinates.to_internal(np.array([list(TRUTH.values())]))
     _, jacobian_RKP = coordinates.predict_with_jacobian(internal_RK, {"loss": LOSS})
@@ -36,9 +38,9 @@ def test_the_jacobian_is_the_derivative() -> None:
         np.testing.assert_allclose(jacobian_RKP[:, place], (ahead - behind) / 2e-6, rtol=1e-7, atol=1e-9)
 
 
-def test_a_narrow_range_of_losses_does_not_identify_the_amplitude() -> None:
+def test_narrow_range_of_losses_does_not_identify_the_amplitude() -> None:
     loss = np.linspace(3.00, 3.04, 8)
     error = LAW.predict_one(TRUTH, {"loss": loss}) + 0.004 * np.random.default_rng(1).standard_normal(8)
-    found = fit(Table.from_columns({"loss": loss, "error": error}), LAW)
-    assert found.status != "converged"
-    assert found.not_identified
+    fitted = fit(Table.from_columns({"loss": loss, "error": error}), LAW)
+    assert fitted.status != "converged"
+    assert fitted.not_identified

@@ -29,39 +29,39 @@ def table(noise: float = 0.0, seed: int = 0) -> Table:
 
 
 def test_recovers_both_steps() -> None:
-    found = fit_two_step(table(), LAW)
-    assert found.status == "converged"
-    assert found.law.names == ("E", "A", "B", "alpha", "beta", "a", "b", "k", "L_0")
+    fitted = fit_two_step(table(), LAW)
+    assert fitted.status == "converged"
+    assert fitted.law.names == ("E", "A", "B", "alpha", "beta", "a", "b", "k", "L_0")
     for name, value in {**LOSS_TRUTH, **ACCURACY_TRUTH}.items():
-        assert found.parameters[name] == pytest.approx(value, rel=1e-7), name
+        assert fitted.parameters[name] == pytest.approx(value, rel=1e-7), name
     truth = LAW.predict_one({**LOSS_TRUTH, **ACCURACY_TRUTH}, TARGET)
-    np.testing.assert_allclose(found.predict(TARGET), truth, rtol=1e-9)
+    np.testing.assert_allclose(fitted.predict(TARGET), truth, rtol=1e-9)
 
 
-def test_an_interval_includes_the_noise_of_both_steps() -> None:
+def test_interval_includes_the_noise_of_both_steps() -> None:
     truth = LAW.predict_one({**LOSS_TRUTH, **ACCURACY_TRUTH}, TARGET)[0]
-    found = fit_two_step(table(0.01, seed=2), LAW, profile=False)
-    value, low, high = (float(part[0]) for part in predict_interval(found, TARGET))
+    fitted = fit_two_step(table(0.01, seed=2), LAW, profile=False)
+    value, low, high = (float(part[0]) for part in predict_interval(fitted, TARGET))
     assert low < truth < high
     assert low < value < high
-    assert value == pytest.approx(float(found.predict(TARGET)[0]))
-    _, narrow_low, narrow_high = predict_interval(found, TARGET, 0.5)
+    assert value == pytest.approx(float(fitted.predict(TARGET)[0]))
+    _, narrow_low, narrow_high = predict_interval(fitted, TARGET, 0.5)
     assert narrow_high[0] - narrow_low[0] < high - low
-    _, value_low, value_high = predict_interval(found, TARGET, new_run=False)
+    _, value_low, value_high = predict_interval(fitted, TARGET, new_run=False)
     assert low < value_low[0] < value < value_high[0] < high
     # The loss is known here: what is left is the second step's own interval.
-    loss = found.steps[0].predict(TARGET)
-    _, own_low, own_high = predict_interval(found.steps[1], {"loss": loss})
+    loss = fitted.steps[0].predict(TARGET)
+    _, own_low, own_high = predict_interval(fitted.steps[1], {"loss": loss})
     assert high - low > own_high[0] - own_low[0]
 
 
-def test_a_refused_step_refuses_the_fit() -> None:
+def test_refused_step_refuses_the_fit() -> None:
     one_size = table().take(np.isclose(SIZES, SIZES[0]))
-    found = fit_two_step(one_size, LAW)
-    assert found.status == "too_few_points"
-    assert found.parameters == {}
+    fitted = fit_two_step(one_size, LAW)
+    assert fitted.status == "too_few_points"
+    assert fitted.parameters == {}
     with pytest.raises(InputError, match="chinchilla"):
-        found.predict(TARGET)
+        fitted.predict(TARGET)
 
 
 def test_accuracy_in_per_cent_is_refused() -> None:

@@ -29,13 +29,13 @@ NATURAL = {
 
 
 def test_every_name_is_a_law_with_its_papers() -> None:
-    for found in all_laws():
-        assert found.formula
-        assert found.grid
-        assert found.citation
-        assert found.columns
-        assert all(parameter.meaning for parameter in found.parameters)
-    assert [found.name for found in all_laws()] == list(NAMES)
+    for law in all_laws():
+        assert law.formula
+        assert law.grid
+        assert law.citation
+        assert law.columns
+        assert all(parameter.meaning for parameter in law.parameters)
+    assert [law.name for law in all_laws()] == list(NAMES)
 
 
 def test_unknown_names_are_refused() -> None:
@@ -46,7 +46,7 @@ def test_unknown_names_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("chinchila", "; did you mean chinchilla\\?$"),
         ("power:", "name a column after the colon, such as power:D"),
@@ -57,26 +57,26 @@ def test_unknown_names_are_refused() -> None:
         ("chinchilla@alpha=0.35,beta=0.4", "one parameter at a time, as in LAW@alpha=0.35@beta=0.4"),
     ],
 )
-def test_misspelled_law_names_get_a_hint(name: str, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_misspelled_law_names_get_a_hint(name: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         get_law(name)
 
 
 @pytest.mark.parametrize("name", NATURAL)
-def test_the_jacobian_is_the_derivative(name: str) -> None:
-    found = get_law(name)
+def test_jacobian_is_the_derivative(name: str) -> None:
+    law = get_law(name)
     natural_RK = np.array([NATURAL[name], NATURAL[name]]) * np.array([[1.0], [1.07]])
-    coordinates = Coordinates.from_law(found, POINTS, np.full(3, 3.0))
+    coordinates = Coordinates.from_law(law, POINTS, np.full(3, 3.0))
     internal_RK = coordinates.to_internal(natural_RK)
     np.testing.assert_allclose(coordinates.to_natural(internal_RK), natural_RK, rtol=1e-12)
     _, jacobian_RKP = coordinates.predict_with_jacobian(internal_RK, POINTS)
-    by_complex_step = replace(coordinates, law=replace(found, jacobian=None))
+    by_complex_step = replace(coordinates, law=replace(law, jacobian=None))
     np.testing.assert_allclose(
         by_complex_step.predict_with_jacobian(internal_RK, POINTS)[1], jacobian_RKP, rtol=1e-10, atol=1e-13
     )
     step = 1e-6
-    for parameter in range(found.num_parameters):
-        shift_K = np.eye(found.num_parameters)[parameter] * step
+    for parameter in range(law.num_parameters):
+        shift_K = np.eye(law.num_parameters)[parameter] * step
         slope_RP = coordinates.predict(internal_RK + shift_K, POINTS) - coordinates.predict(
             internal_RK - shift_K, POINTS
         )
@@ -100,15 +100,15 @@ def test_monomials_are_products_and_quotients_of_columns() -> None:
     np.testing.assert_allclose(monomial("1/D", POINTS), 1 / POINTS["D"])
 
 
-def test_a_law_without_starts_for_a_parameter_is_refused() -> None:
+def test_law_without_starts_for_a_parameter_is_refused() -> None:
     with pytest.raises(ValueError, match="define `starts`, or make every parameter linear"):
         replace(get_law("chinchilla"), start_grid={"alpha": (0.3,)})
 
 
-def test_a_new_law_is_one_small_object() -> None:
+def test_new_law_is_one_small_object() -> None:
     from windtunnel.analysis.laws.law import Parameter
 
-    found = Law(
+    law = Law(
         name="logarithm",
         title="",
         formula="y = a + b log N",
@@ -119,4 +119,4 @@ def test_a_new_law_is_one_small_object() -> None:
         predict=lambda values, columns: values["a"] + values["b"] * np.log(columns["N"]),
         linear=("a", "b"),
     )
-    np.testing.assert_allclose(found.predict_one({"a": 1.0, "b": 2.0}, POINTS), 1 + 2 * np.log(POINTS["N"]))
+    np.testing.assert_allclose(law.predict_one({"a": 1.0, "b": 2.0}, POINTS), 1 + 2 * np.log(POINTS["N"]))

@@ -21,11 +21,11 @@ def proportions(num_domains: int, num_points: int, seed: int = 0) -> dict[str, A
 def test_recovers_any_number_of_domains(num_domains: int) -> None:
     columns: Columns = proportions(max(num_domains, 2), 90)
     columns = dict(list(columns.items())[:num_domains])
-    found = resolve_columns(get_law("mixture"), columns)
-    slopes = np.random.default_rng(1).normal(0, 1.5, found.num_parameters - 2)
-    truth = dict(zip(found.names, [2.1, 0.8, *slopes], strict=True))
+    law = resolve_columns(get_law("mixture"), columns)
+    slopes = np.random.default_rng(1).normal(0, 1.5, law.num_parameters - 2)
+    truth = dict(zip(law.names, [2.1, 0.8, *slopes], strict=True))
     fitted = fit(
-        Table.from_columns({**columns, "loss": found.predict_one(truth, columns)}), get_law("mixture"), profile=False
+        Table.from_columns({**columns, "loss": law.predict_one(truth, columns)}), get_law("mixture"), profile=False
     )
     assert fitted.status == "converged", fitted.reason
     assert fitted.law.columns == tuple(columns)
@@ -34,32 +34,32 @@ def test_recovers_any_number_of_domains(num_domains: int) -> None:
 
 
 def test_k_is_the_loss_above_c_at_equal_proportions() -> None:
-    found = get_law("mixture:web+code+books")
-    truth = dict(zip(found.names, (2.0, 0.7, 1.3, -0.4), strict=True))
-    equal = {name: np.array([1 / 3]) for name in found.columns}
-    np.testing.assert_allclose(found.predict_one(truth, equal), [2.7])
+    law = get_law("mixture:web+code+books")
+    truth = dict(zip(law.names, (2.0, 0.7, 1.3, -0.4), strict=True))
+    equal = {name: np.array([1 / 3]) for name in law.columns}
+    np.testing.assert_allclose(law.predict_one(truth, equal), [2.7])
     # Each domain alone: the slopes sum to zero, the last is minus the others.
-    alone = {name: np.eye(3)[place] for place, name in enumerate(found.columns)}
-    logs = np.log((found.predict_one(truth, alone) - 2.0) / 0.7)
+    alone = {name: np.eye(3)[place] for place, name in enumerate(law.columns)}
+    logs = np.log((law.predict_one(truth, alone) - 2.0) / 0.7)
     np.testing.assert_allclose(logs, [1.3, -0.4, -0.9])
 
 
-def test_the_jacobian_is_the_derivative() -> None:
+def test_jacobian_is_the_derivative() -> None:
     columns = proportions(4, 12)
-    found = resolve_columns(get_law("mixture"), columns)
-    coordinates = Coordinates.from_law(found, columns, np.full(12, 3.0))
+    law = resolve_columns(get_law("mixture"), columns)
+    coordinates = Coordinates.from_law(law, columns, np.full(12, 3.0))
     internal_RK = coordinates.to_internal(np.array([[2.0, 0.7, 1.3, -0.4, 0.2]]))
     _, jacobian_RKP = coordinates.predict_with_jacobian(internal_RK, columns)
-    for place in range(found.num_parameters):
-        shift_K = 1e-6 * np.eye(found.num_parameters)[place]
+    for place in range(law.num_parameters):
+        shift_K = 1e-6 * np.eye(law.num_parameters)[place]
         ahead, behind = (coordinates.predict(internal_RK + sign * shift_K, columns) for sign in (1, -1))
         np.testing.assert_allclose(jacobian_RKP[:, place], (ahead - behind) / 2e-6, rtol=1e-6, atol=1e-8)
 
 
-def test_a_mixture_is_made_again_from_its_name() -> None:
-    found = resolve_columns(get_law("mixture"), {"weight_code": 0, "loss": 0, "weight_web": 0})
-    assert found.name == "mixture:weight_code+weight_web"
-    assert get_law(found.name).names == found.names
+def test_mixture_is_made_again_from_its_name() -> None:
+    law = resolve_columns(get_law("mixture"), {"weight_code": 0, "loss": 0, "weight_web": 0})
+    assert law.name == "mixture:weight_code+weight_web"
+    assert get_law(law.name).names == law.names
 
 
 def test_patterns_without_a_matching_column_are_refused() -> None:

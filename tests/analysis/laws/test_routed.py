@@ -26,20 +26,20 @@ def test_experts_saturate() -> None:
 
 
 def test_recovers_the_surface() -> None:
-    found = fit(Table.from_columns({**COLUMNS, "loss": LAW.predict_one(TRUTH, COLUMNS)}), LAW, profile=False)
-    assert found.status == "converged", found.reason
+    fitted = fit(Table.from_columns({**COLUMNS, "loss": LAW.predict_one(TRUTH, COLUMNS)}), LAW, profile=False)
+    assert fitted.status == "converged", fitted.reason
     for name, value in TRUTH.items():
-        assert found.parameters[name] == pytest.approx(value, rel=1e-6), name
+        assert fitted.parameters[name] == pytest.approx(value, rel=1e-6), name
 
 
 def test_noise_leaves_the_dense_slope_known() -> None:
     loss = LAW.predict_one(TRUTH, COLUMNS) * np.exp(0.003 * np.random.default_rng(0).standard_normal(len(SIZES)))
-    found = fit(Table.from_columns({**COLUMNS, "loss": loss}), LAW, profile=False)
+    fitted = fit(Table.from_columns({**COLUMNS, "loss": loss}), LAW, profile=False)
     dense = {"N": np.array([1e7, 1e9]), "experts": np.ones(2)}
-    slope = np.diff(np.log10(found.predict(dense)))[0] / 2
+    slope = np.diff(np.log10(fitted.predict(dense)))[0] / 2
     truth = np.diff(np.log10(LAW.predict_one(TRUTH, dense)))[0] / 2
     assert slope == pytest.approx(truth, abs=0.002)
 
 
-def test_a_start_above_the_limit_is_no_number_and_no_warning() -> None:
+def test_start_above_the_limit_is_no_number_and_no_warning() -> None:
     assert not np.isfinite(LAW.predict_one({**TRUTH, "E_start": 500.0, "E_max": 300.0}, COLUMNS)).all()

@@ -19,15 +19,15 @@ LOSS = get_law("overtraining").predict_one({"E": 1.8, "a": 212.0, "b": 367.0, "e
 ERROR = get_law("error-loss").predict_one({"epsilon": 0.857, "k": 2.2, "gamma": 0.71}, {"loss": LOSS})
 
 
-def test_the_second_step_reads_the_loss_of_the_first() -> None:
+def test_second_step_reads_the_loss_of_the_first() -> None:
     whole = compose(get_law("overtraining"), get_law("error-loss"))
     assert whole.name == "overtraining/error-loss"
     assert (whole.columns, whole.target) == (("C", "M"), "error")
-    found = fit_two_step(Table.from_columns({**COLUMNS, "loss": LOSS, "error": ERROR}), whole)
-    assert found.status == "converged"
-    np.testing.assert_allclose(found.predict(COLUMNS), ERROR, rtol=1e-8)
-    assert [step["law"] for step in found.to_dict()["steps"]] == ["overtraining", "error-loss"]
-    assert found.to_dict()["parameters"].keys() == {"E", "a", "b", "eta", "epsilon", "k", "gamma"}
+    fitted = fit_two_step(Table.from_columns({**COLUMNS, "loss": LOSS, "error": ERROR}), whole)
+    assert fitted.status == "converged"
+    np.testing.assert_allclose(fitted.predict(COLUMNS), ERROR, rtol=1e-8)
+    assert [step["law"] for step in fitted.to_dict()["steps"]] == ["overtraining", "error-loss"]
+    assert fitted.to_dict()["parameters"].keys() == {"E", "a", "b", "eta", "epsilon", "k", "gamma"}
 
 
 def test_parameters_of_the_same_name_get_the_name_of_their_law() -> None:
@@ -40,12 +40,12 @@ def test_steps_that_do_not_fit_together_are_refused() -> None:
         compose(get_law("overtraining"), get_law("chinchilla"))
 
 
-def test_the_first_step_may_have_fewer_rows() -> None:
+def test_first_step_may_have_fewer_rows() -> None:
     table = Table.from_columns({**COLUMNS, "loss": np.where(RATIO > 300, LOSS * 1.2, LOSS), "error": ERROR})
     whole = compose(replace(get_law("overtraining"), objective="mse"), get_law("error-loss"))
-    found = fit_two_step(table, whole, first_table=table.select("M < 300"), profile=False)
-    assert found.parameters["eta"] == pytest.approx(0.136, rel=1e-7)
-    assert found.steps[1].num_points == len(LOSS)
+    fitted = fit_two_step(table, whole, first_table=table.select("M < 300"), profile=False)
+    assert fitted.parameters["eta"] == pytest.approx(0.136, rel=1e-7)
+    assert fitted.steps[1].num_points == len(LOSS)
 
 
 def test_one_objective_for_two_steps_is_refused() -> None:

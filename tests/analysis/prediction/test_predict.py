@@ -21,12 +21,12 @@ def fitted() -> Fit:
     return fit(table(), get_law("chinchilla"), profile=False)
 
 
-def test_a_prediction_is_the_law_at_the_target() -> None:
-    found = predict(fit(table(noise=0.0), get_law("chinchilla"), profile=False), AT)
+def test_prediction_is_the_law_at_the_target() -> None:
+    prediction = predict(fit(table(noise=0.0), get_law("chinchilla"), profile=False), AT)
     expected = float(losses([AT["N"]], [AT["D"]])[0])
-    assert found.loss == pytest.approx(expected, rel=1e-8)
-    assert found.interval_90 == pytest.approx((expected, expected), rel=1e-6)
-    assert found.extrapolation == pytest.approx({"N": 4.0, "D": 2.0, "C": 8.0})
+    assert prediction.loss == pytest.approx(expected, rel=1e-8)
+    assert prediction.interval_90 == pytest.approx((expected, expected), rel=1e-6)
+    assert prediction.extrapolation == pytest.approx({"N": 4.0, "D": 2.0, "C": 8.0})
 
 
 def test_missing_columns_of_a_target_are_derived(fitted: Fit) -> None:
@@ -35,15 +35,16 @@ def test_missing_columns_of_a_target_are_derived(fitted: Fit) -> None:
         assert predict(fitted, at).loss == pytest.approx(whole.loss, rel=1e-12)
 
 
-def test_the_interval_covers_the_truth_and_widens_with_distance(fitted: Fit) -> None:
+def test_interval_covers_the_truth_and_widens_with_distance(fitted: Fit) -> None:
     near, far = (predict(fitted, {"N": 3e6 * k, "D": 1e8 * k}) for k in (1.0, 5.0))
     widths = [each.interval_90[1] - each.interval_90[0] for each in (near, far)]
     assert widths[0] < widths[1]
     assert near.interval_90[0] < near.loss < near.interval_90[1]
-    # 3 standard deviations of the noise, at 90 %, is a floor and a ceiling on a sane width inside the data.
+    # Inside the data the 90 % interval is about 3 standard deviations of the noise wide.
     assert 0.6 < widths[0] / near.loss / (2 * 1.645 * 0.003) < 2.0
 
 
+@pytest.mark.slow
 def test_baselines_are_ranked_on_the_same_points(fitted: Fit) -> None:
     baselines = predict(fitted, AT, baselines=baseline_errors(fitted)).baselines
     assert set(baselines) == {"chinchilla", "constant", "power_no_floor:C", "power:C"}
@@ -56,12 +57,12 @@ def test_far_targets_are_refused_unless_allowed(fitted: Fit) -> None:
     far = {"N": 3e6 * 6, "D": 1e8 * 6}
     with pytest.raises(InputError, match="36 times beyond the data in C"):
         predict(fitted, far)
-    found = predict(fitted, far, allow_extrapolation=True)
-    assert any("36 times" in note for note in found.notes)
+    prediction = predict(fitted, far, allow_extrapolation=True)
+    assert any("36 times" in note for note in prediction.notes)
 
 
 @pytest.mark.parametrize(
-    ("at", "said"),
+    ("at", "distance"),
     [
         ({"N": 1.2e8, "D": 1e6}, "40 times beyond the data in N"),
         ({"N": 1e5, "D": 4e9}, "40 times beyond the data in D"),
@@ -69,10 +70,10 @@ def test_far_targets_are_refused_unless_allowed(fitted: Fit) -> None:
         ({"N": 1.0, "D": 1.0}, r"6e\+11|1e\+11 times below the data in C and 1e\+05 times below the data in N and 1e"),
     ],
 )
-def test_a_target_is_far_in_any_axis_above_or_below(fitted: Fit, at: dict[str, float], said: str) -> None:
-    with pytest.raises(InputError, match=f"the target is {said}.*pass allow_extrapolation=True"):
+def test_target_is_far_in_any_axis_above_or_below(fitted: Fit, at: dict[str, float], distance: str) -> None:
+    with pytest.raises(InputError, match=f"the target is {distance}.*pass allow_extrapolation=True"):
         predict(fitted, at)
-    assert any(re.search(said, note) for note in predict(fitted, at, allow_extrapolation=True).notes)
+    assert any(re.search(distance, note) for note in predict(fitted, at, allow_extrapolation=True).notes)
 
 
 def test_refused_fits_and_bad_targets_have_no_prediction(fitted: Fit) -> None:

@@ -29,7 +29,7 @@ def fitted() -> Fit:
     return fit(table(), get_law("chinchilla"), profile=False)
 
 
-def test_a_sealed_file_is_named_by_its_content_and_cannot_be_written(fitted: Fit, tmp_path: Path) -> None:
+def test_sealed_file_is_named_by_its_content_and_cannot_be_written(fitted: Fit, tmp_path: Path) -> None:
     path = sealed_file(fitted, tmp_path, commit="abc")
     content = json.loads(path.read_text())
     body = {name: value for name, value in content.items() if name != "sealed"}
@@ -80,7 +80,7 @@ def reseal(content: dict[str, Any], folder: Path) -> Path:
     return path
 
 
-def test_a_duplicate_key_is_refused(fitted: Fit, tmp_path: Path) -> None:
+def test_duplicate_key_is_refused(fitted: Fit, tmp_path: Path) -> None:
     path = sealed_file(fitted, tmp_path)
     text = path.read_text()
     path.chmod(0o644)
@@ -99,7 +99,7 @@ def test_sealing_a_target_again_is_noted_under_the_seal(fitted: Fit, tmp_path: P
     assert not any("sealed before" in note for note in read_sealed(other).notes)
 
 
-def test_a_forged_hash_is_detected_by_the_name_or_the_law(fitted: Fit, tmp_path: Path) -> None:
+def test_forged_hash_is_detected_by_the_name_or_the_law(fitted: Fit, tmp_path: Path) -> None:
     path = sealed_file(fitted, tmp_path)
     content = json.loads(path.read_text())
     forged = reseal({**content, "loss": 1.5}, tmp_path)
@@ -110,7 +110,7 @@ def test_a_forged_hash_is_detected_by_the_name_or_the_law(fitted: Fit, tmp_path:
         read_sealed(renamed)
 
 
-def test_a_law_that_changed_since_is_reported(fitted: Fit, tmp_path: Path) -> None:
+def test_law_that_changed_since_is_reported(fitted: Fit, tmp_path: Path) -> None:
     content = json.loads(sealed_file(fitted, tmp_path).read_text())
     with pytest.raises(InputError, match="the code of chinchilla has changed since"):
         read_sealed(reseal({**content, "loss": 1.5, "law_digest": "0" * 64}, tmp_path))
@@ -129,13 +129,14 @@ def test_other_files_are_not_sealed_predictions(fitted: Fit, tmp_path: Path) -> 
         read_sealed(path)
 
 
-def test_a_fitted_point_cannot_be_predicted(fitted: Fit, tmp_path: Path) -> None:
+def test_fitted_point_cannot_be_predicted(fitted: Fit, tmp_path: Path) -> None:
     at = {"N": float(SIZES[3]) * 1.004, "D": float(TOKENS[3])}  # people round
     with pytest.raises(InputError, match="among the points that were fitted"):
         seal(predict(fitted, at), fitted, tmp_path, results=[])
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_excluded_rows_of_the_source_count_as_results(tmp_path: Path) -> None:
     rows = [(n, d, y, "") for n, d, y in zip(SIZES, TOKENS, losses(SIZES, TOKENS, 0.003), strict=True)]
     source = write_csv(tmp_path / "runs.csv", [*rows, (*outcome(1.6), "diverged")], "N,D,loss,status")
@@ -150,7 +151,7 @@ def test_excluded_rows_of_the_source_count_as_results(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("status", "started"), [("diverged", True), ("finished", True), ("planned", False), ("", False)]
 )
-def test_a_target_without_a_loss_has_started_if_its_status_says_so(
+def test_target_without_a_loss_has_started_if_its_status_says_so(
     fitted: Fit, tmp_path: Path, status: str, started: bool
 ) -> None:
     results = write_csv(
@@ -164,7 +165,7 @@ def test_a_target_without_a_loss_has_started_if_its_status_says_so(
         assert seal(prediction, fitted, tmp_path, results=[results]).exists()
 
 
-def test_a_moved_source_must_be_named(fitted: Fit, tmp_path: Path) -> None:
+def test_moved_source_must_be_named(fitted: Fit, tmp_path: Path) -> None:
     source = write_csv(tmp_path / "runs.csv", [*zip(SIZES, TOKENS, losses(SIZES, TOKENS, 0.003), strict=True)])
     fit(load_table(source), get_law("chinchilla"), profile=False).to_json(tmp_path / "fit.json")
     moved = Path(source).rename(tmp_path / "moved.csv")
@@ -183,13 +184,13 @@ def test_run_folders_are_searched_in_every_convention(
     counts = run["counts"]["parameters"]
     size = counts["non_embedding"] + 256 * 128 if convention == "with_head" else counts[convention]
     at = {"N": float(f"{size:.3g}"), "D": 1.024e8}
-    found = predict(fitted, at)
+    prediction = predict(fitted, at)
     runs = tmp_path / "runs"
     write(runs, record(width=128, steps=50_000))
-    seal(found, fitted, tmp_path, results=[str(runs)])
+    seal(prediction, fitted, tmp_path, results=[str(runs)])
     write(runs, run, losses={100: 4.0})
     with pytest.raises(InputError, match=rf"\({status}\) already has results"):
-        seal(found, fitted, tmp_path, results=[str(runs)])
+        seal(prediction, fitted, tmp_path, results=[str(runs)])
 
 
 def test_run_folders_are_searched_by_every_column_of_the_target(tmp_path: Path) -> None:
@@ -200,7 +201,7 @@ def test_run_folders_are_searched_by_every_column_of_the_target(tmp_path: Path) 
     assert not find_runs_at(str(tmp_path), {**at, "rate": 0.006})
 
 
-def test_a_planned_run_without_metrics_is_not_a_result(fitted: Fit, tmp_path: Path) -> None:
+def test_planned_run_without_metrics_is_not_a_result(fitted: Fit, tmp_path: Path) -> None:
     run = record(width=128, steps=100_000, status="planned")
     write(tmp_path / "runs", run)
     at = {"N": float(run["counts"]["parameters"]["total"]), "D": 1.024e8}
@@ -208,9 +209,9 @@ def test_a_planned_run_without_metrics_is_not_a_result(fitted: Fit, tmp_path: Pa
 
 
 def test_unconverged_fits_and_unbounded_intervals_are_not_sealed(fitted: Fit, tmp_path: Path) -> None:
-    found = predict(fitted, AT)
+    prediction = predict(fitted, AT)
     with pytest.raises(InputError, match="the fit is not_converged"):
-        seal(found, replace(fitted, status="not_converged", reason="starts disagree"), tmp_path, results=[])
+        seal(prediction, replace(fitted, status="not_converged", reason="starts disagree"), tmp_path, results=[])
     with pytest.raises(InputError, match="do not bound the loss"):
-        seal(replace(found, interval_90=(1.0, math.inf)), fitted, tmp_path, results=[])
-    assert seal(found, replace(fitted, status="not_identified"), tmp_path, results=[]).exists()
+        seal(replace(prediction, interval_90=(1.0, math.inf)), fitted, tmp_path, results=[])
+    assert seal(prediction, replace(fitted, status="not_identified"), tmp_path, results=[]).exists()

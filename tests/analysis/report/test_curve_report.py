@@ -1,4 +1,4 @@
-"""The report of laws of whole curves: what it says first, its tables, and that equal data give equal bytes."""
+"""The report of laws of whole curves: its headline and tables, and that equal data give equal bytes."""
 
 import xml.etree.ElementTree as ElementTree
 from dataclasses import asdict, replace
@@ -45,7 +45,8 @@ def folder(report: CurveReport, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return place
 
 
-def test_the_headline_is_the_errors_of_the_main_law(report: CurveReport, folder: Path) -> None:
+@pytest.mark.slow
+def test_headline_is_the_errors_of_the_main_law(report: CurveReport, folder: Path) -> None:
     first, choice, means, finals, *against = curve_headline(report)
     score = report.scores[0]
     assert score.seed_means is not None
@@ -81,7 +82,7 @@ def test_the_headline_is_the_errors_of_the_main_law(report: CurveReport, folder:
         (None, "not known"),
     ],
 )
-def test_a_difference_has_its_significance(
+def test_difference_has_its_significance(
     report: CurveReport, interval: tuple[float, float] | None, expected: str
 ) -> None:
     comparison = BaselineComparison("instantaneous:N", 0.005, interval)
@@ -98,6 +99,7 @@ def test_large_errors_are_written_as_a_bound() -> None:
     assert [format_points(share) for share in differences] == ["-1.2", "> +1,000", "< -1,000", "+200"]
 
 
+@pytest.mark.slow
 def test_tables_have_every_law_and_every_schedule(report: CurveReport, folder: Path) -> None:
     all_rows = Page(folder / "curves.html").rows
     rows = {row[0]: row for row in reversed(all_rows)}
@@ -124,6 +126,7 @@ def test_details_are_folded(folder: Path) -> None:
     assert Page(folder / "curves.html").parts == ["Errors of the held-out curves", "Fits", "Data and seals"]
 
 
+@pytest.mark.slow
 def test_figures_are_files_and_on_the_page(folder: Path) -> None:
     figures = sorted(path.name for path in (folder / "figures").iterdir())
     assert figures == ["curve-errors.png", "curve-errors.svg", "curves.png", "curves.svg"]
@@ -135,12 +138,14 @@ def test_figures_are_files_and_on_the_page(folder: Path) -> None:
     assert "#0072b2" not in page[page.index("<body>") :]  # colors follow the theme
 
 
+@pytest.mark.slow
 def test_equal_data_give_equal_bytes(report: CurveReport, folder: Path, tmp_path: Path) -> None:
     write_curve_report(report, tmp_path)
     for path in folder.rglob("*.*"):
         assert (tmp_path / path.relative_to(folder)).read_bytes() == path.read_bytes()
 
 
+@pytest.mark.slow
 def test_before_targets_are_trained_the_page_says_so(tmp_path: Path) -> None:
     waiting = make_curve_report(tmp_path / "sealed", scored=False)
     write_curve_report(waiting, tmp_path, "report.html")
@@ -150,7 +155,8 @@ def test_before_targets_are_trained_the_page_says_so(tmp_path: Path) -> None:
     assert not (tmp_path / "figures" / "curve-errors.svg").exists()
 
 
-def test_a_law_that_was_refused_is_on_the_page(report: CurveReport, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_law_that_was_refused_is_on_the_page(report: CurveReport, tmp_path: Path) -> None:
     write_curve_report(replace(report, laws=("multi-power:N", *report.laws)), tmp_path)
     page = Page(tmp_path / "curves.html")
     assert "The first law of the study, multi-power:N, could not be sealed; this report is about auto." in page.text

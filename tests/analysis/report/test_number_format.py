@@ -13,7 +13,7 @@ from windtunnel.analysis.report.number_format import (
 )
 
 
-def test_a_number_just_below_a_power_of_ten_is_one() -> None:
+def test_number_just_below_a_power_of_ten_is_one() -> None:
     values = (9.999e14, 1e15, 1.2e18, 9.97e14)
     assert [format_magnitude(value, "C") for value in values] == ["10¹⁵", "10¹⁵", "1.2×10¹⁸", "9.97×10¹⁴"]
 
@@ -26,7 +26,7 @@ def test_sizes_have_three_digits_and_a_suffix(value: float, text: str) -> None:
     assert format_magnitude(value) == text
 
 
-def test_a_target_is_its_size_and_data_first() -> None:
+def test_target_is_its_size_and_data_first() -> None:
     assert format_magnitudes({"rate": 0.01, "D": 1_200_128, "N": 713_952}) == "N = 714k, D = 1.2M, rate = 0.01"
 
 

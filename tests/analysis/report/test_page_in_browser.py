@@ -28,7 +28,8 @@ def page(request: pytest.FixtureRequest, folder: Path, curve_folder: Path) -> Pa
     return (folder if request.param == "report" else curve_folder) / f"{request.param}.html"
 
 
-def test_the_headline_and_its_figure_come_first_and_details_are_folded(page: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_headline_and_its_figure_come_first_and_details_are_folded(page: Path, tmp_path: Path) -> None:
     shown = measure(page.read_text(), 1100, tmp_path)
     assert 'data-lead-first="true"' in shown
     num_parts = page.read_text().count("<details")
@@ -36,13 +37,15 @@ def test_the_headline_and_its_figure_come_first_and_details_are_folded(page: Pat
     assert f'data-folded="{num_parts}"' in shown
 
 
+@pytest.mark.slow
 def test_headline_and_figure_fit_in_one_window(folder: Path, prediction: Prediction, tmp_path: Path) -> None:
     shown = measure((folder / "report.html").read_text(), 1100, tmp_path)
     assert 'data-lead-seen="true"' in shown
     assert f"predicted {prediction.loss:.5g}" in shown
 
 
-def test_a_sheet_of_paper_shows_every_part_within_its_width(page: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_sheet_of_paper_shows_every_part_within_its_width(page: Path, tmp_path: Path) -> None:
     text = page.read_text()
     shown = measure(text.replace("@media print", "@media screen"), A4_WIDTH, tmp_path)
     assert 'data-folded="0"' in shown
@@ -52,13 +55,15 @@ def test_a_sheet_of_paper_shows_every_part_within_its_width(page: Path, tmp_path
     assert f'data-figures="{text.count("<figure")}"' in shown
 
 
-def test_a_narrow_window_scrolls_figures_and_tables_not_the_page(page: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_narrow_window_scrolls_figures_and_tables_not_the_page(page: Path, tmp_path: Path) -> None:
     shown = measure(page.read_text(), 500, tmp_path, open_parts=True)
     assert 'data-scrolls="false"' in shown
     assert 'data-small="0"' in shown
     assert 'data-thin="none"' in shown
 
 
+@pytest.mark.slow
 def test_printing_opens_the_details_and_fills_its_sheets(page: Path, tmp_path: Path) -> None:
     """Parts that did not open would take two or three sheets; parts kept whole with their figures leave gaps."""
     assert 4 <= print_page(page, tmp_path) <= MAX_SHEETS

@@ -46,7 +46,8 @@ def page(folder: Path) -> Page:
     return Page(folder / "report.html")
 
 
-def test_a_known_entropy_is_compared_with_the_irreducible_loss(table: Table, chinchilla: Fit) -> None:
+@pytest.mark.slow
+def test_known_entropy_is_compared_with_the_irreducible_loss(table: Table, chinchilla: Fit) -> None:
     low, high = chinchilla.intervals["E"]
     for entropy, position in ((0.5 * (low + high), "inside"), (high + 0.01, "OUTSIDE")):
         known = Table.from_columns({**table.columns, "entropy": np.full(len(table), entropy)})
@@ -77,7 +78,7 @@ def test_without_predictions_the_headline_is_that_at_ten_times_the_compute(repor
     assert report.outlook is None
 
 
-def test_a_parameter_that_is_not_identified_is_said_in_words(table: Table, chinchilla: Fit) -> None:
+def test_parameter_that_is_not_identified_is_named(table: Table, chinchilla: Fit) -> None:
     one = replace(chinchilla, status="not_identified", not_identified=("E",))
     assert fit_sentences(table, one, None)[-1].endswith(
         "; E is not identified: its profile likelihood is unbounded on one side."
@@ -86,7 +87,7 @@ def test_a_parameter_that_is_not_identified_is_said_in_words(table: Table, chinc
     assert "A and E are not identified: their profile likelihoods are" in fit_sentences(table, two, None)[-1]
 
 
-def test_the_path_of_the_main_figure_ends_at_the_prediction(report: Report, prediction: Prediction) -> None:
+def test_path_of_the_main_figure_ends_at_the_prediction(report: Report, prediction: Prediction) -> None:
     line = path_line(report.fit, fitted_rows(report.table, report.fit), prediction.at)
     assert line is not None
     assert line.loss_G[-1] == pytest.approx(prediction.loss)
@@ -95,7 +96,7 @@ def test_the_path_of_the_main_figure_ends_at_the_prediction(report: Report, pred
     assert line.columns["C"][-1] == pytest.approx(6 * 1e8 * 2e9)
 
 
-def test_a_profile_crosses_one_where_its_interval_ends(chinchilla: Fit) -> None:
+def test_profile_crosses_one_where_its_interval_ends(chinchilla: Fit) -> None:
     for curve in profile_curves(chinchilla):
         assert not curve.not_identified
         lowest = int(np.argmin(curve.rise_G))
@@ -107,7 +108,8 @@ def test_a_profile_crosses_one_where_its_interval_ends(chinchilla: Fit) -> None:
             )
 
 
-def test_the_page_is_whole_and_needs_nothing_else(folder: Path, page: Page) -> None:
+@pytest.mark.slow
+def test_page_is_whole_and_needs_nothing_else(folder: Path, page: Page) -> None:
     assert len(page.ids) == len(set(page.ids))
     assert {reference[:1] for reference in page.references} == {"#"}
     assert {reference[1:] for reference in page.references} <= set(page.ids)
@@ -118,6 +120,7 @@ def test_the_page_is_whole_and_needs_nothing_else(folder: Path, page: Page) -> N
     assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
 
 
+@pytest.mark.slow
 def test_every_figure_is_on_the_page_and_a_file(folder: Path, page: Page) -> None:
     names = {"headline", "loss", "predictions", "backtest", "residuals", "profiles", "isoflop"}
     assert names == set(FIGURE_NAMES)
@@ -131,7 +134,7 @@ def test_every_figure_is_on_the_page_and_a_file(folder: Path, page: Page) -> Non
         assert (folder / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_headline_is_the_scored_prediction(page: Page, report: Report, prediction: Prediction) -> None:
+def test_headline_is_the_scored_prediction(page: Page, report: Report, prediction: Prediction) -> None:
     text = page.text
     first = report.to_dict()["headline"][0]
     assert first in text
@@ -168,7 +171,7 @@ def test_details_are_folded_with_their_result_in_the_summary(page: Page) -> None
     assert page.parts == [
         "Predictions by law",
         "Loss against size, data and compute",
-        "Back-test on held-out larger runs",
+        "Backtest on held-out larger runs",
         "Residuals",
         "Profile likelihood of the parameters",
         "Curves of equal compute",
@@ -202,6 +205,7 @@ def test_hostile_names_in_a_figure_are_text(hostile: str) -> None:
     assert "<script" not in figure.inline()
 
 
+@pytest.mark.slow
 def test_equal_data_give_equal_bytes(report: Report, folder: Path, tmp_path: Path) -> None:
     """Here and in another process, whose sets are in another order."""
     script = (
@@ -225,7 +229,8 @@ def run_with(*words: str) -> int:
     return report_command.run(parser.parse_args(words))
 
 
-def test_a_refused_fit_is_a_report_that_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.slow
+def test_refused_fit_is_a_report_that_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "one_size.csv"
     source.write_text("N,D,loss\n" + "".join(f"1e6,{2.0**k * 1e7},{3 * 0.95**k}\n" for k in range(8)))
     out = tmp_path / "out"
@@ -269,12 +274,12 @@ def test_bad_requests_are_one_line(source: Path, tmp_path: Path, capsys: pytest.
     assert not (tmp_path / "new").exists()
 
 
-def test_a_prediction_of_another_table_has_a_note(prediction: Prediction, table: Table) -> None:
+def test_prediction_of_another_table_has_a_note(prediction: Prediction, table: Table) -> None:
     assert other_table_notes([prediction], table) == ()
     (note,) = other_table_notes([prediction], table.take(np.arange(10)))
     assert f"predicted by a fit of another table, {len(table)} points of " in note
 
 
-def test_a_fit_of_another_table_is_refused(chinchilla: Fit, table: Table, tmp_path: Path) -> None:
+def test_fit_of_another_table_is_refused(chinchilla: Fit, table: Table, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="another table"):
         write_report(Report(table.take(np.arange(10)), (chinchilla,)), tmp_path)

@@ -31,11 +31,11 @@ def test_objective_names_round_trip() -> None:
     assert parse_objective("log-huber:1e-3").name == "log-huber:0.001"
 
 
-def test_a_threshold_is_derived_from_the_seed_noise() -> None:
-    found = parse_objective("log-huber:seed-noise", 0.004)
-    assert found.delta == pytest.approx(1.345 * 0.004)
-    assert found.name == "log-huber:seed-noise=0.00538"
-    assert parse_objective(found.name) == found
+def test_threshold_is_derived_from_the_seed_noise() -> None:
+    objective = parse_objective("log-huber:seed-noise", 0.004)
+    assert objective.delta == pytest.approx(1.345 * 0.004)
+    assert objective.name == "log-huber:seed-noise=0.00538"
+    assert parse_objective(objective.name) == objective
     assert parse_objective("log-huber:seed-noise", 1e-5).delta == 1e-3
     weighted = parse_objective("log-huber:seed-noise@sigma", 0.004)
     assert (weighted.noise_column, weighted.name) == ("sigma", "log-huber:seed-noise=0.00538@sigma")
@@ -81,5 +81,5 @@ def test_weights_come_from_the_noise_column() -> None:
         objective.weights({"N": np.array([1.0])}, 1)
 
 
-def test_a_prediction_without_a_logarithm_has_an_infinite_objective() -> None:
+def test_prediction_without_a_logarithm_has_an_infinite_objective() -> None:
     assert parse_objective("log-huber").value(np.array([[-1.0, 3.0, 4.0]]), TARGET[None])[0] == np.inf

@@ -89,6 +89,7 @@ def test_failed_write_leaves_no_file(runs: Path, monkeypatch: pytest.MonkeyPatch
     assert [path.name for path in runs.iterdir() if path.is_file()] == []
 
 
+@pytest.mark.slow
 def test_processes_load_concurrently(runs: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from windtunnel.analysis.tables.load import load_table\n"

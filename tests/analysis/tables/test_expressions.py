@@ -1,4 +1,4 @@
-"""Expressions: what they can say, and that they cannot say anything else."""
+"""Expressions: the syntax that is accepted, and errors for any other text."""
 
 import numpy as np
 import pytest

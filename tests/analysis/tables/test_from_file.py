@@ -292,8 +292,8 @@ def test_overflowed_public_column_is_an_error_when_a_law_reads_it() -> None:
 )
 def test_missing_column_error_suggests_a_similar_name(tmp_path: Path, header: str, name: str, meant: str) -> None:
     table = load_table(csv(tmp_path, f"{header}\n1e6,2e7,3.5\n"), where=None)
-    said = rf"name it with columns=..., such as {name}=COLUMN" + (rf"; did you mean {meant}\?" if meant else "$")
-    with pytest.raises(InputError, match=said):
+    message = rf"name it with columns=..., such as {name}=COLUMN" + (rf"; did you mean {meant}\?" if meant else "$")
+    with pytest.raises(InputError, match=message):
         table.require(name)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         require_columns(replace(get_law("chinchilla"), columns=(name,)), table.columns)

@@ -89,6 +89,7 @@ def mirrored(content: dict[str, Any]) -> dict[str, Any]:
     return {"id": content["run_id"], "state": "finished", "config": config, "summary": summary}
 
 
+@pytest.mark.slow
 def test_mirrored_project_gives_the_table_of_its_records(server: Server, tmp_path: Path) -> None:
     contents = [record(width=width, seed=seed, loss=3.0 + seed / 10) for width in (32, 64) for seed in (0, 1)]
     contents += [record(steps=3000, status="diverged"), record(steps=4000, shape="constant")]
@@ -121,6 +122,7 @@ def test_other_project_is_read_by_its_own_names(server: Server) -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "message"),
     [
@@ -137,6 +139,7 @@ def test_invalid_name_is_a_one_line_error(server: Server, source: str, message: 
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_missing_network_is_a_one_line_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("WANDB_API_KEY", KEY)

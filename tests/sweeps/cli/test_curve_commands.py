@@ -1,4 +1,4 @@
-"""`windtunnel curves fit|rank|predict`: what people and programs get."""
+"""`windtunnel curves fit|rank|predict`: text, JSON and errors."""
 
 import json
 import os
@@ -14,12 +14,12 @@ from windtunnel.sweeps.cli.main import main
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The annealing law's own curves, with a little noise."""
-    folder, generator, found = tmp_path_factory.mktemp("curves"), np.random.default_rng(0), {}
+    folder, generator, paths = tmp_path_factory.mktemp("curves"), np.random.default_rng(0), {}
     for name in ("constant", "cosine", "two-stage", "decay"):
         curve = make_curve("annealing", name, every=60)
         curve.loss_P[:] *= np.exp(3e-4 * generator.standard_normal(curve.num_points))
-        found[name] = str(write_curve(folder / f"{name}.csv", curve))
-    return found
+        paths[name] = str(write_curve(folder / f"{name}.csv", curve))
+    return paths
 
 
 def curves(verb: str, *words: str) -> int:
@@ -51,8 +51,8 @@ def test_curves_fit_notes_test_curve_of_another_size(files: dict[str, str], caps
     assert curves("fit", *words, f"{files['decay']}@N=25e6") == 0
     assert "note" not in capsys.readouterr().out
     assert curves("fit", *words, f"{files['decay']}@N=100e6") == 0
-    assert "note: scored, but outside the domain of the fit: " in (told := capsys.readouterr().out)
-    assert "N is 100,000,000" in told
+    assert "note: scored, but outside the domain of the fit: " in (output := capsys.readouterr().out)
+    assert "N is 100,000,000" in output
 
 
 def test_law_without_a_point_to_fit_is_refused_and_ranked_last(
@@ -84,6 +84,7 @@ def test_batch_sizes_that_a_law_ignores_are_noted(
         )
 
 
+@pytest.mark.slow
 def test_curves_rank_orders_by_cross_validation_alone(
     files: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -93,7 +94,7 @@ def test_curves_rank_orders_by_cross_validation_alone(
     assert document["best"] == "annealing"
     inner = [each["inner_mean_abs_relative_error"] for each in document["laws"]]
     assert inner == sorted(inner)
-    # Test curves decide nothing.
+    # Test curves do not enter the order.
     assert curves("rank", *words) == 0
     alone = json.loads(capsys.readouterr().out)
     assert [each["inner_mean_abs_relative_error"] for each in alone["laws"]] == inner
@@ -135,9 +136,9 @@ def test_curves_fit_invalid_input_is_one_line(files: dict[str, str], capsys: pyt
         (("--law", "annealing", "--train", os.devnull), "no such file"),
     ):
         assert curves("fit", *words) == 2
-        told = capsys.readouterr().err
-        assert message in told
-        assert told.count("\n") == 1
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -153,9 +154,9 @@ def test_invalid_law_name_error_says_what_to_write(
     files: dict[str, str], capsys: pytest.CaptureFixture[str], name: str, message: str
 ) -> None:
     assert curves("fit", "--law", name, *trained(files)) == 2
-    told = capsys.readouterr().err
-    assert message in told
-    assert told.count("\n") == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
 
 
 def test_negative_warmup_is_rejected(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:

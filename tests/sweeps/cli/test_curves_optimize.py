@@ -37,6 +37,7 @@ def fitted(tmp_path: Path) -> Make:
     return make
 
 
+@pytest.mark.slow
 def test_losses_are_those_predicted_for_the_settings(
     fitted: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -76,6 +77,7 @@ def test_losses_are_those_predicted_for_the_settings(
     assert json.loads(out.read_text())["final"]["loss"] == pytest.approx(others[-1]["loss"], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_results_are_deterministic_and_relative_to_the_requested_schedule(
     fitted: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,18 +97,20 @@ def test_results_are_deterministic_and_relative_to_the_requested_schedule(
     assert min(float(knot.partition(":")[2]) for knot in last.partition("=")[2].strip('"').split()) >= 0.1
 
 
+@pytest.mark.slow
 def test_law_over_sizes_reads_the_size_of_the_settings(fitted: Make, capsys: pytest.CaptureFixture[str]) -> None:
     fit = fitted("annealing:N", replicates=0, **OVER_SIZES)
-    found = {}
+    documents = {}
     for size in ("25k", "57k"):
         assert optimize(fit, f"size={size}", *RUN[1:], "--json", "-") == 0
-        found[size] = json.loads(capsys.readouterr().out)
-    assert found["25k"]["size"] < found["57k"]["size"]
-    assert found["25k"]["schedules"][-1]["loss"] > found["57k"]["schedules"][-1]["loss"]
-    assert found["25k"]["schedules"][-1]["gain_interval_90"] is None
-    assert any("no bootstrap replicates" in each for each in found["25k"]["notes"])
+        documents[size] = json.loads(capsys.readouterr().out)
+    assert documents["25k"]["size"] < documents["57k"]["size"]
+    assert documents["25k"]["schedules"][-1]["loss"] > documents["57k"]["schedules"][-1]["loss"]
+    assert documents["25k"]["schedules"][-1]["gain_interval_90"] is None
+    assert any("no bootstrap replicates" in each for each in documents["25k"]["notes"])
 
 
+@pytest.mark.slow
 def test_schedule_with_few_steps_after_the_warmup(fitted: Make, capsys: pytest.CaptureFixture[str]) -> None:
     assert optimize(fitted(), "size=25k", "horizon.steps=402", "schedule=constant", "--json", "-") == 0
     document = json.loads(capsys.readouterr().out)
@@ -134,9 +138,9 @@ def test_optimize_invalid_input_is_one_line(
     except SystemExit as stopped:
         status = stopped.code  # type: ignore[assignment]
     assert status == 2
-    told = capsys.readouterr().err
-    assert message in told
-    assert told.count("\n") == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -151,6 +155,6 @@ def test_law_without_cost_of_high_rates_is_refused(
     fitted: Make, law: str, parameters: dict[str, float], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert optimize(fitted(law, **parameters), *RUN) == 2
-    told = capsys.readouterr().err
-    assert f"law {law}: high rates cost nothing" in told
-    assert told.count("\n") == 1
+    error = capsys.readouterr().err
+    assert f"law {law}: high rates cost nothing" in error
+    assert error.count("\n") == 1

@@ -15,14 +15,15 @@ TRUTH = {"L0": 2.0, "A": 3.0, "C": 2.0, "alpha": 0.3, "memory": 10.0}
 NOISY = {name: np.array([value, value * 1.01]) for name, value in TRUTH.items()}
 
 
+@pytest.mark.slow
 def test_curve_is_sealed_before_training_and_scored_after(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     fit = FittedCurveLaw("annealing", TRUTH, "converged", NOISY, 0.01, 64.0, (1e-4, 1.0))
     fit.to_json(tmp_path / "law.json")
-    asked = {**FIXED, "horizon": "steps", "horizon.steps": 64, "logging.evaluation_interval_tokens": 512}
-    settings = [*(f"{key}={json.dumps(value).strip(chr(34))}" for key, value in asked.items()), "runtime.compile=off"]
+    fixed = {**FIXED, "horizon": "steps", "horizon.steps": 64, "logging.evaluation_interval_tokens": 512}
+    settings = [*(f"{key}={json.dumps(value).strip(chr(34))}" for key, value in fixed.items()), "runtime.compile=off"]
     words = ["curves", "predict", "law.json", *settings, "schedule=cosine", "--seal", "--losses", "validation"]
     assert main(words) == 2
     assert "not prepared" in capsys.readouterr().err
@@ -43,21 +44,21 @@ def test_curve_is_sealed_before_training_and_scored_after(
     assert scored["mean_abs_relative_error"] == pytest.approx(float(np.abs(error).mean()), rel=1e-9)
     assert scored["final"] == pytest.approx(float(error[-1]), rel=1e-9)
     assert target["runs"] == [run.name]
-    # Too late, also of another seed; and a run of another schedule is none of this prediction's.
+    # A started run cannot be sealed, nor a seed replicate of it; a run of another schedule cannot be scored.
     assert main([*words[:3], "seed=5", *words[3:]]) == 2
     assert "has started" in capsys.readouterr().err
     other = next(folder for folder in find_runs(tmp_path / "runs") if "constant" in folder.name)
     assert main(["curves", "score", path, str(other)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
-    # A run of other data or another optimizer is none of its, though it has its schedule, peak rate and size.
+    # Nor can a run of other data or another optimizer, although its schedule, peak rate and size are those predicted.
     assert main(["train", *settings, "schedule=cosine", "seed=3", "optimizer.beta2=0.5"]) == 0
     assert main(["train", *settings, "schedule=cosine", "seed=4"]) == 0
-    strange, twin = (
+    other_optimizer, replicate = (
         next(str(folder) for folder in find_runs(tmp_path / "runs") if f"-s{seed}-" in folder.name) for seed in (3, 4)
     )
     capsys.readouterr()
-    assert main(["curves", "score", path, strange]) == 2
+    assert main(["curves", "score", path, other_optimizer]) == 2
     assert "differs in more than its seed" in capsys.readouterr().err
-    assert main(["curves", "score", path, str(run), twin]) == 0
+    assert main(["curves", "score", path, str(run), replicate]) == 0
     assert main(["curves", "score", path, str(run), str(run)]) == 2
     assert "named twice" in capsys.readouterr().err

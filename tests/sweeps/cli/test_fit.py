@@ -1,4 +1,4 @@
-"""`windtunnel fit` and `windtunnel laws`: what people and programs get."""
+"""`windtunnel fit` and `windtunnel laws`: text, JSON and errors."""
 
 import argparse
 import json

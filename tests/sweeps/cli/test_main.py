@@ -57,7 +57,7 @@ RESAMPLING = (FIT, ("conventions",), ("isoflop",))
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         *(((*verb, "--bootstrap", "2"), "--bootstrap: 2 replicates: an interval needs 100") for verb in RESAMPLING),
         *(((*verb, "--seed", "-1"), "--seed: -1: a seed is 0 or more") for verb in RESAMPLING),
@@ -75,7 +75,7 @@ RESAMPLING = (FIT, ("conventions",), ("isoflop",))
     ],
 )
 def test_invalid_options_are_reported_before_any_work(
-    points: Path, words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+    points: Path, words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     places = {"folder": str(points.parent), "points": str(points)}
     verb, *options = (word.format(**places) for word in words)
@@ -83,13 +83,14 @@ def test_invalid_options_are_reported_before_any_work(
         main([verb, str(points), *options])
     assert caught.value.code == 2
     captured = capsys.readouterr()
-    assert captured.err.startswith(f"windtunnel {verb}: argument {said.format(**places)}")
+    assert captured.err.startswith(f"windtunnel {verb}: argument {message.format(**places)}")
     assert captured.err.count("\n") == 1
     assert captured.out == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         ((*FIT, "--where", "N == 1e6"), "refused (too_few_points)"),
         (("conventions", "--where", "N == 1e6"), "no convention could be fitted: refused (too_few_points)"),
@@ -101,13 +102,13 @@ def test_invalid_options_are_reported_before_any_work(
     ],
 )
 def test_refused_fit_is_one_line_on_standard_error(
-    points: Path, words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+    points: Path, words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     verb, *options = words
     for form in ((), ("--json", "-")):
         assert main([verb, str(points), *options, *form]) == 2
         captured = capsys.readouterr()
-        assert captured.err.startswith(f"windtunnel: {said}")
+        assert captured.err.startswith(f"windtunnel: {message}")
         assert captured.err.count("\n") == 1
         assert captured.err.split(": ", 1)[1].strip() not in captured.out
         if form:
@@ -149,10 +150,11 @@ def helps() -> dict[str, tuple[str, bool]]:
         "print(json.dumps(helps))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    found: dict[str, tuple[str, bool]] = json.loads(done.stdout)
-    return found
+    helps_by_verb: dict[str, tuple[str, bool]] = json.loads(done.stdout)
+    return helps_by_verb
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "train"])
 def test_help_of_a_verb_loads_no_torch_and_has_an_example(verb: str, helps: dict[str, tuple[str, bool]]) -> None:
     text, has_torch = helps[verb]
@@ -190,6 +192,7 @@ def test_overview_lists_every_verb_and_no_old_one(capsys: pytest.CaptureFixture[
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["fit", "--help"], ["--help"], ["train", "--help"], ["fit"]])
 def test_python_m_windtunnel_is_named_windtunnel(words: list[str]) -> None:
     done = subprocess.run([sys.executable, "-m", "windtunnel", *words], capture_output=True, text=True, check=False)

@@ -38,6 +38,7 @@ def test_old_option_is_hidden_and_unknown_to_other_verbs(capsys: pytest.CaptureF
     assert capsys.readouterr().err == "windtunnel verb: unrecognized arguments: --far (see windtunnel verb --help)\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("verb", "words", "notes"),
     [

@@ -1,4 +1,4 @@
-"""What a verb reads is never what it writes over."""
+"""A verb never writes over a file that it reads."""
 
 import argparse
 from pathlib import Path
@@ -38,8 +38,8 @@ def test_input_is_not_written_over(
     monkeypatch.chdir(tmp_path)
     read = tmp_path / "read.csv"
     read.write_text("N,D,loss\n1e6,1e8,3.0\n")
-    given = [str(read) if word == "FILE" else word for word in words]
-    assert main([*given, "--json", "./read.csv"]) == 2
+    command = [str(read) if word == "FILE" else word for word in words]
+    assert main([*command, "--json", "./read.csv"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("windtunnel: --json read.csv: this file is also ")
     assert line.endswith("; name another")

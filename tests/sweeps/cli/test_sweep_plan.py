@@ -1,4 +1,4 @@
-"""`windtunnel sweep plan`: what it prints, what it warns of, and when it says no."""
+"""`windtunnel sweep plan`: its output, its warnings, and the plans that it refuses."""
 
 import json
 from pathlib import Path
@@ -24,8 +24,8 @@ analysis: {laws: [chinchilla], where: D > 1.5e6}
 
 
 @pytest.fixture(autouse=True)
-def paces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One second a step at 1,024 FLOPs a token and so on: no test waits for a probe."""
+def fixed_timings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Timings that are not measured: no test waits for a probe."""
 
     def measure(config: Any, folder: Path, sequences: int) -> Timing:
         return Timing(1.0, 1e-7 * config.model.width**3, 1e-11 * config.model.width**3, 0.01, "measured")
@@ -41,8 +41,8 @@ def plan(folder: Path, *options: str, text: str = STUDY) -> int:
 
 def document(folder: Path, *options: str, text: str = STUDY) -> dict[str, Any]:
     plan(folder, "--json", str(folder / "plan.json"), *options, text=text)
-    found: dict[str, Any] = json.loads((folder / "plan.json").read_text())
-    return found
+    content: dict[str, Any] = json.loads((folder / "plan.json").read_text())
+    return content
 
 
 def test_plan_table_lists_sizes_totals_and_targets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,8 +76,8 @@ def test_option_all_lists_every_run(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def test_plan_json_adds_up(tmp_path: Path) -> None:
-    found = document(tmp_path, "--workers", "3")
-    totals, runs, sizes = found["totals"], found["runs"], found["sizes"]
+    content = document(tmp_path, "--workers", "3")
+    totals, runs, sizes = content["totals"], content["runs"], content["sizes"]
     assert totals["runs"] == len(runs) == sum(row["runs"] for row in sizes) == 28
     assert totals["tokens"] == sum(run["new_tokens"] for run in runs) == sum(row["tokens"] for row in sizes)
     assert totals["separate_tokens"] == sum(run["tokens"] for run in runs)
@@ -87,7 +87,7 @@ def test_plan_json_adds_up(tmp_path: Path) -> None:
     assert totals["saving"] == pytest.approx(1 - totals["flops"] / totals["separate_flops"])
     assert [row["role"] for row in sizes] == ["family"] * 3 + ["target"]
     assert all(row["least_seeds"] == row["most_seeds"] == 3 for row in sizes[:3])
-    assert found["targets"][0]["beyond"]["N"] == pytest.approx(sizes[3]["parameters"] / sizes[2]["parameters"])
+    assert content["targets"][0]["beyond"]["N"] == pytest.approx(sizes[3]["parameters"] / sizes[2]["parameters"])
 
 
 def test_standard_output_holds_only_the_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,9 +96,9 @@ def test_standard_output_holds_only_the_json(tmp_path: Path, capsys: pytest.Capt
 
 
 def test_plan_without_probe_has_no_hours(tmp_path: Path) -> None:
-    found = document(tmp_path, "--no-probe")
-    assert found["totals"]["hours"] is None
-    assert found["totals"]["peak_bytes"] > found["totals"]["left_bytes"] > 0
+    content = document(tmp_path, "--no-probe")
+    assert content["totals"]["hours"] is None
+    assert content["totals"]["peak_bytes"] > content["totals"]["left_bytes"] > 0
     assert document(tmp_path)["totals"]["hours"] > 0
     assert document(tmp_path, "--no-probe")["totals"]["hours"] > 0, "an earlier probe is known"
 
@@ -139,11 +139,12 @@ def test_disk_limit_that_workers_can_wait_for_is_a_note(tmp_path: Path) -> None:
     small = STUDY.replace("{size: 1050000, horizon.tokens: 5M}", "{size: 25000, horizon.tokens: 8M}")
     needed = document(tmp_path, "--workers", "1", text=small)["totals"]["peak_bytes"]
     text = f"{small}budget: {{disk_gigabytes: {1.01 * needed / 1e9}}}\n"
-    found = document(tmp_path, "--workers", "30", text=text)
-    assert not found["exceeded"]
-    assert any("wait for disk space" in note for note in found["notes"])
+    content = document(tmp_path, "--workers", "30", text=text)
+    assert not content["exceeded"]
+    assert any("wait for disk space" in note for note in content["notes"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [
@@ -165,6 +166,7 @@ def test_plan_warnings(before: str, after: str, words: str, tmp_path: Path) -> N
     assert not any(words in note for note in document(tmp_path)["notes"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("schedules", "words"),
     [

@@ -60,27 +60,28 @@ def test_table_text_has_rows_reasons_and_notes(runs: Path, capsys: pytest.Captur
 
 
 @pytest.mark.parametrize(
-    ("columns", "said"), [("N=N_non_embedding", "N is N_non_embedding; others are"), ("N=N/2", "N is N/2; others are")]
+    ("columns", "description"),
+    [("N=N_non_embedding", "N is N_non_embedding; others are"), ("N=N/2", "N is N/2; others are")],
 )
 def test_renamed_parameter_count_is_described(
-    runs: Path, capsys: pytest.CaptureFixture[str], columns: str, said: str
+    runs: Path, capsys: pytest.CaptureFixture[str], columns: str, description: str
 ) -> None:
     assert command(runs, "--columns", columns) == 0
     shown = capsys.readouterr().out
-    assert said in shown
+    assert description in shown
     assert "N counts all" not in shown
 
 
 def test_written_table_keeps_the_note_on_undecayed_rates(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = tmp_path / "asked.csv"
+    path = tmp_path / "written.csv"
     for word in ("--include=*-constant-*=a constant rate is studied", "--evaluations=all"):
         assert command(runs, word, "--allow-mixed", "--csv", path) == 0
-        said = "note: 1 of 4 rows were evaluated before the learning rate had decayed"
-        assert said in capsys.readouterr().out
+        note = "note: 1 of 4 rows were evaluated before the learning rate had decayed"
+        assert note in capsys.readouterr().out
         assert command(path, "--allow-mixed") == 0
-        assert said in capsys.readouterr().out
+        assert note in capsys.readouterr().out
 
 
 def test_table_json(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

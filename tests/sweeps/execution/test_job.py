@@ -9,6 +9,7 @@ from windtunnel.sweeps.execution.job import make_job, train_job
 from windtunnel.train.records import read_record
 
 
+@pytest.mark.slow
 def test_run_without_its_checkpoint_is_compiled_as_its_trunk_was(
     write_study: WriteStudy, plan_study: PlanStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

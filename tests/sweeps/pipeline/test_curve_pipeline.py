@@ -212,7 +212,9 @@ def test_edited_sealed_file_is_rejected(copied: tuple[Plan, ResultsFolder], edit
     else:
         path.chmod(0o600)
         path.write_text(path.read_text().replace(str(loss), str(loss * 1.001)))
-    with pytest.raises(InputError, match="changed after it was sealed" if edit == "loss" else "not the one it was"):
+    with pytest.raises(
+        InputError, match="changed after it was sealed" if edit == "loss" else "its name lacks the seal"
+    ):
         run_pipeline(plan, folder, Trainer(plan, folder), lambda message: None)
 
 
@@ -267,18 +269,20 @@ def test_curve_study_has_a_report_and_a_summary(
     own, other = content["laws"]
     lines = summary_lines(plan, found, pages)
     assert len(lines) <= 6
-    assert lines[0] == "targets: 3 curves of 2 schedules and 1 size that no fit has seen"
+    assert lines[0] == "targets: 3 curves under 2 schedules at 1 size, none of them fitted"
     assert lines[1].startswith(
         f"instantaneous: mean error {100 * own['mean_abs_relative_error']:.2g} %, "
         f"worst point {100 * own['worst']:.2g} %"
     )
-    assert f"seed noise alone {100 * content['noise_alone']['mean_abs_relative_error']:.2g} %" in lines[1]
-    assert lines[2].startswith(f"final losses: error {100 * own['final']:.2g} %, {own['final_in_noise']:.2g} times the")
+    assert f"; a perfect law: {100 * content['noise_alone']['mean_abs_relative_error']:.2g} %" in lines[1]
+    assert lines[2].startswith(
+        f"final losses: root mean square error {100 * own['final']:.2g} %, {own['final_in_noise']:.2g} times the"
+    )
     inside = sum(curve["inside_90"] for curve in own["curves"])
     assert lines[2].endswith(f"{inside} of 3 inside their 90 % intervals")
     assert lines[3] == f"mean error of the other laws: last-window {100 * other['mean_abs_relative_error']:.2g} %"
     assert lines[-1] == f"report: {folder.report_page}"
-    assert "3 curves of 2 schedules and 1 size" in folder.report_page.read_text()
+    assert "3 curves under 2 schedules at 1 size" in folder.report_page.read_text()
     assert [each.name for each in make_curve_report(plan, found.curves).schedules] == [
         "WSD, 1-sqrt 19 %, 9.22k tokens",
         "cosine, 12.3k tokens",
@@ -308,7 +312,11 @@ def test_curves_have_their_own_page_beside_the_report_on_final_losses(
     [
         ("analysis: {}", 8, "names laws, of final losses .* or of whole curves"),
         ("analysis:\n  curves:\n    laws: [anealing]", 10, "no curve law named 'anealing'"),
-        ("analysis:\n  curves:\n    laws: [annealing]", 10, "the family has 2 sizes: annealing is of one"),
+        (
+            "analysis:\n  curves:\n    laws: [annealing]",
+            10,
+            "2 sizes and annealing is a law of one size",
+        ),
         ("analysis:\n  curves:\n    laws: [auto]\n    objective: lad", 11, "curves are fitted with log-huber:DELTA"),
         ("analysis:\n  curves:\n    laws: [auto]\n    objective: foo", 11, "no objective named 'foo'"),
     ],
@@ -316,7 +324,7 @@ def test_curves_have_their_own_page_beside_the_report_on_final_losses(
 def test_infeasible_analysis_names_its_line(
     tmp_path: Path, data: Path, analysis: str, line: int, complaint: str
 ) -> None:
-    text = f"""title: refused
+    text = f"""title: infeasible
 fixed: {json.dumps({**FIXED, "horizon.steps": 72})}
 family:
   - rows: [{{size.width: 16}}, {{size.width: 24}}]
@@ -332,8 +340,8 @@ targets:
 @pytest.mark.parametrize(
     ("law", "target", "complaint"),
     [
-        ("instantaneous", {"size.width": 24}, "the family has one size, and a target another"),
-        ("auto", {"size.width": 24}, "the family has one size, and a target another"),
+        ("instantaneous", {"size.width": 24}, "the family has one size and a target has another"),
+        ("auto", {"size.width": 24}, "the family has one size and a target has another"),
         ("annealing:N", {}, "annealing:N needs two or more: write annealing"),
     ],
 )
@@ -349,8 +357,8 @@ def test_unknown_sizes_are_rejected_before_training(
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ({"optimizer.rate": 0.1}, "a target has the peak rate 0.1, and the family 0.006"),
-        ({"optimizer.tokens_per_step": 256}, r"a target's updates take 256 tokens, and the family's \d+"),
+        ({"optimizer.rate": 0.1}, "a target has the peak rate 0.1 and the family 0.006"),
+        ({"optimizer.tokens_per_step": 256}, r"a target has 256 tokens per step and the family 128"),
     ],
 )
 def test_target_beyond_the_family_is_rejected_before_training(
@@ -364,5 +372,5 @@ def test_target_beyond_the_family_is_rejected_before_training(
 def test_runs_with_too_few_losses_are_rejected_before_training(tmp_path: Path, data: Path) -> None:
     sparse = {**STUDY, "fixed": {**FIXED, "horizon.steps": 72, "data.evaluation_tokens": 1024}}
     plan = plan_of(yaml.safe_dump(sparse), tmp_path, data)
-    with pytest.raises(InputError, match=r"of the 4 validation losses .* lower logging.evaluation_interval_tokens"):
+    with pytest.raises(InputError, match=r"\d validation losses .* needs 4: lower logging.evaluation_interval_tokens"):
         run_pipeline(plan, ResultsFolder(tmp_path / "out"), pytest.fail, lambda message: None)

@@ -45,8 +45,9 @@ def words(tmp_path: Path, data_directory: Path, *more: str, runs: str = "runs") 
     return ["horizon=steps", *(f"{name}={value}" for name, value in fixed.items()), *folders, *more]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("often")
-def test_a_run_is_watched_while_it_trains(
+def test_run_is_monitored_while_it_trains(
     tmp_path: Path, data_directory: Path, law: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seen: list[dict[str, Any]] = []
@@ -58,12 +59,12 @@ def test_a_run_is_watched_while_it_trains(
         def of_run(folder: Path) -> Callable[[], str]:
             text = made(folder)
 
-            def ask() -> str:
+            def forecast_text() -> str:
                 assert main(["curves", "monitor", str(folder), "--law", str(law), "--json", str(answer)]) == 0
                 seen.extend(json.loads(answer.read_text())["runs"])
                 return text()
 
-            return ask
+            return forecast_text
 
         return of_run
 
@@ -78,7 +79,7 @@ def test_a_run_is_watched_while_it_trains(
     assert last["seconds_left"] == 0
     (folder,) = find_runs(tmp_path / "runs")
     assert last["loss"] == read_metrics(folder, "train")[-1]["loss"]
-    # A law of validation losses is of those, as its file says, without being told.
+    # The kind of losses is that of the fit, here validation losses.
     of_validation = tmp_path / "validation.json"
     replace(FittedCurveLaw.from_json(law), losses="validation").to_json(of_validation)
     assert make_forecast(str(of_validation))(folder)().startswith("final ")
@@ -88,8 +89,9 @@ def test_a_run_is_watched_while_it_trains(
     assert abs(moved - end) < 0.5 * abs(alone - end)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("often")
-def test_a_forecast_changes_nothing_and_stops_nothing(
+def test_failing_forecast_changes_no_run(
     tmp_path: Path, data_directory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken_at_once(path: str) -> train_forecast.Forecast:
@@ -98,52 +100,53 @@ def test_a_forecast_changes_nothing_and_stops_nothing(
 
         return of_run
 
-    asked = []
+    calls = []
 
     def broken_later(path: str) -> train_forecast.Forecast:
-        def ask() -> str:
-            asked.append(path)
+        def forecast_text() -> str:
+            calls.append(path)
             raise ZeroDivisionError
 
-        return lambda folder: ask
+        return lambda folder: forecast_text
 
     for runs, make in (("a", broken_at_once), ("b", broken_later)):
         assert train_main(words(tmp_path, data_directory, "logging.law=x", runs=runs), make) == 0
         assert capsys.readouterr().err.count("note: no forecast of the final loss") == 1
-    assert len(asked) == 1
+    assert len(calls) == 1
     assert train_main(words(tmp_path, data_directory, runs="c")) == 0
     curves = [(folder.name, read_metrics(folder, "train")) for runs in "abc" for folder in find_runs(tmp_path / runs)]
     assert curves[0] == curves[1] == curves[2]
     assert read_record(next(iter(find_runs(tmp_path / "a"))))["config"]["logging"]["law"] == "x"
 
 
-def test_a_forecast_is_asked_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, asked = [100.0], []
+def test_forecasts_take_little_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, calls = [100.0], []
 
-    def ask() -> str:
-        asked.append(clock[0])
+    def forecast_text() -> str:
+        calls.append(clock[0])
         clock[0] += 0.1
         return "words"
 
     monkeypatch.setattr(train_forecast.time, "monotonic", lambda: clock[0])
-    text = train_forecast.ForecastText(lambda folder: ask, Path("run"))
+    text = train_forecast.ForecastText(lambda folder: forecast_text, Path("run"))
     for _ in range(300):
         assert text() == "words"
         clock[0] += 0.1
     # It takes a tenth of a second: twenty seconds must lie between two.
-    assert len(asked) == 2
+    assert len(calls) == 2
 
 
-def test_a_bad_law_is_refused_before_training(
+@pytest.mark.slow
+def test_invalid_law_is_rejected_before_training(
     tmp_path: Path, data_directory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bad = tmp_path / "bad.json"
     bad.write_text("{}")
-    for path, message in ((bad, "no fit of curves"), (tmp_path / "none.json", "none.json")):
+    for path, message in ((bad, "not a fit of curves"), (tmp_path / "none.json", "none.json")):
         assert main(["train", *words(tmp_path, data_directory, f"logging.law={path}")]) == 2
-        told = capsys.readouterr().err
-        assert message in told
-        assert told.count("\n") == 1
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
     assert train_main(words(tmp_path, data_directory, f"logging.law={bad}")) == 2
     assert "only `windtunnel train`" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()

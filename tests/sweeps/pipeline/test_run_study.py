@@ -66,6 +66,7 @@ def run(study: Path, tmp_path: Path, data_directory: Path) -> Callable[..., Stud
     return run
 
 
+@pytest.mark.slow
 def test_run_study_trains_seals_scores_and_reports(jobs: Jobs, run: Callable[..., StudyResult], tmp_path: Path) -> None:
     logged: list[str] = []
     result = run(workers=2, log=logged.append)
@@ -90,17 +91,20 @@ def test_run_study_trains_seals_scores_and_reports(jobs: Jobs, run: Callable[...
         f"kaplan predicted {own['predicted']:.5g}, 90 % interval [{low:.5g}, {high:.5g}]: "
         f"error {own['error_percent']:+.2f} %, {where} the interval"
     )
-    outside = "" if other["inside_90"] else "; not those of power:C"
-    assert lines[2] == f"other laws: {int(other['inside_90'])} of 1 90 % intervals contain the measured loss{outside}"
+    outside = "" if other["inside_90"] else " (not of power:C)"
+    inside = int(other["inside_90"])
+    assert lines[2] == f"other laws: the 90 % intervals of {inside} of 1 contain the measured loss{outside}"
     assert lines[-1] == f"report: {folder}/report/report.html"
 
 
+@pytest.mark.slow
 def test_repeated_run_trains_nothing(jobs: Jobs, run: Callable[..., StudyResult]) -> None:
     first = run(log=lambda message: None)
     assert run(log=lambda message: None).to_dict() == first.to_dict()
     assert len(jobs.workers) == 2
 
 
+@pytest.mark.slow
 def test_failed_run_raises_and_is_retried(
     jobs: Jobs, run: Callable[..., StudyResult], tmp_path: Path, data_directory: Path
 ) -> None:
@@ -139,6 +143,7 @@ def command(study: Path, tmp_path: Path, data_directory: Path) -> Callable[..., 
     return lambda *words: main(["study", str(study), *folders, *words])
 
 
+@pytest.mark.slow
 def test_command_prints_the_summary(
     jobs: Jobs, command: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -158,6 +163,7 @@ def test_command_prints_the_summary(
     )
 
 
+@pytest.mark.slow
 def test_exit_status_of_the_command(
     jobs: Jobs,
     command: Callable[..., int],

@@ -68,10 +68,10 @@ def output(plan: Plan, tmp_path: Path) -> str:
     return "".join(f"{path.name}\n{path.read_text()}" for path in sorted(logs))
 
 
-def wait_until(happened: Callable[[], bool], told: Callable[[], str], seconds: float = 240.0) -> None:
+def wait_until(happened: Callable[[], bool], report: Callable[[], str], seconds: float = 240.0) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
-        assert time.monotonic() < deadline, told()
+        assert time.monotonic() < deadline, report()
         time.sleep(0.1)
 
 
@@ -89,7 +89,7 @@ def test_one_command_leads_to_the_scores_despite_a_preemption(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     profile = tmp_path / "cluster.yaml"
-    profile.write_text("target_minutes: .001\nsignal_seconds: 30\ncontinuation: {time_minutes: 7}\n")
+    profile.write_text("target_minutes: 0.001\nsignal_seconds: 30\ncontinuation: {time_minutes: 7}\n")
     submit = ("--submit", "--cluster", str(profile))
     first = answer(study, capsys, "study", *submit)
     assert (first["stage"], first["tasks"], len(first["submitted"])) == ("family", 2, 8)

@@ -126,6 +126,7 @@ def test_disk_at_the_end_holds_targets_and_records(plan: Plan) -> None:
     assert few.left_bytes < few.peak_bytes < many.peak_bytes
 
 
+@pytest.mark.slow
 def test_estimated_bytes_match_the_files_of_runs(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, prepare=True)
     for run in (plan.runs[0], plan.targets[0]):
@@ -137,6 +138,7 @@ def test_estimated_bytes_match_the_files_of_runs(tmp_path: Path) -> None:
             assert saved.path.stat().st_size <= checkpoint_bytes(run.config) <= 1.5 * saved.path.stat().st_size
 
 
+@pytest.mark.slow
 def test_timings_are_measured_once(tmp_path: Path, plan: Plan) -> None:
     shapes = dict(list(step_shapes(plan.runs).items())[:2])
     messages: list[str] = []

@@ -29,7 +29,7 @@ class Queue:
     lines: list[list[str]] = field(default_factory=list)  # job, task, state, reason, name
     submitted: list[list[str]] = field(default_factory=list)  # arguments of each sbatch call
 
-    cancelled: list[list[int]] = field(default_factory=list)  # jobs of each scancel call
+    canceled: list[list[int]] = field(default_factory=list)  # jobs of each scancel call
 
     def run_slurm(self, program: str, *arguments: str) -> str:
         if program == "squeue":
@@ -37,7 +37,7 @@ class Queue:
         if program == "sinfo":
             return ""
         if program == "scancel":
-            self.cancelled.append([int(job) for job in arguments])
+            self.canceled.append([int(job) for job in arguments])
             return ""
         assert program == "sbatch"
         self.submitted.append(list(arguments))
@@ -199,13 +199,13 @@ def test_lost_runs_are_submitted_again_while_there_is_progress(
     assert len(queue.submitted) == 4
 
 
-def test_cancelled_job_submits_nothing(plan: Plan, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_canceled_job_submits_nothing(plan: Plan, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     submit(plan)
     record(plan.runs[0], "finished")
     queue.end(1)
     queue.set(2, "COMPLETING")
     monkeypatch.setenv("SLURM_JOB_ID", "2")
-    with pytest.raises(InputError, match="job 2 was cancelled: nothing is submitted"):
+    with pytest.raises(InputError, match="job 2 was canceled: nothing is submitted"):
         submit(plan, results_before=0)
     assert len(queue.submitted) == 2
 
@@ -226,8 +226,8 @@ def test_cancel_starts_with_the_continuation(
 ) -> None:
     submit(plan)
     assert command("sweep cancel") == 0
-    assert queue.cancelled == [[2], [1]]
-    assert capsys.readouterr().out == "closed: cancelled 2 tasks of jobs 1, 2\n"
+    assert queue.canceled == [[2], [1]]
+    assert capsys.readouterr().out == "closed: canceled 2 tasks of jobs 1, 2\n"
 
 
 def test_failure_is_in_the_log_and_the_status(

@@ -1,4 +1,4 @@
-"""ClusterProfile profiles: what they become on sbatch's command line, and mistakes that name their line."""
+"""Cluster profiles: the sbatch options that they become, and errors that name the line of a mistake."""
 
 from pathlib import Path
 

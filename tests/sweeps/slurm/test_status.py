@@ -94,7 +94,7 @@ def test_tokens_and_time_left(plan: Plan) -> None:
     leave(second, "running", holder=HERE)
     found = study_status(plan, lambda run: 10.0, [RUNNING], {second.run_id: RUNNING, third.run_id: RUNNING})
     assert [each.state for each in found.runs] == ["finished", "running", "queued"]
-    # The second goes on from step 32, so 4 of its 28 steps are done.
+    # The second continues from step 32, so 4 of its 28 steps are done.
     assert (second.parent_step, found.runs[1].step) == (32, 36)
     assert [each.tokens_done for each in found.runs] == [40 * 128, 4 * 128, 0]
     took = json.loads((first.folder / "run.json").read_text())["performance"]["wall_seconds"]

@@ -1,4 +1,4 @@
-"""A study on a real SLURM: submitted, preempted, requeued and cancelled, with the same numbers as a study that was
+"""A study on a real SLURM: submitted, preempted, requeued and canceled, with the same numbers as a study that was
 trained on this machine without interruption.
 """
 
@@ -107,7 +107,7 @@ def test_thirty_runs_survive_two_preemptions(
     # Long enough that some are left for the second preemption on a fast machine.
     study = write_study(steps=(200, 240, 280, 320, 360, 400))
     plan = plan_study(study)
-    cluster = profile("target_minutes: .001\nmost_tasks: 2\nsignal_seconds: 30\n")
+    cluster = profile("target_minutes: 0.001\nmost_tasks: 2\nsignal_seconds: 30\n")
     done = answer(sweep, capsys, "submit", study, "--cluster", cluster)
     assert num_final(plan.runs) == 0  # it returned at once
     job, names = done["job"], [f"{done['job']}_0", f"{done['job']}_1"]
@@ -159,7 +159,7 @@ def test_failed_run_stops_no_other_and_the_dependent_job_runs(
     broken = plan.runs[0]
     broken.folder.mkdir(parents=True)
     (broken.folder / "checkpoints").write_text("in the way")
-    text = "gpus: 2\nworkers: 2\ntarget_minutes: .05\nsetup: [echo GPUs $CUDA_VISIBLE_DEVICES]\nsbatch: {nice: 7}\n"
+    text = "gpus: 2\nworkers: 2\ntarget_minutes: 0.05\nsetup: [echo GPUs $CUDA_VISIBLE_DEVICES]\nsbatch: {nice: 7}\n"
     first = answer(sweep, capsys, "submit", study, "--cluster", profile(text))
     assert (first["tasks"], len(first["submitted"])) == (1, 4)
     target = str(tmp_path / "after.json")
@@ -185,7 +185,7 @@ def test_failed_run_stops_no_other_and_the_dependent_job_runs(
     assert wait_for_job(slurm, [str(after)]) == ["COMPLETED"], output(plan, tmp_path)
     assert json.loads(Path(target).read_text())["counts"] == found["counts"]
 
-    # With the cause removed, only that run is submitted again. It starts later, so that it can be cancelled.
+    # With the cause removed, only that run is submitted again. It starts later, so that it can be canceled.
     (broken.folder / "checkpoints").unlink()
     later = ClusterProfile(sbatch={"begin": "now+1hour"})
     second = submit_runs(plan, plan.runs, later, duration_of=lambda run: 1.0)
@@ -193,7 +193,7 @@ def test_failed_run_stops_no_other_and_the_dependent_job_runs(
     third = submit_runs(plan, plan.runs, ClusterProfile(), duration_of=lambda run: 1.0)
     assert (third.job, third.queued, third.waiting_for) == (None, (broken.run_id,), (second.job,))
     assert sweep("cancel", study) == 0
-    assert capsys.readouterr().out == f"tiny: cancelled 1 task of job {second.job}\n"
+    assert capsys.readouterr().out == f"tiny: canceled 1 task of job {second.job}\n"
     assert sweep("cancel", study) == 0
     assert capsys.readouterr().out == "tiny: nothing in the queue\n"
 
@@ -216,8 +216,8 @@ def test_job_at_its_time_limit_is_requeued(
     wait_until(trains)
     trainer = int((run.folder / "lock").read_text().split()[1])
     os.kill(trainer, signal.SIGSTOP)  # an endless step
-    told = output(plan, tmp_path).count("the time limit is near")
-    wait_until(lambda: output(plan, tmp_path).count("the time limit is near") > told)
+    before = output(plan, tmp_path).count("the time limit is near")
+    wait_until(lambda: output(plan, tmp_path).count("the time limit is near") > before)
     os.kill(trainer, signal.SIGCONT)
     slurm.wait_for(f"{job}_0", "PENDING")
     assert read_record(run.folder)["status"] == "preempted"

@@ -37,7 +37,7 @@ def start(tmp_path: Path, plan: Plan) -> Callable[[], subprocess.Popen[str]]:
     (tmp_path / "tasks.jsonl").write_bytes(dump_tasks([TaskText([[b"{}"]]), TaskText([jobs], [trunk])]))
     program = tmp_path / "bin" / "scontrol"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n')
+    program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/arguments\n')
     program.chmod(0o755)
     path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
     words = [sys.executable, "-P", "-m", "windtunnel.sweeps.slurm.task", str(tmp_path / "tasks.jsonl"), "1"]
@@ -111,13 +111,13 @@ def test_preemption_and_time_limit_change_no_result(
 ) -> None:
     task = start()
     wait_for_step(plan.runs[1], 60, task)
-    task.send_signal(signal.SIGTERM)  # announces a preemption that does not happen: save and go on
+    task.send_signal(signal.SIGTERM)  # announces a preemption that does not happen: save and continue
     while not any(found.step >= 60 for found in checkpoint.find(plan.runs[1].folder)):
         assert task.poll() is None, task.communicate()
     task.send_signal(signal.SIGUSR2)
     _, errors = task.communicate(timeout=60)
     assert task.returncode == 0, errors
-    assert (tmp_path / "asked").read_text() == "requeue 17\n"
+    assert (tmp_path / "arguments").read_text() == "requeue 17\n"
     assert "the time limit is near: saving" in errors
     assert read_record(plan.runs[1].folder)["status"] == "preempted"
     assert not plan.runs[2].folder.exists()

@@ -191,6 +191,7 @@ def test_range_is_geometric_and_whole_where_its_ends_are() -> None:
     assert LogRange.model_validate({"from": 1e-3, "to": 1e-1, "points": 3}).values() == [0.001, 0.01, 0.1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", packaged_studies())
 def test_packaged_studies_can_be_planned(name: str, tmp_path: Path) -> None:
     plan = make_plan(load_study(name), tmp_path / "runs", tmp_path / "data")
@@ -198,6 +199,7 @@ def test_packaged_studies_can_be_planned(name: str, tmp_path: Path) -> None:
     assert plan.file.study.analysis is not None
 
 
+@pytest.mark.slow
 def test_evaluation_larger_than_its_data_is_refused_once_prepared(tmp_path: Path) -> None:
     text = """\
 title: a study

@@ -107,6 +107,7 @@ def test_requested_checkpoints_are_kept_beside_branch_points(tmp_path: Path) -> 
     assert first.config.logging.checkpoint_steps == (500, first.config.schedule.decay_start)
 
 
+@pytest.mark.slow
 def test_ids_are_provisional_until_the_data_are_prepared(tmp_path: Path) -> None:
     text = """\
 title: a study

@@ -64,13 +64,14 @@ def analysis_alone(study: Path, tmp_path: Path) -> list[str]:
 
 def tables_in(location: Path) -> dict[str, list[dict[str, Any]]]:
     """The tables of an offline run by the name they were logged under."""
-    found = {}
+    tables = {}
     for path in sorted((location / "files" / "media" / "table").glob("*.table.json")):
         content = json.loads(path.read_text())
-        found[path.name.split("_")[0]] = [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
-    return found
+        tables[path.name.split("_")[0]] = [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
+    return tables
 
 
+@pytest.mark.slow
 def test_offline_study_is_one_group_with_an_analysis_run(
     study: Path, results: ResultsFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -124,6 +125,7 @@ def test_offline_study_is_one_group_with_an_analysis_run(
         assert all(Path(each.local_path).exists() for each in artifact.manifest.contents)
 
 
+@pytest.mark.slow
 def test_pushing_again_replaces_the_analysis(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         assert main([*analysis_alone(study, tmp_path), "--directory", str(tmp_path)]) == 0
@@ -136,6 +138,7 @@ def test_pushing_again_replaces_the_analysis(study: Path, tmp_path: Path, capsys
     assert len(offline_run(str(location))["rows"]) == 1
 
 
+@pytest.mark.slow
 def test_without_results_only_the_runs_are_pushed(
     study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -179,8 +182,8 @@ def test_unreadable_results_are_one_line(
     ],
 )
 def test_analysis_id_is_allowed_by_wandb(name: str, expected: str) -> None:
-    found = analysis_id(name)
-    assert found == expected or (found.startswith(expected) and len(found) == len(expected) + 8)
+    run_name = analysis_id(name)
+    assert run_name == expected or (run_name.startswith(expected) and len(run_name) == len(expected) + 8)
 
 
 @pytest.mark.parametrize("mode", ["off", "offline"])

@@ -35,11 +35,13 @@ def test_probabilities_are_whole_numbers_that_sum_to_one() -> None:
     assert sum(SUCCESSOR_UNITS) + NOISE_UNITS == PROBABILITY_UNITS
 
 
+@pytest.mark.slow
 def test_first_block_does_not_change(blocks: list[np.ndarray]) -> None:
     digest = hashlib.sha256(blocks[0].astype("<u2").tobytes()).hexdigest()
     assert digest == "db6f5516386fd52f87fd7584ac5286147d0228d2bca979afdc819439676fe533"
 
 
+@pytest.mark.slow
 def test_block_does_not_depend_on_other_blocks(tree: ContextTree, blocks: list[np.ndarray]) -> None:
     (alone,) = tree.blocks([(0, 2)])
     assert np.array_equal(alone, blocks[2])
@@ -103,6 +105,7 @@ def test_opening_excess_does_not_change(small: ContextTree) -> None:
     assert small.opening_excess_nats == pytest.approx(0.4401468861, abs=1e-10)
 
 
+@pytest.mark.slow
 def test_opening_excess_matches_pair_and_triple_counts_of_blocks(small: ContextTree) -> None:
     """Two million tokens, to within four standard errors (from the spread of the blocks) and the bias of counts."""
 
@@ -130,6 +133,7 @@ def test_opening_excess_is_none_for_large_vocabularies(tree: ContextTree) -> Non
     assert 0 < most < 2 * np.log(64)
 
 
+@pytest.mark.slow
 def test_seed_changes_the_tree_but_not_its_entropy(tree: ContextTree, blocks: list[np.ndarray]) -> None:
     other = ContextTree(seed=1)
     assert other.entropy_nats_per_token == tree.entropy_nats_per_token

@@ -206,6 +206,7 @@ def test_synthetic_domains_are_exact_and_a_small_budget_is_a_prefix(facts: Corpu
     facts.verify()
 
 
+@pytest.mark.slow
 def test_manifest_without_opening_excess_is_the_same_data(tmp_path: Path) -> None:
     folder = prepare(DataSpec("synthetic:context-tree?vocabulary=16", 0, 1000), tmp_path)
     manifest = load_manifest(folder)
@@ -250,6 +251,7 @@ def _prepare_in_a_process(spec: DataSpec, data_directory: Path, log: Path) -> No
     prepare(spec, data_directory, progress=progress)
 
 
+@pytest.mark.slow
 def test_concurrent_processes_prepare_once(tmp_path: Path) -> None:
     spec = DataSpec("speeches")
     context = multiprocessing.get_context("spawn")

@@ -123,12 +123,12 @@ def test_second_push_replaces_only_its_run(folder: Path, tmp_path: Path) -> None
     first = Path(pushed(push(folder, mode="offline", directory=tmp_path)))
     with RunRecord(folder) as record:
         record.append([train_row(30, 2.0)])
-    foreign_folders = [tmp_path / "wandb" / f"offline-run-20200101_000000-{name}" for name in (RUN_ID, "other")]
-    for foreign_folder in foreign_folders:
-        foreign_folder.mkdir()  # written by W&B itself, one of them with the same id
-    (foreign_folders[1] / ".windtunnel").write_text("other")  # written by windtunnel, of another run
+    other_folders = [tmp_path / "wandb" / f"offline-run-20200101_000000-{name}" for name in (RUN_ID, "other")]
+    for other_folder in other_folders:
+        other_folder.mkdir()  # written by W&B itself, one of them with the same id
+    (other_folders[1] / ".windtunnel").write_text("other")  # written by windtunnel, of another run
     second = Path(pushed(push(folder, mode="offline", directory=tmp_path)))
-    assert set((tmp_path / "wandb").iterdir()) == {second, *foreign_folders}
+    assert set((tmp_path / "wandb").iterdir()) == {second, *other_folders}
     assert first == second or not first.exists()
     assert [row["_step"] for row in offline_run(str(second))["rows"]] == [10, 15, 20, 30]
 

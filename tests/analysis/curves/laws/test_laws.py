@@ -30,6 +30,7 @@ def test_every_law_has_a_truth() -> None:
     assert set(TRUTH) == set(NAMES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_fit_recovers_the_truth(name: str) -> None:
     law = curve_law(name)
@@ -140,7 +141,7 @@ def test_functional_equals_its_integral_update_by_update(name: str) -> None:
     np.testing.assert_allclose(curve_law("functional").predict(values, query), expected, rtol=5e-5)
 
 
-def test_a_rate_that_rises_again_raises_the_loss() -> None:
+def test_rate_that_rises_again_raises_the_loss() -> None:
     rate_S = schedules()["two-stage"].copy()
     rate_S[2000:] = PEAK
     again, never = make_query("two-stage", rates=LearningRates.from_updates(rate_S)), make_query("two-stage")
@@ -152,6 +153,7 @@ def test_a_rate_that_rises_again_raises_the_loss() -> None:
         np.testing.assert_allclose(difference_P[again.time_P <= 2000], 0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_trajectory_over_sizes_and_batch_sizes() -> None:
     truth = {"N_c": 1.5e14, "alpha_N": 0.076, "S_c": 2.6e3, "alpha_S": 0.67, "B_star": 1.7e8, "alpha_B": 0.205}
     queries = [
@@ -188,7 +190,7 @@ def test_status_of_curves_that_do_not_identify_a_law() -> None:
     assert (none.status, none.num_points) == ("too_few_points", 0)
 
 
-def test_unknown_law_lists_the_catalogue() -> None:
+def test_unknown_law_lists_the_catalog() -> None:
     with pytest.raises(InputError, match=r"there are annealing, .*did you mean annealing"):
         curve_law("anealing")
 

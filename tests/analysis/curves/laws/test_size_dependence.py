@@ -28,6 +28,7 @@ def make_curves(sizes: tuple[float, ...], *names: str) -> list[LossCurve]:
     return [with_law_losses(law, TRUTH, query) for query in queries]
 
 
+@pytest.mark.slow
 def test_fit_recovers_the_truth_and_predicts_an_unseen_size() -> None:
     fit = fit_curve_law(curve_law("annealing:N"), make_curves(SIZES, "constant", "two-stage"))
     assert fit.status == "converged", fit.reason
@@ -52,6 +53,7 @@ def test_derivatives_equal_finite_differences(name: str) -> None:
         np.testing.assert_allclose(jacobian_KP[index], difference_P, rtol=1e-5, atol=atol)
 
 
+@pytest.mark.slow
 def test_two_sizes_have_no_irreducible_loss_of_their_own() -> None:
     curves = make_curves(SIZES[:2], "constant", "two-stage")
     assert "E" not in fit_curve_law(curve_law("annealing:N"), curves).parameters
@@ -71,7 +73,7 @@ def test_sizes_must_be_given_and_differ() -> None:
         curve_law("trajectory:N")
 
 
-def test_a_schedule_is_held_out_in_all_its_sizes() -> None:
+def test_schedule_is_held_out_in_all_its_sizes() -> None:
     curves = make_curves(SIZES[:2], "constant", "two-stage")
     assert candidates(curves)[0] == "annealing:N"
     for fitted, held_out in folds(curves):

@@ -1,4 +1,4 @@
-"""The comparison of a run with its family: rare false alarms for its own members, a sure alarm for a mistuned run.
+"""The comparison of a run with its family: rare false alarms for its own members, an alarm for a mistuned run.
 
 Legend: P points.
 """
@@ -36,7 +36,7 @@ def forecaster(updates: int) -> RunForecaster:
 def make_member(
     generator: np.random.Generator, updates: int = 3000, truth: dict[str, float] | None = None, seed: int | None = None
 ) -> FamilyMember:
-    """A run with a seed of its own, or with this seed: runs with one seed share the noise of their points."""
+    """A run with its own seed, or with this seed: runs with one seed share the noise of their points."""
     own_seed = int(generator.integers(2**40))
     noise = np.random.default_rng(own_seed if seed is None else seed)
     curve = make_noisy_curve("decay", noise, RUN_NOISE, POINT_NOISE, truth=truth, updates=updates)
@@ -54,18 +54,20 @@ def make_checks(family: int, share: float, runs: int, truth: dict[str, float] | 
     return checks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [3, 8])
 @pytest.mark.parametrize("share", [0.4, 1.0])
 def test_false_alarms_are_rare(family: int, share: float) -> None:
     checks = make_checks(family, share, 150)
     assert np.mean([check.off for check in checks]) <= 0.10
     assert all(check.few == (family < 8) for check in checks)
-    assert all(check.floor == "law" for check in checks)
+    assert all(check.irreducible_source == "law" for check in checks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [2, 4])
 def test_runs_that_share_their_noise_do_not_narrow_the_band(seeds: int) -> None:
-    """Three sizes of one seed are not three curves: a run of another seed must not look off because of that."""
+    """Three sizes of one seed share their noise: a run of another seed must not count as off because of that."""
     generator, checks = np.random.default_rng(10), []
     for first in range(0, 1500, 10):
         members = [make_member(generator, seed=first + number % seeds) for number in range(3 * seeds)]
@@ -77,8 +79,9 @@ def test_runs_that_share_their_noise_do_not_narrow_the_band(seeds: int) -> None:
     assert check_collapse(make_member(generator, seed=1), one_seed, FIT).off is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.4, 1.0])
-def test_a_mistuned_run_is_off(share: float) -> None:
+def test_mistuned_run_is_off(share: float) -> None:
     checks = make_checks(8, share, 40, MISTUNED)
     assert np.mean([check.off for check in checks]) > 0.9
     off = next(check for check in checks if check.off)
@@ -94,7 +97,7 @@ def test_irreducible_loss_is_estimated_where_that_of_the_law_is_above_the_losses
     high = FittedCurveLaw("annealing", {**TRUTH, "L0": 2.95, "C": 1e-3}, "edge", {}, RUN_NOISE, 3000.0, (1e-3, 1e-3))
     members = [make_member(generator, HORIZONS[index % 2]) for index in range(6)]
     check = check_collapse(make_member(generator), members, high)
-    assert check.floor == "family"
+    assert check.irreducible_source == "family"
     assert check.off is False
     assert "irreducible loss estimated from the family" in check.summary()
 

@@ -32,7 +32,7 @@ def fit() -> FittedCurveLaw:
 def coverage_and_width(
     fitted: FittedCurveLaw, share: float, wander: bool, run_noise: float, noise: float
 ) -> tuple[float, float]:
-    """Over many runs at this fraction: how often the interval holds the last loss, and its mean width."""
+    """Over many runs at this fraction: how often the interval contains the last loss, and its mean width."""
     generator = np.random.default_rng(2)
     forecaster, inside, width = RunForecaster(fitted, make_forecast_query("decay")), [], []
     for number in range(NUM_RUNS):
@@ -48,6 +48,7 @@ def coverage_and_width(
     return float(np.mean(inside)), float(np.mean(width))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wander", [False, True], ids=["steady", "wandering"])
 def test_interval_covers_nine_of_ten_and_narrows(wander: bool) -> None:
     """For runs with a constant deviation from the law, and for runs whose deviation wanders."""
@@ -59,6 +60,7 @@ def test_interval_covers_nine_of_ten_and_narrows(wander: bool) -> None:
     assert widths[2] > 3.2 * POINT_NOISE
 
 
+@pytest.mark.slow
 def test_interval_with_little_point_noise_and_a_wandering_deviation() -> None:
     """With an exactly known law, what remains is the change of the deviation until the end."""
     known = {name: np.full(100, value) for name, value in TRUTH["annealing"].items()}
@@ -69,6 +71,7 @@ def test_interval_with_little_point_noise_and_a_wandering_deviation() -> None:
     assert widths[2] < 0.7 * widths[0]
 
 
+@pytest.mark.slow
 def test_forecast_follows_the_curve_of_the_run() -> None:
     run = make_noisy_curve("decay", np.random.default_rng(3), 0.0, 1e-4)
     forecaster = RunForecaster(fit(), make_forecast_query("decay"))
@@ -91,6 +94,7 @@ def test_correlated_points_count_as_fewer() -> None:
     assert point_noise(slow_P)[1] > 5
 
 
+@pytest.mark.slow
 def test_forecast_of_a_law_without_run_noise_has_no_offset() -> None:
     run = make_noisy_curve("decay", np.random.default_rng(5), 0.0, POINT_NOISE)
     forecaster = RunForecaster(replace(fit(), noise=0.0), make_forecast_query("decay"))

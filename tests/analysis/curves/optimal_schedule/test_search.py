@@ -78,32 +78,32 @@ def test_best_schedule_under_annealing_is_one_jump() -> None:
     once. Brute force finds where.
     """
     loss_of = final_loss_under("annealing")
-    found = optimize_free_schedule(loss_of, UPDATES, WARMUP)
+    optimum = optimize_free_schedule(loss_of, UPDATES, WARMUP)
     brute_force = [loss_of_schedule(loss_of, two_stage(steps, MIN_MULTIPLIER)) for steps in range(300, 700)]
-    assert found.best.loss <= min(brute_force) * (1 + 1e-6)
-    assert found.best.loss >= min(brute_force) - 2e-4  # only the last knot may be lower than in any of these
-    assert found.best.loss <= min(loss_of_schedule(loss_of, schedule) for schedule in decay_schedules(60))
-    assert_trainable(found.best)
-    assert any("jump" in warning for warning in schedule_warnings(found.best.schedule, MIN_MULTIPLIER))
-    assert found.gradual is not None
-    assert not has_jump(found.gradual.schedule)
-    assert found.gradual.loss > found.best.loss
-    assert optimize_free_schedule(loss_of, UPDATES, WARMUP) == found
+    assert optimum.best.loss <= min(brute_force) * (1 + 1e-6)
+    assert optimum.best.loss >= min(brute_force) - 2e-4  # only the last knot may be lower than in any of these
+    assert optimum.best.loss <= min(loss_of_schedule(loss_of, schedule) for schedule in decay_schedules(60))
+    assert_trainable(optimum.best)
+    assert any("jump" in warning for warning in schedule_warnings(optimum.best.schedule, MIN_MULTIPLIER))
+    assert optimum.gradual is not None
+    assert not has_jump(optimum.gradual.schedule)
+    assert optimum.gradual.loss > optimum.best.loss
+    assert optimize_free_schedule(loss_of, UPDATES, WARMUP) == optimum
 
 
 @pytest.mark.slow
 def test_best_schedule_under_multi_power_beats_brute_force() -> None:
     loss_of = final_loss_under("multi-power")
     wsd = optimize_wsd(loss_of, UPDATES, WARMUP)
-    found = optimize_free_schedule(loss_of, UPDATES, WARMUP, start=wsd.schedule)
+    optimum = optimize_free_schedule(loss_of, UPDATES, WARMUP, start=wsd.schedule)
     stages = [
         two_stage(steps, final) for steps in range(30, 1500, 30) for final in (MIN_MULTIPLIER, 0.03, 0.1, 0.2, 0.3)
     ]
-    assert found.best.loss <= min(loss_of_schedule(loss_of, schedule) for schedule in stages)
-    assert found.best.loss <= min(loss_of_schedule(loss_of, schedule) for schedule in decay_schedules(30))
-    assert found.gradual is not None
-    assert found.gradual.loss <= wsd.loss
-    for each in (found.best, found.gradual):
+    assert optimum.best.loss <= min(loss_of_schedule(loss_of, schedule) for schedule in stages)
+    assert optimum.best.loss <= min(loss_of_schedule(loss_of, schedule) for schedule in decay_schedules(30))
+    assert optimum.gradual is not None
+    assert optimum.gradual.loss <= wsd.loss
+    for each in (optimum.best, optimum.gradual):
         assert_trainable(each)
         assert each.loss == pytest.approx(loss_of_schedule(loss_of, each.schedule), rel=1e-7)
 
@@ -115,17 +115,18 @@ def test_no_small_change_of_the_knots_lowers_the_loss(
     name: str, changed: dict[str, float], min_multiplier: float
 ) -> None:
     loss_of = final_loss_under(name, **changed)
-    found = optimize_free_schedule(loss_of, UPDATES, WARMUP, min_multiplier).best
-    assert_trainable(found)
-    generator, (share_K, value_K) = np.random.default_rng(0), np.array(found.schedule.knots).T
+    optimum = optimize_free_schedule(loss_of, UPDATES, WARMUP, min_multiplier).best
+    assert_trainable(optimum)
+    generator, (share_K, value_K) = np.random.default_rng(0), np.array(optimum.schedule.knots).T
     assert value_K.min() >= min_multiplier
     for _ in range(200):
         moved_K = value_K + 0.02 * generator.standard_normal(len(value_K))
         moved_K = np.clip(np.minimum.accumulate(moved_K), max(min_multiplier, MIN_MULTIPLIER), 1.0)
         other = Schedule("piecewise", UPDATES, WARMUP, 0, "linear", 0, 0, tuple(zip(share_K, moved_K, strict=True)))
-        assert loss_of_schedule(loss_of, other) > found.loss * (1 - 3e-6)
+        assert loss_of_schedule(loss_of, other) > optimum.loss * (1 - 3e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "target",
     [
@@ -136,20 +137,21 @@ def test_no_small_change_of_the_knots_lowers_the_loss(
     ids=lambda target: target.shape,
 )
 def test_search_finds_the_minimum(target: Schedule) -> None:
-    found = optimize_free_schedule(distance_to(target), UPDATES, WARMUP)
-    assert found.best.loss < 1 + 2e-5
-    assert_trainable(found.best)
-    assert any("is at its peak" in warning for warning in schedule_warnings(found.best.schedule, MIN_MULTIPLIER)) == (
+    optimum = optimize_free_schedule(distance_to(target), UPDATES, WARMUP)
+    assert optimum.best.loss < 1 + 2e-5
+    assert_trainable(optimum.best)
+    assert any("is at its peak" in warning for warning in schedule_warnings(optimum.best.schedule, MIN_MULTIPLIER)) == (
         target.shape == "constant"
     )
 
 
+@pytest.mark.slow
 def test_wsd_search_finds_the_best_decay() -> None:
     target = Schedule("wsd", UPDATES, WARMUP, 737, "1-sqrt", 0.0, 0.0)
-    found = optimize_wsd(distance_to(target), UPDATES, WARMUP)
-    assert found.schedule.decay_shape == "1-sqrt"
-    assert abs(found.schedule.decay_steps - 737) <= 1
-    assert round(found.decay_fraction * UPDATES) == found.schedule.decay_steps
+    optimum = optimize_wsd(distance_to(target), UPDATES, WARMUP)
+    assert optimum.schedule.decay_shape == "1-sqrt"
+    assert abs(optimum.schedule.decay_steps - 737) <= 1
+    assert round(optimum.decay_fraction * UPDATES) == optimum.schedule.decay_steps
     loss_of = final_loss_under("multi-power")
     assert (
         optimize_wsd(loss_of, UPDATES, WARMUP).loss
@@ -174,8 +176,8 @@ def test_best_schedule_of_a_law_without_gain_by_drops_is_constant() -> None:
     def loss_of(step_J: Array, value_J: Array) -> float:
         return 3 - float(np.mean(np.interp(np.arange(UPDATES), step_J, value_J)))
 
-    found = optimize_free_schedule(loss_of, UPDATES, WARMUP).best
-    assert format_knots(found.schedule.knots) == "1:1"
+    optimum = optimize_free_schedule(loss_of, UPDATES, WARMUP).best
+    assert format_knots(optimum.schedule.knots) == "1:1"
 
 
 def test_rounded_knots_have_four_digits_and_leave_out_redundant_ones() -> None:
