@@ -23,7 +23,7 @@ KNOT_TOLERANCE = 1e-5  # largest error of a piecewise linear rate, relative to t
 PEAK_TOLERANCE = 1e-6  # rates this close to the peak, relative to it, count as the peak
 FLAT_TOLERANCE = 1e-9  # a piece whose rate changes by less, relatively, is constant
 SHORT_PIECE = 8  # updates; the powers of shorter pieces are summed one by one
-SMALLEST_RATE = 1e-300  # stands in for 0 under a logarithm
+SMALLEST_RATE = 1e-300  # replaces 0 under a logarithm
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Deletes the checkpoints of a trunk that no run needs any more.
 
-A run that has not ended and has no checkpoint of its own needs the nearest existing one among those that it can start
+A run that has not ended and has written no checkpoint needs the nearest existing one among those that it can start
 from. Also kept are the steps that the study file requests (`logging.checkpoint_steps`), the newest checkpoints of a run
 that has not ended, and the last one of a target, for export. Runs of another group, such as those of `windtunnel
 train`, are not pruned.

@@ -1,6 +1,6 @@
 """Coverage of the 90 % interval of a predicted final loss, for a new run under a schedule that was not fitted.
 
-The truth is the annealing law. The seed of a run shifts its whole curve, and each point has noise of its own. Part of
+The truth is the annealing law. The seed of a run shifts its whole curve, and each point has its own noise. Part of
 the shift is common to all schedules of a seed, as in runs that share a trunk. Constant, cosine and two-stage runs are
 fitted; the new run decays from a plateau.
 

@@ -27,7 +27,7 @@ from windtunnel.train.gemm_peak import gemm_flops_per_second
 from windtunnel.train.records import read_record
 from windtunnel.train.run import run_folder, train_runs
 
-SIZES = {"12k": 60, "200k": 20, "3m": 3}  # size: steps per turn
+SIZES = {"12k": 60, "200k": 20, "3M": 3}  # size: steps per turn
 TURNS = 7
 measure_peak = gemm_flops_per_second.__wrapped__  # without its cache: measured in every turn
 

@@ -10,7 +10,7 @@ class Document:
     """Text, its group and its location."""
 
     text: str
-    group: str | None  # documents of one group are on one side of the split; None: a group of its own
+    group: str | None  # documents of one group are on one side of the split; None: a separate group
     location: str  # for error messages: the file, and line or record
 
     def encode(self) -> bytes:

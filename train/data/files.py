@@ -1,6 +1,6 @@
 """Documents from files and from the Hugging Face hub: plain text, JSON lines, Parquet, and streamed datasets.
 
-A text file is one document. In the other formats each record is one document. A document is a group of its own unless a
+A text file is one document. In the other formats each record is one document. Each document is a group unless a
 group field is given. Compressed files (.gz, .xz, .bz2) are decompressed.
 """
 

@@ -11,7 +11,7 @@ from windtunnel.analysis.laws.law import Array, Parameter
 
 EXPONENTS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.5)
 RATE_EXPONENTS = (0.3, 0.7, 1.2, 2.0)
-SMALLEST_RELATIVE_RATE = 1e-12  # stands in for a rate of 0 under a logarithm
+SMALLEST_RELATIVE_RATE = 1e-12  # replaces a rate of 0 under a logarithm
 
 
 def _log_rate(curve: LossCurve) -> Array:

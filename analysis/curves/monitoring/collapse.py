@@ -143,7 +143,7 @@ class CollapseCheck:
 
 
 def check_collapse(run: FamilyMember, family: Sequence[FamilyMember], fit: FittedCurveLaw) -> CollapseCheck:
-    """Compares a run with finished runs whose schedules have the shape of its own (`RunFamily`)."""
+    """Compares a run with finished runs whose schedules have the same shape (`RunFamily`)."""
     seed_U = np.array([member.seed for member in family])
     seeds = len(set(seed_U.tolist()))
 

@@ -51,7 +51,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 class Launcher:
-    """`windtunnel sweep run` of the study in its own process. `hush` closes its standard error."""
+    """`windtunnel sweep run` of the study in its own process. `close_standard_error` closes its standard error."""
 
     def __init__(self, study: Study, runs: Path) -> None:
         command = [
@@ -69,7 +69,7 @@ class Launcher:
             [*command, "--runs", str(runs), "--data", str(study.data)], cwd=ROOT, stderr=subprocess.PIPE
         )
 
-    def hush(self) -> None:
+    def close_standard_error(self) -> None:
         assert self.process.stderr is not None
         self.process.stderr.close()
 
@@ -90,7 +90,7 @@ def launched() -> Iterator[list[Launcher]]:
     for launcher in started:
         launcher.process.kill()
         launcher.process.wait()
-        launcher.hush()
+        launcher.close_standard_error()
 
 
 def statuses(plan: Plan) -> dict[str, str]:
@@ -166,7 +166,7 @@ def test_killed_at_random_moments(study: Study, launched: list[Launcher], tmp_pa
         assert launcher.process.wait(300) == (130 if disturbance == "interrupt" else -signal.SIGKILL)
         # Started again at once, it finds runs that orphaned workers still hold while they save.
         launched.append(Launcher(study, tmp_path / "runs"))
-    launched[-1].hush()  # a log without a reader does not stop the study
+    launched[-1].close_standard_error()  # a log without a reader does not stop the study
     assert launched[-1].process.wait(600) == 0
 
     assert {"worker", "launcher", "interrupt"} <= set(disturbances)

@@ -83,9 +83,9 @@ def completed(tmp_path_factory: pytest.TempPathFactory, data: Path) -> tuple[Pip
     base = tmp_path_factory.mktemp("curves")
     plan, folder = plan_of(yaml.safe_dump(STUDY), base, data), ResultsFolder(base / "results")
     train = Trainer(plan, folder)
-    found = run_pipeline(plan, folder, train, lambda message: None)
-    assert found is not None
-    return found, plan, train
+    result = run_pipeline(plan, folder, train, lambda message: None)
+    assert result is not None
+    return result, plan, train
 
 
 @pytest.fixture
@@ -97,14 +97,16 @@ def copied(completed: tuple[PipelineResult, Plan, Trainer], tmp_path: Path, data
 
 
 def test_predictions_are_sealed_before_targets_begin(completed: tuple[PipelineResult, Plan, Trainer]) -> None:
-    found, plan, train = completed
+    result, plan, train = completed
     assert train.requests == [2, 3]
     assert train.sealed_before == [0, len(LAWS)]
-    assert found.curves is not None
-    assert [each.requested for each in found.curves.scores] == [each.requested for each in found.curves.sealed] == LAWS
-    runs = {run for target in found.curves.sealed[0].targets for run in target.runs}
-    assert runs == {run.run_id for run in plan.targets} == set(found.curves.trained)
-    assert [len(target.runs) for target in found.curves.sealed[0].targets] == [1, 2]  # seeds together
+    assert result.curves is not None
+    assert (
+        [each.requested for each in result.curves.scores] == [each.requested for each in result.curves.sealed] == LAWS
+    )
+    runs = {run for target in result.curves.sealed[0].targets for run in target.runs}
+    assert runs == {run.run_id for run in plan.targets} == set(result.curves.trained)
+    assert [len(target.runs) for target in result.curves.sealed[0].targets] == [1, 2]  # seeds together
     assert set(train.folder.path.iterdir()) >= {train.folder.document("curve-scores"), train.folder.curve_predictions}
 
 
@@ -127,13 +129,13 @@ def test_scores_are_those_of_the_sealed_file_and_the_metrics(completed: tuple[Pi
         assert sealed["sealed"] == law["sealed"]
         finals, every = [], []
         for target in sealed["targets"]:
-            said = dict(zip(target["step"], target["loss"], strict=True))
-            assert min(said) >= target["schedule"]["warmup_steps"]
+            predicted = dict(zip(target["step"], target["loss"], strict=True))
+            assert min(predicted) >= target["schedule"]["warmup_steps"]
             ends = []
             for run in target["runs"]:
-                errors = [said[step] / loss - 1 for step, loss in measured[run].items() if step in said]
+                errors = [predicted[step] / loss - 1 for step, loss in measured[run].items() if step in predicted]
                 (score,) = (each for each in law["curves"] if each["run"] == run)
-                assert len(errors) == score["points"] == len(said)
+                assert len(errors) == score["points"] == len(predicted)
                 assert score["mean_abs_relative_error"] == pytest.approx(np.mean(np.abs(errors)))
                 assert score["worst"] == pytest.approx(np.max(np.abs(errors)))
                 assert score["final"] == pytest.approx(errors[-1])
@@ -232,11 +234,12 @@ def test_family_changed_after_the_seal_is_rejected(copied: tuple[Plan, ResultsFo
 
 def test_scores_become_wandb_tables(completed: tuple[PipelineResult, Plan, Trainer]) -> None:
     folder = completed[2].folder
-    found = read_study_content(folder)
+    study_content = read_study_content(folder)
     content = json.loads(folder.document("curve-scores").read_text())
     own = content["laws"][0]
     tables = {
-        name: [dict(zip(table.columns, row, strict=True)) for row in table.rows] for name, table in found.tables.items()
+        name: [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+        for name, table in study_content.tables.items()
     }
     assert [row["requested_law"] for row in tables["curve_laws"]] == LAWS
     means = own["seed_means"]
@@ -247,9 +250,9 @@ def test_scores_become_wandb_tables(completed: tuple[PipelineResult, Plan, Train
     for row, target in zip(tables["curve_predictions"], read_sealed_curves(sealed_path(folder)).targets, strict=False):
         assert (row["final_loss"], row["low_90"]) == (target.loss[-1], (target.interval_90 or (None,))[0])
     assert {row["requested_law"] for row in tables["curve_fits"]} == set(LAWS)
-    assert found.summary["curves/law"] == own["law"]
-    assert found.summary["curves/noise_alone/seed_means_worst"] == content["noise_alone"]["seed_means_worst"]
-    assert found.summary["curves/mean_abs_relative_error"] == own["mean_abs_relative_error"]
+    assert study_content.summary["curves/law"] == own["law"]
+    assert study_content.summary["curves/noise_alone/seed_means_worst"] == content["noise_alone"]["seed_means_worst"]
+    assert study_content.summary["curves/mean_abs_relative_error"] == own["mean_abs_relative_error"]
 
 
 def sealed_path(folder: ResultsFolder) -> Path:
@@ -261,13 +264,13 @@ def sealed_path(folder: ResultsFolder) -> Path:
 def test_curve_study_has_a_report_and_a_summary(
     completed: tuple[PipelineResult, Plan, Trainer], tmp_path: Path
 ) -> None:
-    found, plan, train = completed
+    result, plan, train = completed
     folder = ResultsFolder(tmp_path / "results")
-    pages = write_reports(plan, found, folder, lambda message: None)
+    pages = write_reports(plan, result, folder, lambda message: None)
     assert pages == [folder.report_page]
     content = json.loads(train.folder.document("curve-scores").read_text())
     own, other = content["laws"]
-    lines = summary_lines(plan, found, pages)
+    lines = summary_lines(plan, result, pages)
     assert len(lines) <= 6
     assert lines[0] == "targets: 3 curves under 2 schedules at 1 size, none of them fitted"
     assert lines[1].startswith(
@@ -283,7 +286,7 @@ def test_curve_study_has_a_report_and_a_summary(
     assert lines[3] == f"mean error of the other laws: last-window {100 * other['mean_abs_relative_error']:.2g} %"
     assert lines[-1] == f"report: {folder.report_page}"
     assert "3 curves under 2 schedules at 1 size" in folder.report_page.read_text()
-    assert [each.name for each in make_curve_report(plan, found.curves).schedules] == [
+    assert [each.name for each in make_curve_report(plan, result.curves).schedules] == [
         "WSD, 1-sqrt 19 %, 9.22k tokens",
         "cosine, 12.3k tokens",
     ]
@@ -295,11 +298,11 @@ def test_curve_study_has_a_report_and_a_summary(
 def test_curves_have_their_own_page_beside_the_report_on_final_losses(
     completed: tuple[PipelineResult, Plan, Trainer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found, plan, _ = completed
+    result, plan, _ = completed
     folder = ResultsFolder(tmp_path / "results")
     monkeypatch.setattr(reports, "make_report", lambda result: result)
     monkeypatch.setattr(reports, "write_report", lambda report, place: (place / "report.html").touch())
-    both = replace(found, fits={"chinchilla": None})
+    both = replace(result, fits={"chinchilla": None})
     assert write_reports(plan, both, folder, lambda message: None) == [folder.report_page, folder.curves_page]
     assert folder.curves_page.name == "curves.html"
     assert "Curves of curves" in folder.curves_page.read_text()

@@ -54,10 +54,10 @@ def test_run_is_monitored_while_it_trains(
     answer = tmp_path / "live.json"
 
     def watching(path: str) -> train_forecast.Forecast:
-        made = make_forecast(path)
+        make_text = make_forecast(path)
 
         def of_run(folder: Path) -> Callable[[], str]:
-            text = made(folder)
+            text = make_text(folder)
 
             def forecast_text() -> str:
                 assert main(["curves", "monitor", str(folder), "--law", str(law), "--json", str(answer)]) == 0
@@ -83,7 +83,7 @@ def test_run_is_monitored_while_it_trains(
     of_validation = tmp_path / "validation.json"
     replace(FittedCurveLaw.from_json(law), losses="validation").to_json(of_validation)
     assert make_forecast(str(of_validation))(folder)().startswith("final ")
-    # Its own curve has moved the law, which knew nothing of this run, towards it.
+    # The curve of the run has moved the forecast from that of the law toward the end of the run.
     end = float(np.mean([row["loss"] for row in read_metrics(folder, "train")[-5:]]))
     alone, moved = seen[0]["final"]["loss"], last["final"]["loss"]
     assert abs(moved - end) < 0.5 * abs(alone - end)

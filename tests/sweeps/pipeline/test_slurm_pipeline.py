@@ -103,9 +103,9 @@ def test_one_command_leads_to_the_scores_despite_a_preemption(
     running = [task.name for task in queue_of(plan, tmp_path) if task.state == "RUNNING"]
     slurm.run("scontrol", "requeue", running[0])
     wait_until(lambda: slurm.state(running[0]) == "PENDING", lambda: slurm.state(running[0]))
-    found = answer(study, capsys, "sweep status")
-    assert (found["stage"], found["continuation"]) == ("family", after)
-    assert (found["counts"]["missing"], found["counts"]["stopped"], found["counts"]["failed"]) == (1, 0, 0)
+    status = answer(study, capsys, "sweep status")
+    assert (status["stage"], status["continuation"]) == ("family", after)
+    assert (status["counts"]["missing"], status["counts"]["stopped"], status["counts"]["failed"]) == (1, 0, 0)
     slurm.start_now(running[0])
 
     undisturbed = plan_of(plan.file.path, tmp_path / "undisturbed", data_directory)
@@ -124,6 +124,6 @@ def test_one_command_leads_to_the_scores_despite_a_preemption(
     assert comparable(load_table(run_set(plan))) == comparable(load_table(run_set(undisturbed)))
     for ours, theirs in zip(plan.runs, undisturbed.runs, strict=True):
         assert (ours.folder / "metrics.jsonl").read_bytes() == (theirs.folder / "metrics.jsonl").read_bytes()
-    kept = {run.run_id: [found.step for found in checkpoint.find(run.folder)] for run in plan.runs}
+    kept = {run.run_id: [saved.step for saved in checkpoint.find(run.folder)] for run in plan.runs}
     assert kept == {run.run_id: [TARGET_STEPS] if run is target else [] for run in plan.runs}
     assert (tmp_path / "results/closed/report/report.html").exists()

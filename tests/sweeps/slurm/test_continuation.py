@@ -57,8 +57,8 @@ class Queue:
 
     def dependency(self, job: int | None) -> str | None:
         assert job is not None
-        found = [word for word in self.submitted[job - 1] if word.startswith("--dependency=")]
-        return found[0].removeprefix("--dependency=") if found else None
+        dependencies = [word for word in self.submitted[job - 1] if word.startswith("--dependency=")]
+        return dependencies[0].removeprefix("--dependency=") if dependencies else None
 
     def script(self, job: int | None) -> str:
         assert job is not None
@@ -67,11 +67,11 @@ class Queue:
 
 @pytest.fixture
 def queue(monkeypatch: pytest.MonkeyPatch) -> Queue:
-    found = Queue()
+    replacement = Queue()
     for module in (slurm_queue, submission):
-        monkeypatch.setattr(module, "run_slurm", found.run_slurm)
+        monkeypatch.setattr(module, "run_slurm", replacement.run_slurm)
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    return found
+    return replacement
 
 
 @pytest.fixture
@@ -120,9 +120,9 @@ def continue_as(
     queue.set(job, "RUNNING")
     monkeypatch.setenv("SLURM_JOB_ID", str(job))
     words = queue.script(job).split()
-    found = submit(plan, role, int(words[words.index("--continuation") + 1]))
+    step = submit(plan, role, int(words[words.index("--continuation") + 1]))
     monkeypatch.delenv("SLURM_JOB_ID")
-    return found
+    return step
 
 
 def test_step_is_submitted_once_with_its_continuation(plan: Plan, queue: Queue) -> None:
@@ -150,8 +150,8 @@ def test_missing_continuation_is_submitted_later(plan: Plan, queue: Queue) -> No
 def test_step_without_missing_runs_continues_at_once(plan: Plan, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     for run in plan.family:
         record(run, "finished")
-    found = submit(plan, role="none")
-    assert (found.submission.job, found.continuation, queue.dependency(1)) == (None, 1, None)
+    step = submit(plan, role="none")
+    assert (step.submission.job, step.continuation, queue.dependency(1)) == (None, 1, None)
     assert submit(plan, role="none").continuation == 1
     record(plan.targets[0], "failed")  # a user repeated the command, so it is retried
     targets = continue_as(plan, queue, 1, monkeypatch, role="target")
@@ -189,13 +189,13 @@ def test_lost_runs_are_submitted_again_while_there_is_progress(
     record(plan.runs[0], "finished")
     record(plan.runs[1], "preempted")
     queue.end(1)
-    found = continue_as(plan, queue, 2, monkeypatch)
-    assert (found.submission.job, len(found.submission.submitted), found.continuation) == (3, 3, 4)
+    step = continue_as(plan, queue, 2, monkeypatch)
+    assert (step.submission.job, len(step.submission.submitted), step.continuation) == (3, 3, 4)
     queue.end(2, 3)
     stopped = continue_as(plan, queue, 4, monkeypatch)
     assert (stopped.submission.job, stopped.continuation) == (None, None)
-    (fault,) = stopped.problems
-    assert fault.startswith("no run got its result since this job was submitted, and 3 are neither trained nor")
+    (problem,) = stopped.problems
+    assert problem.startswith("no run got its result since this job was submitted, and 3 are neither trained nor")
     assert len(queue.submitted) == 4
 
 
@@ -269,7 +269,7 @@ def test_resources_of_a_continuation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--submit", "--workers", "2"], "--workers is for this machine: with --submit set workers in the cluster"),
         (["--cluster", "c.yaml"], "--cluster sets the resources of SLURM jobs: add --submit, or leave it out"),
@@ -277,10 +277,10 @@ def test_resources_of_a_continuation() -> None:
     ],
 )
 def test_contradicting_options_are_one_line(
-    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     assert main(["study", "quickstart", *words]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"windtunnel: {said}")
+    assert line.startswith(f"windtunnel: {message}")

@@ -36,8 +36,8 @@ def test_gpu_jobs_use_the_rates_of_the_gpu_in_the_profile(
 ) -> None:
     logged: list[str] = []
     timings = published_timings(step_shapes(plan.runs), GPUS[gpu])
-    found = estimate_durations(profile, plan.runs, tmp_path, logged.append)
-    assert [found(run) for run in plan.runs] == [
+    duration_of = estimate_durations(profile, plan.runs, tmp_path, logged.append)
+    assert [duration_of(run) for run in plan.runs] == [
         training_seconds(run, timings[step_shape(run.config)]) for run in plan.runs
     ]
     assert bool(logged) == is_noted
@@ -45,8 +45,8 @@ def test_gpu_jobs_use_the_rates_of_the_gpu_in_the_profile(
 
 def test_cpu_jobs_use_the_speed_of_this_machine(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(durations, "local_timings", lambda shapes, *words, **more: dict.fromkeys(shapes, TIMING))
-    found = estimate_durations(ClusterProfile(), plan.runs, tmp_path, print)
-    assert [found(run) for run in plan.runs] == [training_seconds(run, TIMING) for run in plan.runs]
+    duration_of = estimate_durations(ClusterProfile(), plan.runs, tmp_path, print)
+    assert [duration_of(run) for run in plan.runs] == [training_seconds(run, TIMING) for run in plan.runs]
     monkeypatch.setattr(durations, "local_timings", lambda *words, **more: {})
     with pytest.raises(InputError, match=r"no time limit can be set: name the GPU .* for example gpus: h100:1"):
         estimate_durations(ClusterProfile(), plan.runs, tmp_path, print)

@@ -19,9 +19,9 @@ def plan(write_study: WriteStudy, plan_study: PlanStudy) -> Plan:
 
 
 def test_chain_is_a_trunk_in_the_order_of_its_horizons(plan: Plan) -> None:
-    found = trunk_chains(plan, plan.runs, lambda run: float(run.new_tokens))
-    assert len(found) == 5
-    for chain in found:
+    chains = trunk_chains(plan, plan.runs, lambda run: float(run.new_tokens))
+    assert len(chains) == 5
+    for chain in chains:
         assert len({run.config.seed for run in chain.runs}) == 1
         assert [run.config.schedule.total_steps for run in chain.runs] == [40, 48, 56, 64, 72, 80]
         assert [run.parent for run in chain.runs] == [None, *(run.run_id for run in chain.runs[:-1])]
@@ -30,22 +30,22 @@ def test_chain_is_a_trunk_in_the_order_of_its_horizons(plan: Plan) -> None:
 
 def test_remaining_runs_of_a_trunk_are_one_chain(plan: Plan) -> None:
     left = [run for run in plan.runs if run.config.schedule.total_steps in (48, 72) and run.config.seed < 2]
-    found = trunk_chains(plan, left[::-1], lambda run: 1.0)
-    assert [[run.config.schedule.total_steps for run in chain.runs] for chain in found] == [[48, 72], [48, 72]]
+    chains = trunk_chains(plan, left[::-1], lambda run: 1.0)
+    assert [[run.config.schedule.total_steps for run in chain.runs] for chain in chains] == [[48, 72], [48, 72]]
 
 
 def test_longest_chain_goes_to_the_emptiest_lane_first() -> None:
-    found = [TrunkChain((), seconds) for seconds in (3.0, 7.0, 2.0, 5.0, 4.0)]
-    assert lengths(pack(found, target_seconds=11)) == [[11.0], [10.0]]
-    assert lengths(pack(found, target_seconds=1000)) == [[21.0]]
-    assert lengths(pack(found, target_seconds=1)) == [[7.0], [5.0], [4.0], [3.0], [2.0]]
-    assert lengths(pack(found, target_seconds=1, max_tasks=1)) == [[21.0]]
+    chains = [TrunkChain((), seconds) for seconds in (3.0, 7.0, 2.0, 5.0, 4.0)]
+    assert lengths(pack(chains, target_seconds=11)) == [[11.0], [10.0]]
+    assert lengths(pack(chains, target_seconds=1000)) == [[21.0]]
+    assert lengths(pack(chains, target_seconds=1)) == [[7.0], [5.0], [4.0], [3.0], [2.0]]
+    assert lengths(pack(chains, target_seconds=1, max_tasks=1)) == [[21.0]]
 
 
 def test_lanes_of_similar_length_share_a_task() -> None:
-    found = [TrunkChain((), seconds) for seconds in (10.0, 9.0, 2.0, 1.0)]
-    assert lengths(pack(found, target_seconds=5, workers=2)) == [[10.0, 9.0], [2.0, 1.0]]
-    assert lengths(pack(found, target_seconds=5, workers=3, max_tasks=1)) == [[10.0, 9.0, 3.0]]
+    chains = [TrunkChain((), seconds) for seconds in (10.0, 9.0, 2.0, 1.0)]
+    assert lengths(pack(chains, target_seconds=5, workers=2)) == [[10.0, 9.0], [2.0, 1.0]]
+    assert lengths(pack(chains, target_seconds=5, workers=3, max_tasks=1)) == [[10.0, 9.0, 3.0]]
 
 
 @given(

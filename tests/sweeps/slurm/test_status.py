@@ -92,17 +92,17 @@ def test_tokens_and_time_left(plan: Plan) -> None:
     first, second, third = plan.runs
     train_job(make_job(plan, first))
     leave(second, "running", holder=HERE)
-    found = study_status(plan, lambda run: 10.0, [RUNNING], {second.run_id: RUNNING, third.run_id: RUNNING})
-    assert [each.state for each in found.runs] == ["finished", "running", "queued"]
+    status = study_status(plan, lambda run: 10.0, [RUNNING], {second.run_id: RUNNING, third.run_id: RUNNING})
+    assert [each.state for each in status.runs] == ["finished", "running", "queued"]
     # The second continues from step 32, so 4 of its 28 steps are done.
-    assert (second.parent_step, found.runs[1].step) == (32, 36)
-    assert [each.tokens_done for each in found.runs] == [40 * 128, 4 * 128, 0]
+    assert (second.parent_step, status.runs[1].step) == (32, 36)
+    assert [each.tokens_done for each in status.runs] == [40 * 128, 4 * 128, 0]
     took = json.loads((first.folder / "run.json").read_text())["performance"]["wall_seconds"]
-    assert found.remaining_seconds == pytest.approx((24 / 28 + 1) * took)
-    document = found.to_dict()
+    assert status.remaining_seconds == pytest.approx((24 / 28 + 1) * took)
+    document = status.to_dict()
     assert document["running"] == [{"run_id": second.run_id, "step": 36, "total_steps": 60, "job": "7_1"}]
     assert document["queue"] == [{"job": "7_1", "state": "RUNNING", "reason": "None"}]
-    lines = format_status(found)
+    lines = format_status(status)
     assert lines[0] == "tiny: 3 runs: 1 finished, 1 running, 1 queued"
     assert f"running  {second.run_id}  step 36/60  job 7_1" in lines
     assert "job 7: 1 task RUNNING" in lines
@@ -150,9 +150,9 @@ def test_without_slurm_status_uses_the_records(
     assert f"failed   {plan.runs[0].run_id}  RuntimeError: no good" in lines
     assert "note: no SLURM on PATH; from the records alone" in lines
     assert sweep("status", "--json", "-") == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["failed"] == [{"run_id": plan.runs[0].run_id, "error": "RuntimeError: no good"}]
-    assert found["queue"] is None
+    document = json.loads(capsys.readouterr().out)
+    assert document["failed"] == [{"run_id": plan.runs[0].run_id, "error": "RuntimeError: no good"}]
+    assert document["queue"] is None
 
 
 @pytest.mark.parametrize("verb", ["submit", "cancel"])
@@ -167,9 +167,9 @@ def test_other_verbs_need_slurm(
 def test_missing_data_are_noted(plan: Plan) -> None:
     unprepared = replace(plan.runs[0].config.data, content_hash="unprepared")
     config = replace(plan.runs[0].config, data=unprepared)
-    found = study_status(replace(plan, runs=(replace(plan.runs[0], config=config),)), lambda run: 1.0, None, {})
-    assert not found.to_dict()["prepared"]
-    assert any("note: the data are not prepared" in line for line in format_status(found))
+    status = study_status(replace(plan, runs=(replace(plan.runs[0], config=config),)), lambda run: 1.0, None, {})
+    assert not status.to_dict()["prepared"]
+    assert any("note: the data are not prepared" in line for line in format_status(status))
 
 
 @pytest.fixture

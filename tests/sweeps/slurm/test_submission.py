@@ -178,12 +178,12 @@ def test_failed_run_stops_no_other_and_the_dependent_job_runs(
     assert "GPUs 0,1" in output(plan, tmp_path)
     assert [is_final(run.folder) for run in plan.runs] == [False, True, True, True]
 
-    found = answer(sweep, capsys, "status", study)
-    assert found["counts"]["failed"] == 1
-    assert found["failed"][0]["run_id"] == broken.run_id
-    assert found["failed"][0]["error"].startswith("FileExistsError: ")
+    status = answer(sweep, capsys, "status", study)
+    assert status["counts"]["failed"] == 1
+    assert status["failed"][0]["run_id"] == broken.run_id
+    assert status["failed"][0]["error"].startswith("FileExistsError: ")
     assert wait_for_job(slurm, [str(after)]) == ["COMPLETED"], output(plan, tmp_path)
-    assert json.loads(Path(target).read_text())["counts"] == found["counts"]
+    assert json.loads(Path(target).read_text())["counts"] == status["counts"]
 
     # With the cause removed, only that run is submitted again. It starts later, so that it can be canceled.
     (broken.folder / "checkpoints").unlink()

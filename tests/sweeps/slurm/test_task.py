@@ -112,7 +112,7 @@ def test_preemption_and_time_limit_change_no_result(
     task = start()
     wait_for_step(plan.runs[1], 60, task)
     task.send_signal(signal.SIGTERM)  # announces a preemption that does not happen: save and continue
-    while not any(found.step >= 60 for found in checkpoint.find(plan.runs[1].folder)):
+    while not any(saved.step >= 60 for saved in checkpoint.find(plan.runs[1].folder)):
         assert task.poll() is None, task.communicate()
     task.send_signal(signal.SIGUSR2)
     _, errors = task.communicate(timeout=60)
