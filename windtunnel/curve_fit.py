@@ -16,7 +16,7 @@ from windtunnel.analysis.curves.load import CurveSource, ScheduleSource, load_cu
 from windtunnel.analysis.curves.result import FittedCurveLaw
 from windtunnel.analysis.report.number_format import format_interval
 from windtunnel.analysis.report.text import format_notes, format_table
-from windtunnel.text import Text, check_level
+from windtunnel.text import Text, check_count, check_level, law_names
 from windtunnel.train.errors import InputError
 
 if TYPE_CHECKING:  # for start-up time: matplotlib loads when something is plotted
@@ -205,6 +205,8 @@ def fit_curves(
 
     Raises InputError where a curve cannot be read or the law cannot be fitted to the curves.
     """
+    check_count("num_replicates", num_replicates)
+    check_count("seed", seed)
     result = curve_fitting.fit_curves(
         curves,
         law,
@@ -223,7 +225,7 @@ def fit_curves(
 
 def rank_curves(
     curves: CurveSource | Sequence[CurveSource],
-    laws: Sequence[str],
+    laws: str | Sequence[str],
     *,
     test: CurveSource | Sequence[CurveSource] = (),
     columns: str | Mapping[str, str] | None = None,
@@ -235,9 +237,10 @@ def rank_curves(
 
     Arguments as of `fit_curves`. Raises InputError where a curve cannot be read.
     """
-    for name in laws:
+    names = law_names(laws)
+    for name in names:
         curve_law(name)  # check the names before curves are read
     train, tests = load_curve_groups([curves, test], columns=columns, warmup=warmup, losses=losses)
-    ranked = curve_fitting.rank_curve_laws(laws, train, tests, objective)
+    ranked = curve_fitting.rank_curve_laws(names, train, tests, objective)
     frame = pd.DataFrame([law.to_dict() for law in ranked]).set_index("law")
     return frame.rename(columns=lambda name: str(name).replace("inner_", "cross_validation_"))

@@ -23,8 +23,9 @@ from windtunnel.analysis.prediction.target import check_extrapolation, columns_a
 from windtunnel.analysis.report.text import format_fit, format_prediction, format_ranking, format_score
 from windtunnel.analysis.tables.columns import Array
 from windtunnel.analysis.tables.load import Source, load_table
+from windtunnel.analysis.tables.selection import format_columns
 from windtunnel.analysis.tables.table import POSITIVE_COLUMNS, Table
-from windtunnel.text import Text, check_level
+from windtunnel.text import Text, check_count, check_level, law_names
 from windtunnel.train.errors import InputError
 from windtunnel.train.provenance import commit
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:  # for start-up time: matplotlib loads when something is plott
     from matplotlib.axes import Axes
 
 AXES = ("N", "D", "C")
+ColumnNames = str | Mapping[str, str] | None  # as `load_table` takes them
 
 
 class Prediction(Text):
@@ -56,7 +58,7 @@ class Prediction(Text):
         _, low_Q, high_Q = predict_interval(self._fit.result, columns, level)
         return float(low_Q[0]), float(high_Q[0])
 
-    def seal(self, folder: str | Path, *, results: Sequence[ResultSource] = (), columns: str | None = None) -> Path:
+    def seal(self, folder: str | Path, *, results: Sequence[ResultSource] = (), columns: ColumnNames = None) -> Path:
         """Writes the prediction into a file named after the hash of its content, and returns the path.
 
         results: sources in which the target may have been trained, besides the one that was fitted. columns: the names
@@ -66,7 +68,7 @@ class Prediction(Text):
         """
         fit = self._fit.result
         sources = [*fitted_sources(fit, results), *results]
-        return seal(self.result, fit, Path(folder), results=sources, columns=columns, commit=commit())
+        return seal(self.result, fit, Path(folder), results=sources, columns=_text(columns), commit=commit())
 
     @classmethod
     def read(cls, path: str | Path) -> prediction.Prediction:
@@ -238,7 +240,7 @@ def fit(
     law: str = "chinchilla",
     *,
     objective: str | None = None,
-    columns: str | Mapping[str, str] | None = None,
+    columns: ColumnNames = None,
     where: str | None = None,
     bootstrap: int = 0,
     seed: int = 0,
@@ -255,6 +257,8 @@ def fit(
 
     Raises InputError where the runs cannot identify the law, and for bad input.
     """
+    check_count("bootstrap", bootstrap)
+    check_count("seed", seed)
     table = _table(runs, columns, where, allow_mixed)
     result = law_fitting.fit(
         table, get_law(law), objective, bootstrap=bootstrap, seed=seed, allow_few_points=allow_few_points
@@ -265,11 +269,11 @@ def fit(
 
 def rank(
     runs: Table | Source | Any,
-    laws: Sequence[str] = ("chinchilla", "general", "kaplan"),
+    laws: str | Sequence[str] = ("chinchilla", "general", "kaplan"),
     *,
     holdout: str | None = None,
     objective: str | None = None,
-    columns: str | Mapping[str, str] | None = None,
+    columns: ColumnNames = None,
     where: str | None = None,
     allow_few_points: bool = False,
     allow_mixed: bool = False,
@@ -281,8 +285,9 @@ def rank(
 
     Raises InputError where nothing can be held out, and for bad input.
     """
+    names = law_names(laws)
     table = _table(runs, columns, where, allow_mixed)
-    resolved = [resolve_columns(get_law(name), table.columns) for name in laws]
+    resolved = [resolve_columns(get_law(name), table.columns) for name in names]
     return Ranking(
         law_ranking.rank(table, resolved, holdout=holdout, objective=objective, allow_few_points=allow_few_points)
     )
@@ -292,7 +297,7 @@ def score(
     path: str | Path,
     runs: ResultSource,
     *,
-    columns: str | None = None,
+    columns: ColumnNames = None,
     where: str | None = None,
     allow_mixed: bool = False,
 ) -> Score:
@@ -303,7 +308,7 @@ def score(
     Raises InputError where the prediction was changed after it was sealed, and where the target has no finished run,
     was fitted, or started before the seal.
     """
-    return Score(scoring.score(Path(path), runs, columns=columns, where=where, allow_mixed=allow_mixed))
+    return Score(scoring.score(Path(path), runs, columns=_text(columns), where=where, allow_mixed=allow_mixed))
 
 
 def laws() -> pd.DataFrame:
@@ -312,14 +317,16 @@ def laws() -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=["formula", "columns", "citation"])
 
 
-def _table(
-    runs: Table | Source | Any, columns: str | Mapping[str, str] | None, where: str | None, allow_mixed: bool
-) -> Table:
+def _table(runs: Table | Source | Any, columns: ColumnNames, where: str | None, allow_mixed: bool) -> Table:
     if not isinstance(runs, Table):
         return load_table(runs, columns=columns, where=where, allow_mixed=allow_mixed)
     if columns is not None or allow_mixed:
         raise InputError("the runs are a table already: give columns and allow_mixed to load_table")
     return runs.select(where)
+
+
+def _text(columns: ColumnNames) -> str | None:
+    return columns if columns is None or isinstance(columns, str) else format_columns(columns)
 
 
 def _numbers(name: str, value: Any) -> Array:

@@ -131,7 +131,7 @@ def test_target_that_cannot_be_predicted(fit: wt.Fit, at: dict[str, object], mes
 def test_seal_and_score(frame: pd.DataFrame, fit: wt.Fit, tmp_path: Path) -> None:
     path = fit.predict(**TARGET).seal(tmp_path)
     frame = frame.drop(columns="held_out")  # the study holds its targets out of every table
-    score = wt.score(path, frame, columns=COLUMNS)
+    score = wt.score(path, frame, columns={"N": "N_non_embedding", "D": "D", "loss": "loss"})
     assert wt.score(path, wt.load_table(frame, columns=COLUMNS)).error_percent == score.error_percent
     assert score.inside_90
     assert abs(score.error_percent) < 3
@@ -192,7 +192,19 @@ def test_numpy_array_error_lists_what_is_accepted() -> None:
         wt.fit(np.ones((3, 3)), "chinchilla")
 
 
-@pytest.mark.parametrize("level", [0, 1, 90, -0.1])
+@pytest.mark.parametrize("laws", [[], "", [5]])
+def test_no_law_to_rank(frame: pd.DataFrame, laws: object) -> None:
+    with pytest.raises(wt.InputError, match="name one or more laws"):
+        wt.rank(frame, laws)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("options", [{"bootstrap": -1}, {"seed": -1}, {"bootstrap": 1.5}])
+def test_counts_are_whole_numbers(frame: pd.DataFrame, options: dict[str, int]) -> None:
+    with pytest.raises(wt.InputError, match="whole number"):
+        wt.fit(frame, "chinchilla", columns=COLUMNS, where=FAMILY, **options)
+
+
+@pytest.mark.parametrize("level", [0, 1, 90, -0.1, "a", None])
 def test_level_outside_zero_and_one(fit: wt.Fit, level: float) -> None:
     with pytest.raises(wt.InputError, match="between 0 and 1"):
         fit.predict(**TARGET).interval(level)
