@@ -159,6 +159,7 @@ def test_library_does_not_import_the_command_line() -> None:
     assert importers == set()
 
 
+@pytest.mark.slow
 def test_every_import_uses_the_one_name() -> None:
     """`from train.run import ...` would load a second copy of a module where the checkout is on the path."""
     bare = {
@@ -231,6 +232,7 @@ def test_folders_of_the_same_names_do_not_interfere(tmp_path: Path, on_path: str
     assert "known once the data are prepared" in printed.stdout
 
 
+@pytest.mark.slow
 def test_a_folder_named_windtunnel_does_not_hide_the_package(tmp_path: Path) -> None:
     """Such as a clone in the working directory: an empty folder would be a namespace package."""
     (tmp_path / "windtunnel").mkdir()

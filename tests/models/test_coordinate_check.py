@@ -90,6 +90,7 @@ def test_logits_of_the_standard_parametrization_move_more_in_wider_models(model_
     assert logits > 0.6
 
 
+@pytest.mark.slow
 def test_single_rate_moves_the_stream_of_wider_models_more(model_config):
     stream, _ = slopes(wide(model_config, "mup"), WIDTHS, rates_follow_the_rules=False)
     assert stream > 0.6
@@ -101,6 +102,7 @@ def test_movement_does_not_depend_on_depth(model_config):
     assert abs(logits) < 0.25
 
 
+@pytest.mark.slow
 def test_deeper_models_move_more_without_the_residual_factor(model_config):
     stream, _ = slopes(deep(model_config, parametrization_residual_exponent=0.0), DEPTHS)
     assert stream > 0.6

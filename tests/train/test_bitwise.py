@@ -126,6 +126,7 @@ def test_branch_is_bitwise_the_run_from_scratch(configure, step: int) -> None:
     assert read_record(run_folder(scratch))["lineage"] is None
 
 
+@pytest.mark.slow
 def test_branch_from_the_end_of_a_trunk_between_rows(configure) -> None:
     trunk = configure("schedule=constant", "horizon.steps=18", runs="branched")  # lines every 4: its last is incomplete
     train(trunk)
@@ -215,6 +216,7 @@ def test_damaged_checkpoint_is_deleted_on_resume(configure, stop_after) -> None:
     assert [saved.step for saved in checkpoint.find(run_folder(config))] == [11]
 
 
+@pytest.mark.slow
 def test_invalid_fleet_changes_no_file(configure, stop_after) -> None:
     config, other = configure(), configure("size.width=24")
     stop_after(17)

@@ -113,6 +113,7 @@ def test_exported_logits_equal_those_of_training(
     torch.testing.assert_close(exported_BTV, logits_MBTV[0], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vocabulary", ["bytes", "merged"])
 def test_exported_tokenizer_equals_that_of_training(
     write_run: WriteRun, tmp_path: Path, corpus_glob: str, vocabulary: str

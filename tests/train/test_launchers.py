@@ -28,6 +28,7 @@ def test_all_configuration_files_are_listed() -> None:
     assert len(FILES) == len(list(FOLDER.rglob("*.yaml"))) - 1  # config.yaml itself
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choice", FILES)
 def test_configuration_file_composes(choice: str) -> None:
     request = compose([choice, *NEEDS.get(choice, [])])
@@ -44,6 +45,7 @@ def test_count_notations(written: str) -> None:
     assert compose(["horizon=tokens", f"horizon.tokens={written}"]).horizon.tokens == 200_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "parameters"), [("123k", 123_000), ("1.5m", 1_500_000), ("2e5", 200_000)])
 def test_any_count_is_a_size(size: str, parameters: int) -> None:
     assert compose([f"size={size}"]).size.parameters == parameters
@@ -173,6 +175,7 @@ def test_help_shows_examples_and_choices(capsys: pytest.CaptureFixture[str]) -> 
         assert printed in line.split()
 
 
+@pytest.mark.slow
 def test_run_writes_only_its_record(arguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workplace = tmp_path / "workplace"
     workplace.mkdir()

@@ -91,6 +91,7 @@ def test_evaluation_interval_adds_its_multiples() -> None:
     assert milestone_steps(1000, 128, 20, 1000) == [8, 16, 20]
 
 
+@pytest.mark.slow
 def test_evaluations_between_milestones_do_not_change_training(configure) -> None:
     often = configure("logging.evaluation_interval_tokens=1k", "data.evaluation_tokens=256", runs="often")
     rarely = configure("data.evaluation_tokens=256", runs="rarely")
@@ -102,6 +103,7 @@ def test_evaluations_between_milestones_do_not_change_training(configure) -> Non
     assert [row["tokens"] for row in read_metrics(run_folder(rarely), "evaluation")] == [2048, 4096, 5120]
 
 
+@pytest.mark.slow
 def test_evaluations_are_at_milestones_and_cost_little(configure) -> None:
     config = configure("data.evaluation_tokens=256", "horizon.steps=60")
     (outcome,) = train(config)
@@ -111,6 +113,7 @@ def test_evaluations_are_at_milestones_and_cost_little(configure) -> None:
     assert evaluated / trained < 0.15
 
 
+@pytest.mark.slow
 def test_evaluation_does_not_change_training(configure) -> None:
     often = configure("data.evaluation_tokens=256", runs="often")
     rarely = configure("data.evaluation_tokens=2048", runs="rarely")
@@ -144,6 +147,7 @@ def test_z_loss_and_weights_change_the_run(configure) -> None:
     assert len(losses) == 4
 
 
+@pytest.mark.slow
 def test_mixture_reports_each_domain(configure) -> None:
     (outcome,) = train(configure("data=prose", "data.weights=[0.25,0.75]", "data.evaluation_tokens=4096"))
     result = outcome.record["result"]

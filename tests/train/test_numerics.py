@@ -65,6 +65,7 @@ def test_resuming_with_other_numerics_prints_a_note(configure, capsys) -> None:
     assert "precision fp32 -> bf16: the curve continues, but not bitwise" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_bf16_curve_is_close_to_fp32(configure) -> None:
     curves = []
     for precision in ("fp32", "bf16"):

@@ -148,6 +148,7 @@ def test_target_that_was_trained_is_not_sealed(fit: wt.Fit, tmp_path: Path) -> N
         fit.predict(**TARGET).seal(tmp_path, results=[LADDER], columns=COLUMNS)
 
 
+@pytest.mark.slow
 def test_save_and_load(fit: wt.Fit, tmp_path: Path) -> None:
     fit.save(tmp_path / "fit.json")
     loaded = wt.Fit.load(tmp_path / "fit.json")

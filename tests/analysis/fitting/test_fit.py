@@ -179,6 +179,7 @@ def test_bad_values_name_row_and_column(value: float, what: str) -> None:
         fit(Table.from_columns({"N": SIZES, "loss": SIZES}), get_law("chinchilla"))
 
 
+@pytest.mark.slow
 def test_constant_driven_to_zero_is_at_the_edge() -> None:
     truth = {"E": 1e-12, "A": 40.0, "alpha": 0.2}
     table = table_of("power", truth, noise=0.01, seed=1)
@@ -214,6 +215,7 @@ def test_refused_fit_round_trips(tmp_path: Path) -> None:
     assert Fit.from_json(tmp_path / "fit.json").status == "too_few_points"
 
 
+@pytest.mark.slow
 def test_law_that_overflows_during_the_fit_gives_no_warning() -> None:
     sizes, tokens = (grid.ravel() for grid in np.meshgrid([1e5, 3e5, 1e6, 3e6], [1e7, 3e7, 1e8], indexing="ij"))
     loss = 1.2 + 400 * sizes**-0.35 + 400 * tokens**-0.35
@@ -244,6 +246,7 @@ def test_two_sizes_or_two_horizons_are_refused_however_many_points(sizes: int, t
     assert f"{sizes} values of N, {tokens} values of D" in fitted.reason
 
 
+@pytest.mark.slow
 def test_starts_in_one_flat_valley_agree() -> None:
     """As E approaches zero the objective hardly changes: E is not identified, and the fit has converged."""
     rng = np.random.default_rng(5)

@@ -53,6 +53,7 @@ def test_straight_line_has_the_textbook_intervals() -> None:
     assert low[0] < inner_low[0] < loss[0] < inner_high[0] < high[0]
 
 
+@pytest.mark.slow
 def test_branches_that_share_a_trunk_are_not_independent() -> None:
     """Copies of points add no information: intervals by run do not change, intervals by row shrink."""
     generator = np.random.default_rng(0)
@@ -69,6 +70,7 @@ def test_branches_that_share_a_trunk_are_not_independent() -> None:
     assert high[0] - low[0] > 1.3 * (high_alone[0] - low_alone[0])
 
 
+@pytest.mark.slow
 def test_flat_profile_is_not_identified_and_unbounded() -> None:
     """Points far above E do not identify it: its interval has no lower end, nor have those of the others."""
     sizes = np.geomspace(1e6, 3e7, 12)
@@ -88,6 +90,7 @@ def test_flat_profile_is_not_identified_and_unbounded() -> None:
     assert resampled.intervals["E"] == fitted.intervals["E"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "truth"),
     [

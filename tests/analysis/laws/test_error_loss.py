@@ -38,6 +38,7 @@ def test_jacobian_is_the_derivative() -> None:
         np.testing.assert_allclose(jacobian_RKP[:, place], (ahead - behind) / 2e-6, rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_narrow_range_of_losses_does_not_identify_the_amplitude() -> None:
     loss = np.linspace(3.00, 3.04, 8)
     error = LAW.predict_one(TRUTH, {"loss": loss}) + 0.004 * np.random.default_rng(1).standard_normal(8)

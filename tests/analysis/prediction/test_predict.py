@@ -100,6 +100,7 @@ def test_refused_fits_and_bad_targets_have_no_prediction(fitted: Fit) -> None:
     assert parse_at(" N=1e9 , weight_code=0") == {"N": 1e9, "weight_code": 0.0}
 
 
+@pytest.mark.slow
 def test_baselines_are_ranked_with_the_weights_of_the_fit() -> None:
     """One outlier of known noise moves a fit with equal weights only."""
     plain = table()

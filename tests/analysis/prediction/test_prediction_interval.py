@@ -22,6 +22,7 @@ def without_constant(seed: int, noise: float = 0.03) -> Fit:
     return fit(Table.from_columns({**COLUMNS, "loss": loss}), get_law("chinchilla"), profile=False)
 
 
+@pytest.mark.slow
 def test_inside_the_data_a_fit_at_a_bound_has_bounded_intervals() -> None:
     fitted = without_constant(1)
     assert fitted.certificate is not None

@@ -200,6 +200,7 @@ def test_fit_predict_and_score_from_the_command_line(tmp_path: Path, capsys: pyt
     assert "sealed" not in shown
 
 
+@pytest.mark.slow
 def test_unsealed_prediction_is_written_as_json(fitted: Fit, tmp_path: Path) -> None:
     fitted.to_json(tmp_path / "fit.json")
     out = tmp_path / "prediction.json"

@@ -122,6 +122,7 @@ def test_tables_have_every_law_and_every_schedule(report: CurveReport, folder: P
     assert parameters["annealing:N", "C"][2:4] == ["not identified", "–"]
 
 
+@pytest.mark.slow
 def test_details_are_folded(folder: Path) -> None:
     assert Page(folder / "curves.html").parts == ["Errors of the held-out curves", "Fits", "Data and seals"]
 

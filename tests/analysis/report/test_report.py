@@ -96,6 +96,7 @@ def test_path_of_the_main_figure_ends_at_the_prediction(report: Report, predicti
     assert line.columns["C"][-1] == pytest.approx(6 * 1e8 * 2e9)
 
 
+@pytest.mark.slow
 def test_profile_crosses_one_where_its_interval_ends(chinchilla: Fit) -> None:
     for curve in profile_curves(chinchilla):
         assert not curve.not_identified
@@ -134,6 +135,7 @@ def test_every_figure_is_on_the_page_and_a_file(folder: Path, page: Page) -> Non
         assert (folder / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_headline_is_the_scored_prediction(page: Page, report: Report, prediction: Prediction) -> None:
     text = page.text
     first = report.to_dict()["headline"][0]
@@ -153,6 +155,7 @@ def test_numbers_of_the_captions_are_those_of_the_fit(page: Page, chinchilla: Fi
     assert f"alpha {chinchilla.parameters['alpha']:.4g} [{low:.4g}, {high:.4g}]" in page.text
 
 
+@pytest.mark.slow
 def test_every_row_of_a_table_names_its_law(page: Page, report: Report, prediction: Prediction) -> None:
     rows = {(row[0], row[1]): row for row in page.rows}
     predicted = rows["chinchilla", "N = 100M, D = 2B"]
@@ -189,6 +192,7 @@ def test_hostile_names_are_text(folder: Path) -> None:
     assert "<b>" not in text
 
 
+@pytest.mark.slow
 def test_hostile_names_in_a_figure_are_text(hostile: str) -> None:
     sizes, tokens = (grid.ravel() for grid in np.meshgrid(np.geomspace(1e6, 3e7, 4), np.geomspace(2e7, 2e9, 3)))
     columns = {"N": sizes, "D": tokens}

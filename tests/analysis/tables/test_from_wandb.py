@@ -101,6 +101,7 @@ def test_mirrored_project_gives_the_table_of_its_records(server: Server, tmp_pat
     assert sorted(row.reason for row in mirror.excluded) == sorted(row.reason for row in records.excluded)
 
 
+@pytest.mark.slow
 def test_other_project_is_read_by_its_own_names(server: Server) -> None:
     server.runs = [
         {

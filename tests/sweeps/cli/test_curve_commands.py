@@ -100,6 +100,7 @@ def test_curves_rank_orders_by_cross_validation_alone(
     assert [each["inner_mean_abs_relative_error"] for each in alone["laws"]] == inner
 
 
+@pytest.mark.slow
 def test_curves_predict_interval_and_invalid_schedules(
     files: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

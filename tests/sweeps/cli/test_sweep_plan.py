@@ -95,6 +95,7 @@ def test_standard_output_holds_only_the_json(tmp_path: Path, capsys: pytest.Capt
     assert json.loads(capsys.readouterr().out)["study"] == "s"
 
 
+@pytest.mark.slow
 def test_plan_without_probe_has_no_hours(tmp_path: Path) -> None:
     content = document(tmp_path, "--no-probe")
     assert content["totals"]["hours"] is None
@@ -103,6 +104,7 @@ def test_plan_without_probe_has_no_hours(tmp_path: Path) -> None:
     assert document(tmp_path, "--no-probe")["totals"]["hours"] > 0, "an earlier probe is known"
 
 
+@pytest.mark.slow
 def test_hours_on_named_gpus_are_noted_as_assumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one, four = document(tmp_path, "--gpu", "h100"), document(tmp_path, "--gpu", "h100:4")
     assert one["totals"]["hours"] > four["totals"]["hours"] >= four["totals"]["longest_path_hours"] - 1e-9

@@ -117,6 +117,7 @@ def test_failed_run_raises_and_is_retried(
     assert run(log=logged.append).outcome.own_score is not None
 
 
+@pytest.mark.slow
 def test_signal_raises_study_interrupted(jobs: Jobs, run: Callable[..., StudyResult]) -> None:
     jobs.signal = signal.SIGTERM
     with pytest.raises(StudyInterrupted) as caught:

@@ -230,6 +230,7 @@ def test_cancel_starts_with_the_continuation(
     assert capsys.readouterr().out == "closed: canceled 2 tasks of jobs 1, 2\n"
 
 
+@pytest.mark.slow
 def test_failure_is_in_the_log_and_the_status(
     plan: Plan,
     queue: Queue,

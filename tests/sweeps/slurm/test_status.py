@@ -88,6 +88,7 @@ def test_without_a_queue_the_record_of_another_machine_is_trusted(plan: Plan) ->
     assert state_of(plan, None, queue_known=False) == "running"
 
 
+@pytest.mark.slow
 def test_tokens_and_time_left(plan: Plan) -> None:
     first, second, third = plan.runs
     train_job(make_job(plan, first))

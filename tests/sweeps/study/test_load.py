@@ -129,6 +129,7 @@ def plan(text: str, folder: Path) -> None:
     make_plan(parse_study(text, folder / "s.yaml"), folder / "runs", folder / "data")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_mistake_names_its_line(mistake: str, tmp_path: Path) -> None:
     before, after, line, message = MISTAKES[mistake]

@@ -36,6 +36,7 @@ def plan(tmp_path: Path) -> Plan:
     return plan_of(STUDY, tmp_path)
 
 
+@pytest.mark.slow
 def test_each_run_once_and_parents_first(plan: Plan) -> None:
     assert len(plan.runs) == len(plan.by_id) == 3 * 3 * 2 + 2
     seen: set[str] = set()

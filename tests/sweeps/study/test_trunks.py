@@ -54,6 +54,7 @@ def first_step(links: list[Link | None], index: int) -> int:
     return link.step if link else 0
 
 
+@pytest.mark.slow
 @given(configs=runs(), share=st.floats(0, 1))
 def test_link_is_to_a_run_with_equal_steps_before_it(configs: list[RunConfig], share: float) -> None:
     num_family = round(share * len(configs))
@@ -68,6 +69,7 @@ def test_link_is_to_a_run_with_equal_steps_before_it(configs: list[RunConfig], s
         assert link.parent < num_family or index >= num_family, "a family run waits for a target"
 
 
+@pytest.mark.slow
 @given(configs=runs(), share=st.floats(0, 1))
 def test_links_lead_to_a_root_without_cycles(configs: list[RunConfig], share: float) -> None:
     links = link_trunks(configs, round(share * len(configs)))
@@ -81,6 +83,7 @@ def test_links_lead_to_a_root_without_cycles(configs: list[RunConfig], share: fl
             link = links[link.parent]
 
 
+@pytest.mark.slow
 @given(configs=runs())
 def test_every_step_at_constant_rate_is_trained_once(configs: list[RunConfig]) -> None:
     links = link_trunks(configs)

@@ -158,6 +158,7 @@ def test_without_results_only_the_runs_are_pushed(
     assert line.startswith("windtunnel: law: nothing to push: ")
 
 
+@pytest.mark.slow
 def test_unreadable_results_are_one_line(
     study: Path, results: ResultsFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -186,6 +187,7 @@ def test_analysis_id_is_allowed_by_wandb(name: str, expected: str) -> None:
     assert run_name == expected or (run_name.startswith(expected) and len(run_name) == len(expected) + 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["off", "offline"])
 def test_completed_study_is_pushed_if_requested(
     study: Path,

@@ -70,6 +70,7 @@ def test_exactly_the_scientific_fields_change_the_hash(path: tuple[str, ...], is
     assert (scientific_hash(changed(CONFIG, path)) != scientific_hash(CONFIG)) == is_scientific
 
 
+@pytest.mark.slow
 def test_run_id_is_equal_in_other_processes() -> None:
     script = (
         "from tests.train.config.test_run_id import CONFIG; from windtunnel.train.config.run_id import run_id\n"

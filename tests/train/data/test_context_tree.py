@@ -47,6 +47,7 @@ def test_block_does_not_depend_on_other_blocks(tree: ContextTree, blocks: list[n
     assert np.array_equal(alone, blocks[2])
 
 
+@pytest.mark.slow
 def test_blocks_and_streams_differ(blocks: list[np.ndarray]) -> None:
     for first, second in [*pairwise(blocks), (blocks[0], blocks[4])]:
         assert (first == second).mean() < 0.2

@@ -74,6 +74,7 @@ def write(folder: Path, kind: str) -> str:
     return f"hub:{folder}/hub"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["jsonl", "jsonl.xz", "parquet", "hub"])
 def test_every_record_format_gives_the_same_data(tmp_path: Path, kind: str) -> None:
     """The hub dataset is a local folder, which is streamed like a remote one."""

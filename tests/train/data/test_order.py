@@ -29,6 +29,7 @@ def test_epochs_have_different_orders() -> None:
     assert same_place < 20
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.integers(0, 5), st.lists(st.integers(0, 299), min_size=1, max_size=50), st.booleans())
 def test_sample_does_not_depend_on_its_batch(seed: int, samples: list[int], weighted: bool) -> None:
@@ -90,6 +91,7 @@ def test_repetition_in_a_weighted_domain_is_an_error() -> None:
         order.check_tokens(16 * 134)
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=3), st.sampled_from([1, 1.5, 3]), st.data())
 def test_samples_available_is_the_exact_limit(windows: list[int], epochs: float, data: st.DataObject) -> None:

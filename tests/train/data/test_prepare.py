@@ -52,6 +52,7 @@ def test_speeches_are_whole_and_split_by_president(speeches: Corpus) -> None:
     speeches.verify()
 
 
+@pytest.mark.slow
 def test_plays_are_whole_and_parts_of_a_play_stay_together(tmp_path: Path) -> None:
     corpus = Corpus(prepare(DataSpec("plays"), tmp_path))
     train, held_out = documents(corpus, "train"), documents(corpus, "validation")

@@ -40,6 +40,7 @@ def test_block_does_not_depend_on_other_blocks_and_streams_differ(facts: ZipfFac
     assert (held_out == alone).mean() < 0.7  # level 0 and leading digits repeat
 
 
+@pytest.mark.slow
 def test_fact_has_one_value(records: np.ndarray) -> None:
     keys, first = np.unique(records[:, :4], axis=0, return_inverse=True)
     facts = np.unique(records, axis=0)

@@ -76,6 +76,7 @@ def pushed(result: PushResult) -> str:
     return result.location
 
 
+@pytest.mark.slow
 def test_offline_push_has_the_whole_record(folder: Path, tmp_path: Path) -> None:
     stored = offline_run(pushed(push(folder, mode="offline", directory=tmp_path)))
     header = stored["run"]
@@ -187,6 +188,7 @@ def test_environment_overrides_project_and_directory(
     assert Path(location).parent == tmp_path / "there" / "wandb"
 
 
+@pytest.mark.slow
 def test_trained_run_is_pushed(configure: Any, tmp_path: Path) -> None:
     from windtunnel.train.run import train_runs
 

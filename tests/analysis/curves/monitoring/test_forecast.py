@@ -104,6 +104,7 @@ def test_forecast_of_a_law_without_run_noise_has_no_offset() -> None:
     assert forecast.point_noise == pytest.approx(POINT_NOISE, rel=0.15)
 
 
+@pytest.mark.slow
 def test_another_peak_keeps_the_shape_of_the_schedule() -> None:
     query = make_forecast_query("decay")
     doubled = replace(query, rates=LearningRates(query.rates.step_J, 2 * query.rates.rate_J, 60))
