@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from windtunnel.analysis.curves.curve import LawKey, LossCurve
 from windtunnel.analysis.curves.laws.law import CurveLaw
@@ -149,6 +148,8 @@ class CurveProblem:
 
     def projected(self, terms_PL: Array, loss_P: Array) -> dict[str, float]:
         """The non-negative linear parameters of the least-squares fit, relative where the objective is."""
+        from scipy.optimize import nnls  # 0.4 s: start-up time
+
         names = self.law.linear
         if not names:
             return {}
